@@ -1,0 +1,142 @@
+//! Whether a fire may become a run, judged on what the store knows, inside the transaction that records the verdict.
+//!
+//! The checks stand in this order on purpose: overlap is last, because it is the only one that harms something that runs.
+//! Business hours and calendars are judged before, in [`super::plan`]: they need no store.
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{
+    event::{JudgeRequest, SkipReason},
+    task::{Generation, InstanceName, LockName, Overlap, ProcessId, RunId, Trigger},
+};
+
+/// Superseded this many times in a row, an instance is starving.
+pub const STARVING_AT: u32 = 3;
+
+/// What the store knows when a fire is judged.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// The process that judges.
+    pub me: ProcessId,
+    /// The last fire time judged.
+    pub watermark: Option<Timestamp>,
+    /// A pause of the instance or its task that is in force: until when and why.
+    pub paused: Option<(Option<Timestamp>, Option<Arc<str>>)>,
+    /// The instance's open runs, oldest first, without the one that is judged.
+    pub open: Vec<OpenRun>,
+    /// Those of the instance's named locks that somebody holds, without those the judged run holds itself.
+    pub held: Vec<HeldLock>,
+}
+
+/// An open run of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRun {
+    pub run: RunId,
+    /// `None`: set aside by an orderly stop.
+    pub process: Option<ProcessId>,
+    /// `None`: it waits for named locks.
+    pub generation: Option<Generation>,
+    /// No attempt of it runs.
+    pub waits: bool,
+}
+
+/// A named lock that somebody holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLock {
+    pub lock: LockName,
+    pub run: RunId,
+    pub instance: InstanceName,
+    pub process: Option<ProcessId>,
+}
+
+/// What is to become of the fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The fire time was judged before.
+    AlreadyJudged,
+    /// These processes have to be looked at first.
+    Suspect(Vec<ProcessId>),
+    Skip { reason: SkipReason, detail: Option<Arc<str>> },
+    /// It waits for named locks and harms nobody.
+    LockWait { holder_hangs: bool },
+    /// It takes the next generation and its named locks.
+    Admit {
+        /// Told to stop; must end first.
+        supersede: Vec<RunId>,
+        /// Must end first, in their own time.
+        behind: Vec<RunId>,
+        /// Hung holders of named locks: their floor rises and they end as lost.
+        broken: Vec<RunId>,
+    },
+}
+
+/// Judges a fire.
+pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
+    let Some(asked) = request.asked else { return Verdict::AlreadyJudged };
+    let scheduled = matches!(asked.trigger, Trigger::Schedule | Trigger::CatchUp);
+    if scheduled && request.waiting.is_none() && bench.watermark.is_some_and(|watermark| asked.fire_at <= watermark) {
+        return Verdict::AlreadyJudged;
+    }
+    let suspects = suspects(request, bench);
+    if !suspects.is_empty() {
+        return Verdict::Suspect(suspects);
+    }
+    if let Some((until, why)) = &bench.paused {
+        return Verdict::Skip { reason: SkipReason::Paused, detail: Some(paused(*until, why.as_deref())) };
+    }
+    let (supersede, behind) = match rivals(request, bench) {
+        Ok(rivals) => rivals,
+        Err(busy) => return Verdict::Skip { reason: SkipReason::Overlap, detail: Some(format!("run {busy} is still open").into()) },
+    };
+    // What a run that ends for the newcomer holds, counts as the newcomer's.
+    let passes = |held: &HeldLock| supersede.contains(&held.run) || behind.contains(&held.run);
+    let busy: Vec<&HeldLock> = bench.held.iter().filter(|held| !passes(held)).collect();
+    let hangs = |held: &HeldLock| held.process.is_some_and(|process| request.vouched.contains(&(process, false)));
+    let Some(first) = busy.first() else { return Verdict::Admit { supersede, behind, broken: Vec::new() } };
+    let all_hang = busy.iter().all(|held| hangs(held));
+    if all_hang && request.last_chance {
+        return Verdict::Admit { supersede, behind, broken: busy.iter().map(|held| held.run).collect() };
+    }
+    if !request.last_chance && (all_hang || request.instance.lock_wait.is_positive()) {
+        return Verdict::LockWait { holder_hangs: all_hang };
+    }
+    let detail = format!("lock `{}` is held by run {} of {}", first.lock, first.run, first.instance);
+    Verdict::Skip { reason: SkipReason::LockBusy, detail: Some(detail.into()) }
+}
+
+/// Foreign processes that stand in the way and were not looked at yet.
+fn suspects(request: &JudgeRequest, bench: &Bench) -> Vec<ProcessId> {
+    let rivals = bench.open.iter().filter_map(|open| open.process);
+    let holders = bench.held.iter().filter_map(|held| held.process);
+    let mut suspects: Vec<ProcessId> = rivals
+        .chain(holders)
+        .filter(|process| *process != bench.me && !request.vouched.iter().any(|(vouched, _)| vouched == process))
+        .collect();
+    suspects.sort_unstable();
+    suspects.dedup();
+    suspects
+}
+
+/// Which open runs the newcomer tells to stop, and which it queues behind; or the run that it gives way to.
+fn rivals(request: &JudgeRequest, bench: &Bench) -> Result<(Vec<RunId>, Vec<RunId>), RunId> {
+    let open = || bench.open.iter().map(|open| open.run);
+    match request.instance.overlap {
+        Overlap::LastWins => Ok((open().collect(), Vec::new())),
+        Overlap::Skip => match bench.open.first() {
+            Some(older) => Err(older.run),
+            None => Ok((Vec::new(), Vec::new())),
+        },
+        // One deep: a run that waits already keeps its place.
+        Overlap::Queue => match bench.open.iter().skip(1).find(|open| open.waits) {
+            Some(queued) => Err(queued.run),
+            None => Ok((Vec::new(), open().collect())),
+        },
+        Overlap::Allow => Ok((Vec::new(), Vec::new())),
+    }
+}
+
+fn paused(until: Option<Timestamp>, why: Option<&str>) -> Arc<str> {
+    let until = until.map_or_else(|| "until `taskrun resume`".to_owned(), |until| format!("until {until}"));
+    why.map_or_else(|| format!("paused {until}"), |why| format!("paused {until}: {why}")).into()
+}

@@ -1,0 +1,71 @@
+//! The checked parameters of a handler: plain values with their types, nothing of YAML left.
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::SignedDuration;
+
+/// A checked value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Bool(bool),
+    Int(i64),
+    /// An exact decimal as millionths: `1.30` is 1,300,000. Markups and percentages (`5%` is 50,000).
+    Decimal(i64),
+    /// Text; also words and paths.
+    Text(Arc<str>),
+    Duration(SignedDuration),
+    /// Bytes.
+    Size(u64),
+    List(Vec<Value>),
+    Table(Params),
+}
+
+/// Parameters by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params(pub BTreeMap<Arc<str>, Value>);
+
+impl Params {
+    /// The value of a key, if it is there.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// A boolean, if the key is there and is one.
+    pub fn bool(&self, key: &str) -> Option<bool> {
+        if let Value::Bool(value) = self.get(key)? { Some(*value) } else { None }
+    }
+
+    /// A whole number, if the key is there and is one.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        if let Value::Int(value) = self.get(key)? { Some(*value) } else { None }
+    }
+
+    /// A decimal in millionths, if the key is there and is one.
+    pub fn decimal(&self, key: &str) -> Option<i64> {
+        if let Value::Decimal(value) = self.get(key)? { Some(*value) } else { None }
+    }
+
+    /// A text, if the key is there and is one.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        if let Value::Text(value) = self.get(key)? { Some(value) } else { None }
+    }
+
+    /// A duration, if the key is there and is one.
+    pub fn duration(&self, key: &str) -> Option<SignedDuration> {
+        if let Value::Duration(value) = self.get(key)? { Some(*value) } else { None }
+    }
+
+    /// A size in bytes, if the key is there and is one.
+    pub fn size(&self, key: &str) -> Option<u64> {
+        if let Value::Size(value) = self.get(key)? { Some(*value) } else { None }
+    }
+
+    /// The elements of a list; none where the key is absent or is no list.
+    pub fn list(&self, key: &str) -> &[Value] {
+        if let Some(Value::List(values)) = self.get(key) { values } else { &[] }
+    }
+
+    /// A table of parameters, if the key is there and is one.
+    pub fn table(&self, key: &str) -> Option<&Params> {
+        if let Value::Table(table) = self.get(key)? { Some(table) } else { None }
+    }
+}

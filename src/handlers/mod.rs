@@ -1,0 +1,167 @@
+//! The work itself. A handler is one file and one line in [`registry`].
+//!
+//! A handler sees its parameters, a way to be told to stop, a place to show progress, and the doors to the outside that its attempt may use.
+//! It knows nothing of runs, locks and schedules, and it cannot write where its attempt may not: the doors are shut below it.
+#![warn(missing_docs)]
+use std::{fmt, path::PathBuf, sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}}};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{BoxFuture, Clock},
+    core::{task::{Generation, Instance, RunId}, value::Params},
+    store::{ChildGroup, Fence},
+};
+
+/// Work that a task names.
+pub trait Handler: Send + Sync + fmt::Debug {
+    /// One attempt. Returns soon after `ctx.cancel` fires. It runs on a thread of its own, so that one that never yields delays nobody.
+    ///
+    /// # Errors
+    /// What went wrong, and whether a retry can help.
+    fn run<'a>(&'a self, ctx: &'a AttemptContext) -> BoxFuture<'a, Result<Report, HandlerError>>;
+}
+
+/// What an attempt did, in a sentence for the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// For example `240 items read, 12 prices and 3 visibilities changed`.
+    pub summary: String,
+}
+
+/// Why an attempt failed, and whether a retry can help. Messages are for people; nobody greps them.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// A retry can help.
+    #[error("{message}")]
+    Transient {
+        /// What failed, on what, and why.
+        message: String,
+        /// What a server asked for.
+        retry_after: Option<SignedDuration>,
+    },
+    /// A retry without a change will fail again.
+    #[error("{message}")]
+    Permanent {
+        /// What failed, on what, why, and what to do.
+        message: String,
+    },
+    /// Stopped when asked to.
+    #[error("stopped when asked to")]
+    Cancelled,
+    /// The instance's floor is above this run's generation: a newer run has taken over.
+    #[error("a newer run has taken over")]
+    Fenced,
+}
+
+/// What an attempt is given.
+#[derive(Clone, Debug)]
+pub struct AttemptContext {
+    /// The run.
+    pub run: RunId,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// The run's generation; `None` in a dry run.
+    pub generation: Option<Generation>,
+    /// The definition the run was admitted with.
+    pub instance: Arc<Instance>,
+    /// The parameters: those of the instance, and what `--set` changed.
+    pub params: Params,
+    /// The nominal instant of this run; the same for every attempt.
+    pub fire_at: Timestamp,
+    /// When the business hours end: no new item is taken from then on. `None`: no hours, or a start by hand outside them.
+    pub closes_at: Option<Timestamp>,
+    /// Fires when the attempt should stop.
+    pub cancel: CancellationToken,
+    /// Where to show how far it is.
+    pub progress: Progress,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// What this attempt may do to the outside.
+    pub access: Access,
+    /// The folder of tasks.yaml: what relative paths are relative to.
+    pub base_dir: PathBuf,
+    /// Where child process groups are remembered, so that they can be killed whatever happens to us.
+    pub children: Arc<dyn Children>,
+}
+
+/// What an attempt may do to the outside. Enforced in the marketplace client and the store's door, not in handlers.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Writes go out, each under the run's fence.
+    Live(Fence),
+    /// No write goes out; it is noted in the plan instead.
+    Dry(Plan),
+}
+
+/// What a dry run would have written, with reasons, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan(Arc<Mutex<Vec<Planned>>>);
+
+/// One write that a dry run did not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What kind of write, for the totals: `price`, `hide`, `show`, `command`.
+    pub kind: &'static str,
+    /// On what: `base_account_1 item 501 (B0TEST0001)`.
+    pub target: String,
+    /// From what to what.
+    pub change: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Plan {
+    /// Notes a write.
+    pub fn note(&self, planned: Planned) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(planned);
+    }
+
+    /// Everything noted so far.
+    pub fn planned(&self) -> Vec<Planned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How far an attempt is. Cheap to update from anywhere; read by status, the bar and the log.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<ProgressCells>);
+
+#[derive(Debug, Default)]
+struct ProgressCells {
+    done: AtomicU64,
+    total: AtomicU64,
+    note: Mutex<String>,
+}
+
+impl Progress {
+    /// How many items there are, once that is known. Zero: unknown.
+    pub fn set_total(&self, total: u64) {
+        self.0.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How many items are done.
+    pub fn set_done(&self, done: u64) {
+        self.0.done.store(done, Ordering::Relaxed);
+    }
+
+    /// What is being done right now: `waiting for the offers quota`.
+    pub fn note(&self, note: impl Into<String>) {
+        *self.0.note.lock().unwrap_or_else(PoisonError::into_inner) = note.into();
+    }
+
+    /// Items done, items in all (zero: unknown), and the note.
+    pub fn read(&self) -> (u64, u64, String) {
+        let note = self.0.note.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.0.done.load(Ordering::Relaxed), self.0.total.load(Ordering::Relaxed), note)
+    }
+}
+
+/// Remembers child process groups.
+pub trait Children: Send + Sync + fmt::Debug {
+    /// Remembers a child durably before it is left to run. An error: the child must be killed at once.
+    fn record(&self, child: ChildGroup) -> BoxFuture<'_, Result<(), HandlerError>>;
+    /// The marker that every child of this process carries in its environment, as `TASKRUN_PROCESS`: whoever still has it after the run is left over.
+    fn marker(&self) -> &str;
+}

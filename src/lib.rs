@@ -1,0 +1,12 @@
+//! taskrun: reads tasks.yaml, fires each task at its time, and writes down what happened.
+//!
+//! Read the modules in the order below: it is the path of one run.
+pub mod config;
+pub mod core;
+
+#[cfg(feature = "daemon")]
+pub mod clock;
+#[cfg(feature = "daemon")]
+pub mod handlers;
+#[cfg(feature = "daemon")]
+pub mod store;

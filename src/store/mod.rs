@@ -1,0 +1,322 @@
+//! Where runs are written down: traits that speak in the domain's steps, and the types of their rows.
+//!
+//! Nothing above this folder knows which database it is. `RunStore` is the engine's, `ShopStore` the handlers', so a handler cannot touch a run.
+#![warn(missing_docs)]
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use crate::clock::BoxFuture;
+use crate::core::{
+    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason},
+    task::{Generation, InstanceName, ProcessId, RunId, Trigger},
+};
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file could not be opened or prepared.
+    #[error("failed to open the store `{path}`")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file was written by a newer taskrun.
+    #[error("the store `{path}` has schema {found}, this taskrun knows up to {known}: it was written by a newer version; install that one, or restore a backup made before the upgrade")]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The schema in the file.
+        found: i64,
+        /// The newest schema this program knows.
+        known: i64,
+    },
+    /// The SQLite that is linked has the WAL-reset bug.
+    #[error("SQLite {found} can damage a WAL database (fixed in 3.51.3): this build must not run")]
+    UnsafeVersion {
+        /// The linked version.
+        found: String,
+    },
+    /// The file is damaged.
+    #[error("the store `{path}` is damaged: {detail}; stop taskrun, keep the file, and restore a backup")]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What the check said.
+        detail: String,
+    },
+    /// A statement failed: the disk is full, the file locked for too long, or unreadable. Nothing was changed.
+    #[error("failed to {step}")]
+    Failed {
+        /// What was being done, as a verb phrase.
+        step: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The writer is gone; only at shutdown.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A result of the store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A running taskrun, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRow {
+    /// Its number.
+    pub id: ProcessId,
+    /// The operating system's process id.
+    pub pid: u32,
+    /// A `once`; otherwise a daemon.
+    pub once: bool,
+    /// The name of its process record, a file beside the database that it keeps locked.
+    pub record: String,
+    /// When it registered.
+    pub started_at: Timestamp,
+}
+
+/// A child process group of a run: enough to kill it and nobody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildGroup {
+    /// The run whose attempt started it.
+    pub run: RunId,
+    /// The process group, which is the child's pid.
+    pub pgid: u32,
+    /// The child's start time in clock ticks since boot, as the kernel gives it.
+    pub start_time: u64,
+    /// The boot the start time belongs to.
+    pub boot_id: String,
+}
+
+/// What identifies an instance's past: a changed schedule or a return after an absence starts afresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceSeen {
+    /// The instance.
+    pub name: InstanceName,
+    /// The schedule as text, zone and hours included.
+    pub schedule: String,
+}
+
+/// A pause, by a person's hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The instance, or the task for all its instances.
+    pub name: String,
+    /// Until when; `None`: until `resume`.
+    pub until: Option<Timestamp>,
+    /// Why, in that person's words.
+    pub reason: Option<String>,
+    /// When it was said.
+    pub since: Timestamp,
+}
+
+/// A row of the history: a run, or skips that share a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRow {
+    /// The row's number.
+    pub run: RunId,
+    /// The instance.
+    pub instance: InstanceName,
+    /// The fire time; the first of them where skips share the row.
+    pub fire_at: Timestamp,
+    /// Why it was asked for.
+    pub trigger: Trigger,
+    /// What became of it.
+    pub state: RowState,
+    /// Counts the instance's runs; `None` for a skip.
+    pub generation: Option<Generation>,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When the first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, or was skipped.
+    pub ended_at: Option<Timestamp>,
+    /// The error of the last attempt, the summary of a success, or the detail of a skip.
+    pub text: Option<String>,
+    /// A dry run: nothing was written anywhere.
+    pub dry: bool,
+    /// The process that has it, while it is open.
+    pub process: Option<ProcessId>,
+}
+
+/// What became of a fire so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowState {
+    /// Has its row; its attempt has not begun.
+    Waiting,
+    /// An attempt is running.
+    Running,
+    /// Between two attempts; the next is due then.
+    Backoff {
+        /// When the next attempt is due.
+        retry_at: Timestamp,
+    },
+    /// It was a run, and ended.
+    Ended {
+        /// How.
+        end: RunEnd,
+        /// The run that superseded it.
+        by: Option<RunId>,
+    },
+    /// It was no run.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+        /// How many fire times share the row.
+        count: u32,
+        /// There were more than were worth counting.
+        at_least: bool,
+        /// The last of them.
+        last_at: Timestamp,
+    },
+}
+
+/// One attempt of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// The run.
+    pub run: RunId,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<OutcomeKind>,
+    /// Its error or summary.
+    pub text: Option<String>,
+}
+
+/// Which rows of the history are wanted, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryFilter {
+    /// Only these: an instance, or a task with all its instances.
+    pub name: Option<String>,
+    /// Only runs that did not end well (`failed`, `timed_out`, `lost`).
+    pub failed: bool,
+    /// Only fires at or after this instant.
+    pub since: Option<Timestamp>,
+    /// Only rows that are still open.
+    pub open: bool,
+    /// At most this many rows.
+    pub limit: usize,
+}
+
+/// A run to be closed.
+#[derive(Clone, Debug)]
+pub struct CloseRequest {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub end: RunEnd,
+    /// The run that superseded it.
+    pub by: Option<RunId>,
+    /// The attempt that ended it; 0 where none had begun.
+    pub attempt: u32,
+    /// How that attempt ended.
+    pub outcome: Option<Outcome>,
+    /// Shut out whatever the run may still do: the floor rises above its generation.
+    pub raise_floor: bool,
+}
+
+/// Runs, attempts, locks, generations, process records, pauses: the engine's part of the store.
+///
+/// Each method is one transaction. Where a write carries a run, it is refused (an answer, not an error) when the run's generation is below its
+/// instance's floor. `at` is the caller's wall clock, for what people read; no decision about ownership depends on it.
+pub trait RunStore: Send + Sync + std::fmt::Debug {
+    /// Registers this process. The record file is already locked by then.
+    fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> BoxFuture<'static, StoreResult<ProcessId>>;
+    /// Removes a process that ended in order, or was proved dead and has no open run left. Its children rows go with it.
+    fn retire_process(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<()>>;
+    /// Every registered process.
+    fn processes(&self) -> BoxFuture<'static, StoreResult<Vec<ProcessRow>>>;
+
+    /// Registers the configuration's instances and gives what is remembered of each. One that is new, was absent last time, or whose schedule
+    /// text differs gets `at` as its watermark: nothing before counts as missed. `all`: instances that are not named become absent.
+    fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<Vec<Mark>>>;
+
+    /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
+    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none).
+    fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<Judgement>>;
+    /// Counts an attempt, if the run is open, ours, not told to stop and not below the floor. `raise_floor`: the floor becomes its generation.
+    fn start(&self, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<StartAnswer>>;
+    /// Ends an attempt that is to be tried again.
+    fn postpone(&self, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    /// Closes a run, ends its attempt, and frees its named locks (a lock that a newer run of the instance waits with passes to that run) in one transaction.
+    fn close(&self, request: CloseRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<CloseAnswer>>;
+    /// Sets a run aside for the next start: no process has it, and its running attempt does not count.
+    fn set_aside(&self, run: RunId, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+
+    /// Raises the floor to the newcomer's generation and closes the rivals as superseded by it.
+    fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    /// Which of these runs are still open, and who has them.
+    fn still_open(&self, runs: Vec<RunId>) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<ProcessId>)>>>;
+    /// The open runs of these processes; with `set_aside` also those that an orderly stop set aside.
+    fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> BoxFuture<'static, StoreResult<Vec<LeftRun>>>;
+    /// Takes an orphan: it becomes this process's, under the next generation, and the floor rises to that. `lost`: its running attempt ends as lost.
+    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<AdoptAnswer>>;
+    /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free.
+    fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+
+    /// Asks for an open run's stop, whoever has it. False: it is not open.
+    fn ask_stop(&self, run: RunId, reason: StopReason) -> BoxFuture<'static, StoreResult<bool>>;
+    /// Which of this process's open runs were told to stop, or were closed by somebody else (`None`).
+    fn stop_requests(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<StopReason>)>>>;
+    /// Remembers a child process group before the run goes on.
+    fn record_child(&self, child: ChildGroup) -> BoxFuture<'static, StoreResult<()>>;
+    /// Forgets the children of a run once none is left.
+    fn forget_children(&self, run: RunId) -> BoxFuture<'static, StoreResult<()>>;
+    /// The children of these processes' runs, or of these runs.
+    fn children(&self, processes: Vec<ProcessId>, runs: Vec<RunId>) -> BoxFuture<'static, StoreResult<Vec<ChildGroup>>>;
+
+    /// Pauses an instance or a task.
+    fn pause(&self, pause: Pause) -> BoxFuture<'static, StoreResult<()>>;
+    /// Ends a pause. False: there was none.
+    fn resume(&self, name: String) -> BoxFuture<'static, StoreResult<bool>>;
+    /// Every pause.
+    fn pauses(&self) -> BoxFuture<'static, StoreResult<Vec<Pause>>>;
+
+    /// Writes the row of a finished dry run: it has no generation, takes no lock and moves no watermark.
+    fn record_dry(&self, instance: InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<RunId>>;
+    /// The history, newest first.
+    fn history(&self, filter: HistoryFilter) -> BoxFuture<'static, StoreResult<Vec<HistoryRow>>>;
+    /// One row.
+    fn row(&self, run: RunId) -> BoxFuture<'static, StoreResult<Option<HistoryRow>>>;
+    /// The attempts of a run, oldest first.
+    fn attempts(&self, run: RunId) -> BoxFuture<'static, StoreResult<Vec<AttemptRow>>>;
+    /// The last finished row of each instance (a run's end or a skip; no dry run).
+    fn last_ends(&self) -> BoxFuture<'static, StoreResult<Vec<HistoryRow>>>;
+}
+
+/// What a write of a handler carries: refused when the instance's floor is above the generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The instance.
+    pub instance: InstanceName,
+    /// The run.
+    pub run: RunId,
+    /// The run's generation.
+    pub generation: Generation,
+}
+
+/// How long a run took, for a person.
+pub fn took(row: &HistoryRow) -> Option<SignedDuration> {
+    Some(row.ended_at?.duration_since(row.started_at?))
+}
+
+/// Both halves of a store behind one handle.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The engine's half.
+    pub runs: Arc<dyn RunStore>,
+}

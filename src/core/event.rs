@@ -300,6 +300,8 @@ pub enum Command {
     Adopt { run: RunId, lost: bool },
     /// Closes an orphan under a new generation. No answer.
     CloseOrphan { run: RunId, end: RunEnd, by: Option<RunId> },
+    /// The clock was set back: watermarks later than this become this. No answer.
+    LowerWatermarks { to: Timestamp },
     /// Tells whoever asked that the fire became this run, or was skipped.
     AnswerAsk { ask: AskId, answer: AskAnswer },
     /// Something a person should hear of.

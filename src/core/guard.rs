@@ -21,6 +21,8 @@ pub struct Bench {
     pub me: ProcessId,
     /// The last fire time judged.
     pub watermark: Option<Timestamp>,
+    /// A scheduled run (not a skip) stands in the history for this very fire time: the clock was set back since.
+    pub ran: bool,
     /// A pause of the instance or its task that is in force: until when and why.
     pub paused: Option<(Option<Timestamp>, Option<Arc<str>>)>,
     /// The instance's open runs, oldest first, without the one that is judged.
@@ -75,7 +77,7 @@ pub enum Verdict {
 pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     let Some(asked) = request.asked else { return Verdict::AlreadyJudged };
     let scheduled = matches!(asked.trigger, Trigger::Schedule | Trigger::CatchUp);
-    if scheduled && request.waiting.is_none() && bench.watermark.is_some_and(|watermark| asked.fire_at <= watermark) {
+    if scheduled && request.waiting.is_none() && (bench.ran || bench.watermark.is_some_and(|watermark| asked.fire_at <= watermark)) {
         return Verdict::AlreadyJudged;
     }
     let suspects = suspects(request, bench);

@@ -1,7 +1,19 @@
 //! The checked parameters of a handler: plain values with their types, nothing of YAML left.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::SignedDuration;
+
+/// What is wrong with a text that should have been a schedule, a window, a date range: where in it, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Misread {
+    /// Bytes of the text that was read.
+    pub at: Range<usize>,
+    /// Lower case, no full stop, names the offending part: "`25` is not an hour (0 to 23)".
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
 
 /// A checked value.
 #[derive(Clone, Debug, PartialEq)]

@@ -245,6 +245,9 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// text differs gets `at` as its watermark: nothing before counts as missed. `all`: instances that are not named become absent.
     fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<Vec<Mark>>>;
 
+    /// The clock was set back: watermarks later than `to` become `to`, so that nobody waits for years. What ran keeps its row and is not run again.
+    fn lower_watermarks(&self, to: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
     /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none).
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<Judgement>>;

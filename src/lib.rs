@@ -7,6 +7,8 @@ pub mod core;
 #[cfg(feature = "daemon")]
 pub mod clock;
 #[cfg(feature = "daemon")]
+pub mod engine;
+#[cfg(feature = "daemon")]
 pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod store;

@@ -1,0 +1,116 @@
+//! What others may see of the running engine: the one state behind status, the local socket and, later, metrics and the dashboard.
+//!
+//! These types are the JSON of `taskrun status --json` and of the local socket: times are RFC 3339, durations seconds. They are stable from now on.
+use serde::{Deserialize, Serialize};
+
+/// Everything about a running taskrun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    pub version: String,
+    pub pid: u32,
+    pub started_at: String,
+    pub now: String,
+    /// The speed of the practice clock; absent where it is real.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub practice_speed: Option<u32>,
+    pub config: ConfigView,
+    /// Why the daemon is not all well: the store refuses writes, the last reload failed, an attempt is stuck. Empty: all well.
+    pub degraded: Vec<String>,
+    pub stopping: bool,
+    pub instances: Vec<InstanceView>,
+    /// Open runs of this process.
+    pub runs: Vec<RunView>,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigView {
+    pub path: String,
+    pub loaded_at: String,
+    pub reloads: u64,
+    /// The faults of the last reload, if it failed; the configuration before it is still in force.
+    pub last_reload_faults: Vec<String>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    pub instance: String,
+    pub task: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<String>,
+    pub handler: String,
+    pub enabled: bool,
+    /// As people write it: `0 */3 * * *`, `every 60s`, `after 1h`, `@start`, joined by `; `.
+    pub schedule: String,
+    pub zone: String,
+    /// `always`, or the windows as written.
+    pub hours: String,
+    pub overlap: String,
+    /// When it will next start; absent if nothing is planned.
+    pub next_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused: Option<PausedView>,
+    pub last: Option<LastView>,
+}
+
+/// A pause in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PausedView {
+    pub since: String,
+    pub until: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// The last finished row of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastView {
+    pub run: i64,
+    /// `succeeded`, `failed`, ... or `skipped`.
+    pub state: String,
+    /// The reason of a skip.
+    pub reason: Option<String>,
+    pub ended_at: Option<String>,
+    pub took_s: Option<f64>,
+    pub text: Option<String>,
+}
+
+/// An open run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    pub run: i64,
+    pub instance: String,
+    pub trigger: String,
+    pub fire_at: String,
+    /// `judged`, `lock_wait`, `waiting`, `queued`, `starting`, `running`, `stopping`, `backoff`, `closing`.
+    pub phase: String,
+    pub attempt: u32,
+    pub started_at: Option<String>,
+    pub done: u64,
+    /// Zero: unknown.
+    pub total: u64,
+    pub note: String,
+    /// Seconds to the end at the pace so far, where that can be told.
+    pub left_s: Option<f64>,
+}
+
+/// What came of a `trigger`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggeredView {
+    pub instance: String,
+    /// The run, if one was admitted.
+    pub run: Option<i64>,
+    /// Why not.
+    pub skipped: Option<String>,
+}
+
+/// What came of a reload, or would come of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadView {
+    /// False: the file has faults and the configuration before it stays in force.
+    pub applied: bool,
+    /// Task by task, in words.
+    pub differences: Vec<String>,
+    /// `file:line:column: message (hint)`.
+    pub faults: Vec<String>,
+}

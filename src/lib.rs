@@ -11,4 +11,6 @@ pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod handlers;
 #[cfg(feature = "daemon")]
+pub mod http;
+#[cfg(feature = "daemon")]
 pub mod store;

@@ -1,0 +1,104 @@
+//! The local API over a real socket, with a made-up engine behind it.
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{client::Client, *};
+use crate::engine::{control::Request, view::ConfigView};
+
+fn status_view() -> StatusView {
+    StatusView {
+        version: "9.9.9".to_owned(),
+        pid: 4711,
+        started_at: "2026-11-22T04:48:00Z".to_owned(),
+        now: "2026-11-22T04:48:01Z".to_owned(),
+        practice_speed: None,
+        config: ConfigView { path: "tasks.yaml".to_owned(), loaded_at: String::new(), reloads: 0, last_reload_faults: Vec::new() },
+        degraded: Vec::new(),
+        stopping: false,
+        instances: Vec::new(),
+        runs: Vec::new(),
+    }
+}
+
+/// An engine that knows one task, `sync`, and one run, 7.
+async fn engine(mut requests: tokio::sync::mpsc::Receiver<Request>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Status { reply } => reply.send(status_view()).unwrap(),
+            Request::Trigger { name, reply, .. } => {
+                let known = (name == "sync").then(|| TriggeredView { instance: name, run: Some(7), skipped: None });
+                reply.send(known.into_iter().collect()).unwrap();
+            }
+            Request::Cancel { run, reply } => reply.send(run == RunId(7)).unwrap(),
+            Request::Reload { dry, reply } => {
+                reply.send(ReloadView { applied: !dry, differences: Vec::new(), faults: Vec::new() }).unwrap();
+            }
+            Request::Stop | Request::Poke => {}
+        }
+    }
+}
+
+/// A served socket in a folder whose path may be longer than a socket address.
+async fn with_server<F: Future>(folder: &str, test: impl FnOnce(PathBuf) -> F) -> F::Output {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let socket = folder.join("p.sock");
+    let (control, requests) = Control::channel();
+    tokio::spawn(engine(requests));
+    let closing = CancellationToken::new();
+    let served = serve(&socket, control, closing.clone()).unwrap();
+    let output = test(socket.clone()).await;
+    closing.cancel();
+    served.await.unwrap().unwrap();
+    assert!(!socket.exists(), "the socket is removed at the end");
+    output
+}
+
+#[tokio::test]
+async fn each_request_reaches_the_engine_and_its_answer_comes_back() {
+    with_server("s", |socket| async move {
+        let client = Client::of(&socket).unwrap();
+        assert_eq!(client.ping().await.unwrap(), Pong { pid: 4711, version: "9.9.9".to_owned() });
+        assert_eq!(client.status().await.unwrap(), status_view());
+        assert_eq!(client.trigger("sync").await.unwrap().first().unwrap().run, Some(7));
+        assert!(client.cancel(7).await.unwrap().accepted);
+        assert!(client.reload().await.unwrap().applied);
+        assert!(!client.diff().await.unwrap().applied);
+        assert!(client.stop().await.unwrap().accepted);
+        assert!(client.poke().await.unwrap().accepted);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused_with_a_code() {
+    with_server("s", |socket| async move {
+        let client = Client::of(&socket).unwrap();
+        assert!(client.trigger("snyc").await.unwrap_err().is("unknown_task"));
+        assert!(client.cancel(8).await.unwrap_err().is("not_open"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_owner_may_open_the_socket() {
+    with_server("s", |socket| async move {
+        assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_socket_may_lie_deeper_than_its_address_can_say() {
+    let deep = "a-folder-with-a-long-name/".repeat(8);
+    with_server(&deep, |socket| async move { assert!(client::answers(&socket).await) }).await;
+}
+
+#[tokio::test]
+async fn nobody_answers_where_nobody_listens_or_the_listener_hangs() {
+    let temp = tempfile::tempdir().unwrap();
+    let socket = temp.path().join("p.sock");
+    assert!(!client::answers(&socket).await);
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert!(!client::answers(&socket).await);
+}

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use jiff::{civil::{Date, Time, Weekday}, Timestamp, tz::TimeZone};
 
+use super::value::Misread;
+
 /// One window of the week, in the task's zone: start inclusive, end exclusive. An end at or before the start is on the next day (`22:00-02:00`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -52,4 +54,20 @@ impl BusinessHours {
     pub fn closes_at(&self, _at: Timestamp, _zone: &TimeZone) -> Option<Timestamp> {
         None
     }
+}
+
+/// Reads windows: `06:00-23:00`, `mon-fri 09:00-12:00, 13:00-18:00`, `22:00-02:00`, `sat,sun 10:00-24:00`.
+///
+/// # Errors
+/// When a day or a time cannot be read, or a window never opens.
+pub fn parse_windows(_text: &str) -> Result<Vec<Window>, Misread> {
+    Ok(Vec::new())
+}
+
+/// Reads a day or days: `2026-12-31` or `2026-12-31..2027-01-03`.
+///
+/// # Errors
+/// When a date does not exist, or the last one is before the first.
+pub fn parse_dates(_text: &str) -> Result<DateRange, Misread> {
+    Ok(DateRange { first: Date::ZERO, last: Date::ZERO })
 }

@@ -23,4 +23,9 @@ impl Schedule {
     pub fn next_after(&self, _after: Timestamp, _zone: &TimeZone, _anchors: Anchors) -> Option<Timestamp> {
         None
     }
+
+    /// Whether it can never fire from `from` on: an impossible date such as 30 February.
+    pub fn never_fires(&self, _from: Timestamp, _zone: &TimeZone) -> bool {
+        false
+    }
 }

@@ -37,7 +37,8 @@ pub struct Fire {
 /// What `after` and `@start` need to know of the instance's past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
-    /// When the last run ended, or when the instance was first seen: `after` counts from here.
+    /// When the last run ended, or when the instance was first seen: `after` counts from here. `None` while a run of the instance is open, or
+    /// `after` would fire again before it ended.
     pub last_end: Option<Timestamp>,
     /// When this daemon started, as long as `@start` has not fired for it.
     pub start: Option<Timestamp>,
@@ -53,4 +54,22 @@ impl Timing {
     pub fn latest_between(&self, _after: Timestamp, _until: Timestamp, _anchors: Anchors) -> Option<Fire> {
         None
     }
+}
+
+/// A fire to come, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// When it is due, before the splay.
+    pub at: Timestamp,
+    /// Why it is passed over; `None` when it counts.
+    pub closed: Option<SkipReason>,
+    /// It stands for fires that were deferred to this opening.
+    pub deferred: bool,
+    /// What a change of the clocks did to it: "02:30 does not exist that day: runs at 03:00".
+    pub note: Option<String>,
+}
+
+/// The next `n` fires after `from`.
+pub fn preview(_timing: &Timing, _from: Timestamp, _n: usize, _anchors: Anchors) -> Vec<Preview> {
+    Vec::new()
 }

@@ -46,13 +46,23 @@ words! {
 /// How an attempt ended, with what the next step needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Succeeded { summary: Arc<str> },
+    Succeeded {
+        summary: Arc<str>,
+    },
     /// `retry_after` is what a server asked for.
-    Failed { transient: bool, retry_after: Option<SignedDuration>, error: Arc<str> },
-    TimedOut { error: Arc<str> },
+    Failed {
+        transient: bool,
+        retry_after: Option<SignedDuration>,
+        error: Arc<str>,
+    },
+    TimedOut {
+        error: Arc<str>,
+    },
     /// Stopped because it was asked to.
     Cancelled,
-    Panicked { error: Arc<str> },
+    Panicked {
+        error: Arc<str>,
+    },
     /// Its process died in the middle.
     Lost,
 }
@@ -93,6 +103,8 @@ pub enum StopReason {
     Shutdown,
     /// The run's `deadline` passed.
     Deadline,
+    /// Somebody else closed the run or raised the floor above it.
+    Fenced,
 }
 
 impl fmt::Display for StopReason {
@@ -102,6 +114,7 @@ impl fmt::Display for StopReason {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Shutdown => f.write_str("taskrun stops"),
             Self::Deadline => f.write_str("its deadline passed"),
+            Self::Fenced => f.write_str("a newer run has taken over"),
         }
     }
 }
@@ -230,26 +243,67 @@ pub enum Event {
     /// The wake time came.
     Tick,
     /// Somebody asked for a run now.
-    Asked { ask: AskId, instance: InstanceName, trigger: Trigger },
-    Judged { instance: InstanceName, request: Ticket, answer: Judgement },
-    StartAnswered { run: RunId, attempt: u32, answer: StartAnswer },
-    AttemptEnded { run: RunId, attempt: u32, outcome: Outcome },
-    CloseAnswered { run: RunId, answer: CloseAnswer },
+    Asked {
+        ask: AskId,
+        instance: InstanceName,
+        trigger: Trigger,
+    },
+    Judged {
+        instance: InstanceName,
+        request: Ticket,
+        answer: Judgement,
+    },
+    StartAnswered {
+        run: RunId,
+        attempt: u32,
+        answer: StartAnswer,
+    },
+    AttemptEnded {
+        run: RunId,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    CloseAnswered {
+        run: RunId,
+        answer: CloseAnswer,
+    },
     /// Which of the rivals that were asked after are still open.
-    RivalsSeen { run: RunId, open: Vec<RunId> },
+    RivalsSeen {
+        run: RunId,
+        open: Vec<RunId>,
+    },
     /// The rivals' floor is raised; they can change nothing any more.
-    TookOver { run: RunId },
+    TookOver {
+        run: RunId,
+    },
     /// The rivals still have time: their process answers and their grace period is not over.
-    TakeoverRefused { run: RunId },
+    TakeoverRefused {
+        run: RunId,
+    },
     /// The store, or a person, wants the run stopped.
-    StopAsked { run: RunId, reason: StopReason },
+    StopAsked {
+        run: RunId,
+        reason: StopReason,
+    },
     /// Runs whose processes were proved dead, or that an orderly stop set aside.
-    Orphaned { left: Vec<LeftRun> },
-    Adopted { run: RunId, answer: AdoptAnswer },
+    Orphaned {
+        left: Vec<LeftRun>,
+    },
+    Adopted {
+        run: RunId,
+        answer: AdoptAnswer,
+    },
     /// A new configuration was read and is valid; the marks are those of its new instances.
-    Reloaded { instances: InstanceSet, marks: Vec<Mark> },
-    /// The process was told to stop.
-    Stopping,
+    Reloaded {
+        instances: InstanceSet,
+        marks: Vec<Mark>,
+    },
+    /// The process was told to stop: no attempt gets more than this as its grace period.
+    Stopping {
+        grace: SignedDuration,
+    },
+    /// The process was told to stop a second time, or its grace period is over.
+    Aborting,
 }
 
 /// What a judge request was for; comes back with its answer.
@@ -281,10 +335,20 @@ pub enum Command {
     /// Counts the attempt; answered by `StartAnswered`. `raise_floor`: everything older is shut out from here on.
     Start { run: RunId, attempt: u32, generation: Generation, raise_floor: bool },
     /// Calls the handler; answered by `AttemptEnded`.
-    Launch { run: RunId, attempt: u32, generation: Generation, instance: Arc<Instance>, timeout: Option<SignedDuration>, trigger: Trigger, fire_at: Timestamp },
+    Launch {
+        run: RunId,
+        attempt: u32,
+        generation: Generation,
+        instance: Arc<Instance>,
+        timeout: Option<SignedDuration>,
+        trigger: Trigger,
+        fire_at: Timestamp,
+    },
     /// Tells a running attempt of ours to stop.
     Cancel { run: RunId, reason: StopReason },
-    /// Gives up on an attempt that did not stop: kills its children and leaves its thread behind. No answer.
+    /// Kills the child processes of an attempt that did not stop in its grace period. No answer but the attempt's end.
+    Kill { run: RunId },
+    /// Gives up on an attempt that still did not stop: leaves its thread behind. No answer.
     Abandon { run: RunId, attempt: u32 },
     /// Records a failed attempt and when the next is due. No answer.
     Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_in: SignedDuration },
@@ -312,7 +376,10 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskAnswer {
     Run(RunId),
-    Skipped { reason: SkipReason, detail: Option<Arc<str>> },
+    Skipped {
+        reason: SkipReason,
+        detail: Option<Arc<str>>,
+    },
     /// taskrun is stopping, or the instance is not in the configuration.
     Refused(Arc<str>),
 }
@@ -320,15 +387,49 @@ pub enum AskAnswer {
 /// Something a person should hear of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    Ended { instance: InstanceName, run: RunId, end: RunEnd, by: Option<RunId>, text: Option<Arc<str>>, took: SignedDuration },
-    Retrying { instance: InstanceName, run: RunId, attempt: u32, error: Arc<str>, retry_in: SignedDuration },
-    Skipped { instance: InstanceName, skip: Skip },
-    LockWaits { instance: InstanceName, run: RunId, locks: Vec<LockName> },
-    Lost { instance: InstanceName, run: RunId, resumed: bool },
+    Ended {
+        instance: InstanceName,
+        run: RunId,
+        end: RunEnd,
+        by: Option<RunId>,
+        text: Option<Arc<str>>,
+        took: SignedDuration,
+    },
+    Retrying {
+        instance: InstanceName,
+        run: RunId,
+        attempt: u32,
+        error: Arc<str>,
+        retry_in: SignedDuration,
+    },
+    Skipped {
+        instance: InstanceName,
+        skip: Skip,
+    },
+    LockWaits {
+        instance: InstanceName,
+        run: RunId,
+        locks: Vec<LockName>,
+    },
+    Lost {
+        instance: InstanceName,
+        run: RunId,
+        resumed: bool,
+    },
     /// Superseded this many times in a row, without an end of its own.
-    Starving { instance: InstanceName, times: u32 },
+    Starving {
+        instance: InstanceName,
+        times: u32,
+    },
     /// An attempt did not stop within its grace period and was abandoned.
-    Stuck { instance: InstanceName, run: RunId },
+    Stuck {
+        instance: InstanceName,
+        run: RunId,
+    },
     /// A run of another process did not end in time; its floor was raised.
-    TookOver { instance: InstanceName, run: RunId, rivals: Vec<RunId> },
+    TookOver {
+        instance: InstanceName,
+        run: RunId,
+        rivals: Vec<RunId>,
+    },
 }

@@ -59,9 +59,14 @@ pub enum Verdict {
     AlreadyJudged,
     /// These processes have to be looked at first.
     Suspect(Vec<ProcessId>),
-    Skip { reason: SkipReason, detail: Option<Arc<str>> },
+    Skip {
+        reason: SkipReason,
+        detail: Option<Arc<str>>,
+    },
     /// It waits for named locks and harms nobody.
-    LockWait { holder_hangs: bool },
+    LockWait {
+        holder_hangs: bool,
+    },
     /// It takes the next generation and its named locks.
     Admit {
         /// Told to stop; must end first.

@@ -1,1 +1,216 @@
-//! state
+//! What the core remembers between two steps.
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    event::{AskId, StopReason},
+    plan,
+    task::{Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
+    timing::Anchors,
+};
+
+/// Everything the core remembers.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The process that this core decides for.
+    pub me: ProcessId,
+    /// A daemon fires schedules and adopts orphans; a `once` does neither.
+    pub scheduling: bool,
+    /// At most this many attempts at once; manual starts do not count against it.
+    pub running_max: usize,
+    pub instances: BTreeMap<InstanceName, Known>,
+    /// When each instance is next due, soonest first; instances whose fire is being judged are not in it.
+    pub agenda: BTreeSet<(Timestamp, InstanceName)>,
+    pub runs: BTreeMap<RunId, Active>,
+    /// The process was told to stop: the grace period no attempt may exceed.
+    pub stopping: Option<SignedDuration>,
+    /// The wall clock at the last tick, to notice when it is set back.
+    pub last_wall: Timestamp,
+}
+
+/// An instance of the configuration in force.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub instance: Arc<Instance>,
+    /// The last fire time judged. Moves back only when the clock is set back.
+    pub watermark: Timestamp,
+    pub anchors: Anchors,
+    /// The store is judging a fire of it. One at a time, so that answers come in the order of the fires.
+    pub judging: bool,
+    /// Starts by hand that wait for their turn to be judged.
+    pub asks: VecDeque<(AskId, Trigger)>,
+    /// Its place in the agenda.
+    pub due_at: Option<Timestamp>,
+}
+
+/// An open run of this process.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// The definition this run was admitted with; a reload does not change it.
+    pub instance: Arc<Instance>,
+    pub trigger: Trigger,
+    pub fire_at: Timestamp,
+    pub generation: Option<Generation>,
+    /// Attempts begun, those of an earlier process included.
+    pub attempts: u32,
+    pub phase: Phase,
+    /// It was told to stop, and why.
+    pub stop: Option<StopReason>,
+    /// When its first attempt began, on the uptime of this process.
+    pub began: Option<SignedDuration>,
+    /// When the whole run has to be over.
+    pub deadline_at: Option<SignedDuration>,
+}
+
+/// Where a run is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Has its row, but not its named locks; has harmed nobody.
+    LockWait {
+        until: SignedDuration,
+        look_at: SignedDuration,
+    },
+    /// Has its generation; older runs have not ended yet. `look_at` and `takeover_at` are for those of other processes.
+    Waiting {
+        rivals: BTreeSet<RunId>,
+        told: bool,
+        since: SignedDuration,
+        look_at: SignedDuration,
+        takeover_at: SignedDuration,
+    },
+    /// Behind `running_max`.
+    Queued,
+    /// The store was asked to count the attempt.
+    Starting {
+        attempt: u32,
+    },
+    Running {
+        attempt: u32,
+        timeout_at: Option<SignedDuration>,
+    },
+    /// Told to stop; its handler has not returned yet. `killed`: its children were killed, it is given a last moment.
+    Stopping {
+        attempt: u32,
+        until: SignedDuration,
+        timed_out: bool,
+        killed: bool,
+    },
+    /// Between two attempts.
+    Backoff {
+        at: SignedDuration,
+    },
+    /// The store was asked to close it.
+    Closing,
+    /// The store was asked to make an orphan ours.
+    Adopting,
+}
+
+impl Phase {
+    /// The word for status and dashboard.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::LockWait { .. } => "lock_wait",
+            Self::Waiting { .. } => "waiting",
+            Self::Queued => "queued",
+            Self::Starting { .. } => "starting",
+            Self::Running { .. } => "running",
+            Self::Stopping { .. } => "stopping",
+            Self::Backoff { .. } => "backoff",
+            Self::Closing => "closing",
+            Self::Adopting => "adopting",
+        }
+    }
+
+    /// Whether it takes one of the places that `running_max` bounds.
+    pub fn takes_place(&self) -> bool {
+        match self {
+            Self::Starting { .. } | Self::Running { .. } | Self::Stopping { .. } => true,
+            Self::LockWait { .. } | Self::Waiting { .. } | Self::Queued | Self::Backoff { .. } | Self::Closing | Self::Adopting => false,
+        }
+    }
+
+    /// The uptime at which a tick has something to do for it.
+    fn wake_at(&self) -> Option<SignedDuration> {
+        match self {
+            Self::LockWait { look_at, .. } => Some(*look_at),
+            Self::Waiting { look_at, takeover_at, .. } => Some((*look_at).min(*takeover_at)),
+            Self::Running { timeout_at, .. } => *timeout_at,
+            Self::Stopping { until, .. } => Some(*until),
+            Self::Backoff { at } => Some(*at),
+            Self::Queued | Self::Starting { .. } | Self::Closing | Self::Adopting => None,
+        }
+    }
+}
+
+impl Active {
+    /// Whether its deadline can still be enforced by telling it to stop.
+    fn deadline_wakes(&self) -> bool {
+        match self.phase {
+            Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Running { .. } | Phase::Backoff { .. } => true,
+            Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Closing | Phase::Adopting => false,
+        }
+    }
+
+    /// Started by a person, who should not wait behind `running_max`.
+    pub fn by_hand(&self) -> bool {
+        matches!(self.trigger, Trigger::Manual | Trigger::Api)
+    }
+}
+
+/// When to wake next, on each clock; whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wake {
+    pub wall: Option<Timestamp>,
+    pub uptime: Option<SignedDuration>,
+}
+
+/// The earliest instants at which a tick could have something to do.
+pub fn wake(state: &State) -> Wake {
+    let wall = if state.stopping.is_some() { None } else { state.agenda.first().map(|(at, _)| *at) };
+    let uptime = state
+        .runs
+        .values()
+        .flat_map(|active| [active.phase.wake_at(), active.deadline_at.filter(|_| active.deadline_wakes())])
+        .flatten()
+        .min();
+    Wake { wall, uptime }
+}
+
+impl State {
+    /// An empty state: nothing is known, nothing runs.
+    pub fn new(me: ProcessId, scheduling: bool, running_max: usize, now: Now) -> Self {
+        Self {
+            me,
+            scheduling,
+            running_max,
+            instances: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            runs: BTreeMap::new(),
+            stopping: None,
+            last_wall: now.wall,
+        }
+    }
+
+    /// Puts an instance where it belongs in the agenda, after its watermark, anchors or definition changed.
+    pub(super) fn reschedule(&mut self, name: &InstanceName) {
+        let Some(known) = self.instances.get_mut(name) else { return };
+        if let Some(at) = known.due_at.take() {
+            self.agenda.remove(&(at, name.clone()));
+        }
+        if self.scheduling && !known.judging {
+            known.due_at = plan::next_start(&known.instance, known.watermark, known.anchors);
+            if let Some(at) = known.due_at {
+                self.agenda.insert((at, name.clone()));
+            }
+        }
+    }
+
+    /// The open runs of an instance, oldest first.
+    pub fn runs_of<'a>(&'a self, name: &'a InstanceName) -> impl Iterator<Item = (RunId, &'a Active)> {
+        self.runs.iter().filter(move |(_, active)| active.instance.name == *name).map(|(run, active)| (*run, active))
+    }
+}

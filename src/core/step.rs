@@ -1,1 +1,338 @@
-//! step
+//! The one entry into the core: an event goes in, commands come out, to be performed in this order.
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::SignedDuration;
+
+use super::{
+    attempt::{self, Next},
+    event::{AskAnswer, CloseAnswer, Command, Event, Notice, Outcome, RunEnd, StartAnswer, StopReason},
+    guard::STARVING_AT,
+    recover,
+    state::{Phase, State},
+    task::{Instance, InstanceName, Now, Overlap, RunId},
+    timer,
+};
+
+/// How often runs of other processes are looked at while somebody waits for their end or their named locks.
+pub const LOOK_EVERY: SignedDuration = SignedDuration::from_millis(200);
+
+/// What one step works with.
+pub(super) struct Step<'a> {
+    pub state: &'a mut State,
+    pub now: Now,
+    pub draw: f64,
+    pub commands: Vec<Command>,
+}
+
+/// Applies one event and returns what is to be done, in this order. `draw` is a uniform number in `[0, 1)`.
+pub fn step(state: &mut State, event: Event, now: Now, draw: f64) -> Vec<Command> {
+    let mut step = Step { state, now, draw, commands: Vec::new() };
+    match event {
+        Event::Tick => timer::tick(&mut step),
+        Event::Asked { ask, instance, trigger } => step.asked(ask, &instance, trigger),
+        Event::Judged { instance, request, answer } => step.judged(&instance, request, answer),
+        Event::StartAnswered { run, attempt, answer } => step.start_answered(run, attempt, answer),
+        Event::AttemptEnded { run, attempt, outcome } => step.attempt_ended(run, attempt, outcome),
+        Event::CloseAnswered { run, answer } => step.close_answered(run, answer),
+        Event::RivalsSeen { run, open } => step.rivals_seen(run, &open),
+        Event::TookOver { run } => step.took_over(run),
+        Event::TakeoverRefused { run } => timer::takeover_refused(&mut step, run),
+        Event::StopAsked { run, reason } => step.stop(run, reason),
+        Event::Orphaned { left } => recover::orphaned(&mut step, left),
+        Event::Adopted { run, answer } => recover::adopted(&mut step, run, &answer),
+        Event::Reloaded { instances, marks } => recover::reloaded(&mut step, instances, marks),
+        Event::Stopping { grace } => step.stopping(grace),
+        Event::Aborting => timer::abort(&mut step),
+    }
+    step.fill_places();
+    step.commands
+}
+
+impl Step<'_> {
+    pub(super) fn push(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        self.push(Command::Notice(notice));
+    }
+
+    /// The uptime this long from now.
+    pub(super) fn after(&self, wait: SignedDuration) -> SignedDuration {
+        self.now.uptime.saturating_add(wait)
+    }
+
+    /// Gives free places to queued runs, the oldest fire first; a person's starts take theirs at once.
+    fn fill_places(&mut self) {
+        let taken = self.state.runs.values().filter(|active| active.phase.takes_place() && !active.by_hand()).count();
+        let mut free = self.state.running_max.saturating_sub(taken);
+        let mut queued: Vec<(bool, jiff::Timestamp, RunId)> = self
+            .state
+            .runs
+            .iter()
+            .filter(|(_, active)| active.phase == Phase::Queued)
+            .map(|(run, active)| (!active.by_hand(), active.fire_at, *run))
+            .collect();
+        queued.sort_unstable();
+        for (counts, _, run) in queued {
+            if counts && free == 0 {
+                break;
+            }
+            free = free.saturating_sub(usize::from(counts));
+            self.begin(run);
+        }
+    }
+
+    fn begin(&mut self, run: RunId) {
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        let Some(generation) = active.generation else { return };
+        let attempt = active.attempts.saturating_add(1);
+        active.phase = Phase::Starting { attempt };
+        let raise_floor = active.instance.overlap == Overlap::LastWins;
+        self.push(Command::Start { run, attempt, generation, raise_floor });
+    }
+
+    fn start_answered(&mut self, run: RunId, attempt: u32, answer: StartAnswer) {
+        let now = self.now;
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        if active.phase != (Phase::Starting { attempt }) {
+            return;
+        }
+        match answer {
+            StartAnswer::Fenced => return self.gone(run),
+            StartAnswer::Stop(reason) => {
+                active.phase = Phase::Queued;
+                return self.stop(run, reason);
+            }
+            StartAnswer::Started => active.attempts = attempt,
+        }
+        if active.began.is_none() {
+            active.began = Some(now.uptime);
+            active.deadline_at = active.deadline_at.or(active.instance.deadline.map(|deadline| now.uptime.saturating_add(deadline)));
+        }
+        let timeout = active.instance.timeout;
+        let timeout_at = timeout.map(|timeout| now.uptime.saturating_add(timeout));
+        if active.stop.is_some() {
+            // Told to stop between asking and answer: the handler is never called.
+            active.phase = Phase::Running { attempt, timeout_at };
+            return self.attempt_ended(run, attempt, Outcome::Cancelled);
+        }
+        active.phase = Phase::Running { attempt, timeout_at };
+        let Some(generation) = active.generation else { return };
+        let (instance, trigger, fire_at) = (Arc::clone(&active.instance), active.trigger, active.fire_at);
+        self.push(Command::Launch { run, attempt, generation, instance, timeout, trigger, fire_at });
+    }
+
+    fn attempt_ended(&mut self, run: RunId, attempt: u32, outcome: Outcome) {
+        let Some(active) = self.state.runs.get(&run) else { return };
+        let timed_out = match active.phase {
+            Phase::Running { attempt: running, .. } if running == attempt => false,
+            Phase::Stopping { attempt: running, timed_out, .. } if running == attempt => timed_out,
+            // It was abandoned, and returned after all.
+            Phase::Running { .. }
+            | Phase::Stopping { .. }
+            | Phase::LockWait { .. }
+            | Phase::Waiting { .. }
+            | Phase::Queued
+            | Phase::Starting { .. }
+            | Phase::Backoff { .. }
+            | Phase::Closing
+            | Phase::Adopting => return,
+        };
+        let succeeded = matches!(outcome, Outcome::Succeeded { .. });
+        let outcome = if timed_out && !succeeded { timed_out_outcome(&active.instance) } else { outcome };
+        match active.stop {
+            Some(reason) if !succeeded => self.end_stopped(run, attempt, reason, outcome),
+            Some(_) | None => self.end_attempt(run, attempt, outcome),
+        }
+    }
+
+    /// The end of an attempt that nobody told to stop, or that succeeded all the same.
+    fn end_attempt(&mut self, run: RunId, attempt: u32, outcome: Outcome) {
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        let next = attempt::next(&active.instance.retries, attempt, &outcome, self.draw);
+        let wait = match next {
+            Next::Close(end) => return self.close(run, end, Some(outcome), false),
+            Next::Retry(wait) => wait,
+        };
+        let at = self.now.uptime.saturating_add(wait);
+        if active.deadline_at.is_some_and(|deadline| deadline <= at) {
+            return self.close(run, RunEnd::TimedOut, Some(outcome), false);
+        }
+        active.phase = Phase::Backoff { at };
+        let error: Arc<str> = outcome.text().unwrap_or("stopped before its work was done").into();
+        let notice = Notice::Retrying { instance: active.instance.name.clone(), run, attempt, error, retry_in: wait };
+        self.push(Command::Postpone { run, attempt, outcome, retry_in: wait });
+        self.notice(notice);
+    }
+
+    fn end_stopped(&mut self, run: RunId, attempt: u32, reason: StopReason, outcome: Outcome) {
+        let retries_left = self
+            .state
+            .runs
+            .get(&run)
+            .is_some_and(|active| matches!(attempt::next(&active.instance.retries, attempt, &outcome, self.draw), Next::Retry(_)));
+        let end = match reason {
+            StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,
+            StopReason::Cancelled => RunEnd::Cancelled,
+            StopReason::Deadline => RunEnd::TimedOut,
+            StopReason::Shutdown => {
+                let stopped = outcome == Outcome::Cancelled;
+                if self.may_set_aside(run) && (stopped || retries_left) {
+                    return self.set_aside(run);
+                }
+                if stopped { RunEnd::Cancelled } else { RunEnd::Failed }
+            }
+        };
+        self.close(run, end, Some(outcome), false);
+    }
+
+    /// A shutdown leaves a run open for the next start of the daemon if repeating it can do no harm.
+    fn may_set_aside(&self, run: RunId) -> bool {
+        self.state.scheduling && self.state.runs.get(&run).is_some_and(|active| active.instance.resumable || active.began.is_none())
+    }
+
+    fn set_aside(&mut self, run: RunId) {
+        self.push(Command::SetAside { run });
+        self.gone(run);
+    }
+
+    pub(super) fn close(&mut self, run: RunId, end: RunEnd, outcome: Option<Outcome>, raise_floor: bool) {
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        active.phase = Phase::Closing;
+        let by = if let (RunEnd::Superseded, Some(StopReason::Superseded(by))) = (end, active.stop) { Some(by) } else { None };
+        let took = active.began.map_or(SignedDuration::ZERO, |began| self.now.uptime.saturating_sub(began));
+        let text = outcome.as_ref().and_then(Outcome::text).map(Into::into);
+        let instance = active.instance.name.clone();
+        let attempt = active.attempts;
+        self.push(Command::Close { run, end, by, attempt, outcome, raise_floor });
+        self.notice(Notice::Ended { instance, run, end, by, text, took });
+    }
+
+    fn close_answered(&mut self, run: RunId, answer: CloseAnswer) {
+        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get(&run)) {
+            let name = active.instance.name.clone();
+            if let Some(known) = self.state.instances.get_mut(&name) {
+                known.anchors.last_end = Some(self.now.wall);
+            }
+            let tenth = times.checked_rem(10) == Some(0);
+            if STARVING_AT <= times && (times == STARVING_AT || tenth) {
+                self.notice(Notice::Starving { instance: name.clone(), times });
+            }
+        }
+        self.gone(run);
+    }
+
+    /// A run is no longer ours: whoever waited for its end or its named locks may go on.
+    pub(super) fn gone(&mut self, run: RunId) {
+        let Some(active) = self.state.runs.remove(&run) else { return };
+        let uptime = self.now.uptime;
+        let mut lock_waiters = BTreeSet::new();
+        for other in self.state.runs.values_mut() {
+            if let Phase::Waiting { rivals, .. } = &mut other.phase {
+                if rivals.remove(&run) && rivals.is_empty() {
+                    other.phase = Phase::Queued;
+                }
+            } else if let Phase::LockWait { look_at, .. } = &mut other.phase {
+                *look_at = uptime;
+                lock_waiters.insert(other.instance.name.clone());
+            }
+        }
+        self.state.reschedule(&active.instance.name);
+        lock_waiters.insert(active.instance.name.clone());
+        for name in lock_waiters {
+            self.judge_next(&name);
+        }
+    }
+
+    fn rivals_seen(&mut self, run: RunId, open: &[RunId]) {
+        let ours: BTreeSet<RunId> = self.state.runs.keys().copied().collect();
+        let look_at = self.after(LOOK_EVERY);
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        if let Phase::Waiting { rivals, look_at: look, .. } = &mut active.phase {
+            rivals.retain(|rival| ours.contains(rival) || open.contains(rival));
+            *look = look_at;
+            if rivals.is_empty() {
+                active.phase = Phase::Queued;
+            }
+        }
+    }
+
+    fn took_over(&mut self, run: RunId) {
+        let ours: BTreeSet<RunId> = self.state.runs.keys().copied().collect();
+        let look_at = self.after(LOOK_EVERY);
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        if let Phase::Waiting { rivals, look_at: look, takeover_at, .. } = &mut active.phase {
+            let foreign: Vec<RunId> = rivals.iter().filter(|rival| !ours.contains(rival)).copied().collect();
+            rivals.retain(|rival| ours.contains(rival));
+            *look = look_at;
+            *takeover_at = SignedDuration::MAX;
+            if rivals.is_empty() {
+                active.phase = Phase::Queued;
+            }
+            let instance = active.instance.name.clone();
+            self.notice(Notice::TookOver { instance, run, rivals: foreign });
+        }
+    }
+
+    /// Tells a run of ours to stop. One whose attempt has not begun ends at once.
+    pub(super) fn stop(&mut self, run: RunId, reason: StopReason) {
+        let uptime = self.now.uptime;
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        // A newer run or a person outranks a shutdown, which would leave the run open.
+        if active.stop.is_none() || active.stop == Some(StopReason::Shutdown) {
+            active.stop = Some(reason);
+        }
+        match active.phase {
+            Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. } => {
+                if reason == StopReason::Shutdown && self.may_set_aside(run) {
+                    return self.set_aside(run);
+                }
+                let end = match reason {
+                    StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,
+                    StopReason::Cancelled | StopReason::Shutdown => RunEnd::Cancelled,
+                    StopReason::Deadline => RunEnd::TimedOut,
+                };
+                self.close(run, end, None, false);
+            }
+            Phase::Running { attempt, .. } => {
+                let grace = active.instance.grace.min(self.state.stopping.unwrap_or(SignedDuration::MAX));
+                let until = uptime.saturating_add(grace);
+                active.phase = Phase::Stopping { attempt, until, timed_out: false, killed: false };
+                self.push(Command::Cancel { run, reason });
+            }
+            // Starting and Adopting: the answer finds `stop`. Stopping: it has been told. Closing: it is over.
+            Phase::Starting { .. } | Phase::Adopting | Phase::Stopping { .. } | Phase::Closing => {}
+        }
+    }
+
+    fn stopping(&mut self, grace: SignedDuration) {
+        self.state.stopping = Some(grace);
+        let names: Vec<InstanceName> = self.state.instances.keys().cloned().collect();
+        for name in names {
+            let asks = self.state.instances.get_mut(&name).map(|known| std::mem::take(&mut known.asks)).unwrap_or_default();
+            for (ask, _) in asks {
+                self.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused("taskrun is stopping".into()) });
+            }
+        }
+        let runs: Vec<RunId> = self.state.runs.keys().copied().collect();
+        for run in runs {
+            self.stop_for_shutdown(run, grace);
+        }
+    }
+
+    pub(super) fn stop_for_shutdown(&mut self, run: RunId, grace: SignedDuration) {
+        let limit = self.after(grace);
+        if let Some(active) = self.state.runs.get_mut(&run)
+            && let Phase::Stopping { until, .. } = &mut active.phase
+        {
+            *until = (*until).min(limit);
+        }
+        self.stop(run, StopReason::Shutdown);
+    }
+}
+
+pub(super) fn timed_out_outcome(instance: &Instance) -> Outcome {
+    let limit = instance.timeout.unwrap_or_default();
+    Outcome::TimedOut { error: format!("did not end within its timeout of {limit:#}").into() }
+}

@@ -10,13 +10,25 @@ const REQUESTS_MAX: usize = 64;
 /// A request to the engine.
 #[derive(Debug)]
 pub enum Request {
-    Status { reply: oneshot::Sender<StatusView> },
+    Status {
+        reply: oneshot::Sender<StatusView>,
+    },
     /// Starts a task now: an instance, or a task with all its instances. An empty answer: there is none of that name.
-    Trigger { name: String, manual: bool, reply: oneshot::Sender<Vec<TriggeredView>> },
+    Trigger {
+        name: String,
+        manual: bool,
+        reply: oneshot::Sender<Vec<TriggeredView>>,
+    },
     /// False: the run is not open.
-    Cancel { run: RunId, reply: oneshot::Sender<bool> },
+    Cancel {
+        run: RunId,
+        reply: oneshot::Sender<bool>,
+    },
     /// Loads the configuration again; `dry`: only says what would change.
-    Reload { dry: bool, reply: oneshot::Sender<ReloadView> },
+    Reload {
+        dry: bool,
+        reply: oneshot::Sender<ReloadView>,
+    },
     /// Stops in order. Asked a second time, it does not wait.
     Stop,
     /// Another process changed something that concerns our runs: look at once.

@@ -1,0 +1,176 @@
+//! From a fire to a run: what is sent to be judged, and what follows from the judgement.
+use std::sync::Arc;
+
+use super::{
+    event::{AskAnswer, AskId, Asked, Command, JudgeRequest, Judgement, Notice, Rival, Skip, StopReason, Ticket},
+    plan,
+    state::{Active, Phase},
+    step::{LOOK_EVERY, Step},
+    task::{Generation, InstanceName, Overlap, RunId, Trigger},
+};
+
+/// Starts by hand of one instance that may wait for their turn; more are refused.
+const ASKS_MAX: usize = 32;
+
+impl Step<'_> {
+    pub(super) fn asked(&mut self, ask: AskId, name: &InstanceName, trigger: Trigger) {
+        let refusal = match self.state.instances.get_mut(name) {
+            _ if self.state.stopping.is_some() => "taskrun is stopping",
+            None => "there is no such instance",
+            Some(known) if ASKS_MAX <= known.asks.len() => "too many starts of this instance wait already",
+            Some(known) => {
+                known.asks.push_back((ask, trigger));
+                return self.judge_next(name);
+            }
+        };
+        self.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused(refusal.into()) });
+    }
+
+    /// Sends the instance's next fire to be judged: a start by hand, a wait for named locks, or what its schedule says. One at a time.
+    pub(super) fn judge_next(&mut self, name: &InstanceName) {
+        let now = self.now;
+        let waiting = self.lock_waiter(name);
+        let busy = self.state.runs_of(name).any(|(_, active)| active.trigger == Trigger::CatchUp);
+        let Some(known) = self.state.instances.get_mut(name) else { return };
+        if known.judging {
+            return;
+        }
+        let (skips, asked, ticket) = if let Some((ask, trigger)) = known.asks.pop_front() {
+            let asked = Asked { fire_at: now.wall, trigger };
+            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), waiting: None, upto: None })
+        } else if let Some((run, asked)) = waiting {
+            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None })
+        } else if !self.state.scheduling || self.state.stopping.is_some() {
+            return;
+        } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, known.anchors, busy) {
+            (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto) })
+        } else {
+            return;
+        };
+        known.judging = true;
+        let instance = Arc::clone(&known.instance);
+        let last_chance = ticket.waiting.is_some_and(|run| self.lock_wait_over(run));
+        let request = JudgeRequest { instance, skips, asked, waiting: ticket.waiting, last_chance, vouched: Vec::new() };
+        self.state.reschedule(name);
+        self.push(Command::Judge { request: Box::new(request), ticket });
+    }
+
+    /// A run of the instance that waits for named locks and should look again.
+    fn lock_waiter(&self, name: &InstanceName) -> Option<(RunId, Asked)> {
+        let looks = |active: &Active| matches!(active.phase, Phase::LockWait { look_at, .. } if look_at <= self.now.uptime);
+        let (run, active) = self.state.runs_of(name).find(|(_, active)| looks(active))?;
+        Some((run, Asked { fire_at: active.fire_at, trigger: active.trigger }))
+    }
+
+    fn lock_wait_over(&self, run: RunId) -> bool {
+        self.state.runs.get(&run).is_some_and(|active| matches!(active.phase, Phase::LockWait { until, .. } if until <= self.now.uptime))
+    }
+
+    pub(super) fn judged(&mut self, name: &InstanceName, ticket: Ticket, answer: Judgement) {
+        if let Some(known) = self.state.instances.get_mut(name) {
+            known.judging = false;
+            // A suspect is looked at and asked again by the engine; here it means that nothing was written.
+            if !matches!(answer, Judgement::Suspect(_)) {
+                known.watermark = ticket.upto.map_or(known.watermark, |upto| upto.max(known.watermark));
+            }
+        }
+        match answer {
+            Judgement::Recorded | Judgement::Suspect(_) => {}
+            Judgement::AlreadyJudged => self.drop_waiter(ticket),
+            Judgement::Skipped { reason, detail, .. } => {
+                self.drop_waiter(ticket);
+                self.answer_ask(ticket, AskAnswer::Skipped { reason, detail: detail.clone() });
+                let at = ticket.asked.map_or(self.now.wall, |asked| asked.fire_at);
+                let skip = Skip { first_at: at, last_at: at, count: 1, at_least: false, reason, detail };
+                self.notice(Notice::Skipped { instance: name.clone(), skip });
+            }
+            Judgement::LockWait { run, holder_hangs } => self.lock_wait(name, ticket, run, holder_hangs),
+            Judgement::Admitted { run, generation, rivals } => self.admitted(name, ticket, run, generation, &rivals),
+        }
+        self.state.reschedule(name);
+        self.judge_next(name);
+    }
+
+    fn drop_waiter(&mut self, ticket: Ticket) {
+        if let Some(run) = ticket.waiting {
+            self.state.runs.remove(&run);
+        }
+    }
+
+    fn answer_ask(&mut self, ticket: Ticket, answer: AskAnswer) {
+        if let Some(ask) = ticket.ask {
+            self.push(Command::AnswerAsk { ask, answer });
+        }
+    }
+
+    fn lock_wait(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, holder_hangs: bool) {
+        let look_at = self.after(LOOK_EVERY);
+        if let Some(active) = self.state.runs.get_mut(&run) {
+            if let Phase::LockWait { until, look_at: look } = &mut active.phase {
+                *look = if self.now.uptime < *until { look_at.min(*until) } else { look_at };
+            }
+            return;
+        }
+        let Some(active) = self.new_run(name, ticket) else { return };
+        let wait = if holder_hangs { active.instance.lock_wait.max(active.instance.takeover) } else { active.instance.lock_wait };
+        let locks = active.instance.locks.clone();
+        let overlap = active.instance.overlap;
+        let phase = Phase::LockWait { until: self.after(wait), look_at };
+        self.state.runs.insert(run, Active { phase, ..active });
+        self.answer_ask(ticket, AskAnswer::Run(run));
+        self.notice(Notice::LockWaits { instance: name.clone(), run, locks });
+        if overlap == Overlap::LastWins {
+            // Of those that only wait, the newest counts, too.
+            let older: Vec<RunId> = self
+                .state
+                .runs_of(name)
+                .filter(|(other, active)| *other < run && matches!(active.phase, Phase::LockWait { .. }))
+                .map(|(other, _)| other)
+                .collect();
+            for other in older {
+                self.stop(other, StopReason::Superseded(run));
+            }
+        }
+    }
+
+    /// An `Active` for a fire that just got its row; it keeps the definition it was judged with.
+    fn new_run(&self, name: &InstanceName, ticket: Ticket) -> Option<Active> {
+        let asked = ticket.asked?;
+        let instance = Arc::clone(&self.state.instances.get(name)?.instance);
+        Some(Active {
+            instance,
+            trigger: asked.trigger,
+            fire_at: asked.fire_at,
+            generation: None,
+            attempts: 0,
+            phase: Phase::Queued,
+            stop: None,
+            began: None,
+            deadline_at: None,
+        })
+    }
+
+    fn admitted(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, generation: Generation, rivals: &[Rival]) {
+        if !self.state.runs.contains_key(&run) {
+            let Some(active) = self.new_run(name, ticket) else { return };
+            self.state.runs.insert(run, active);
+            self.answer_ask(ticket, AskAnswer::Run(run));
+        }
+        let (uptime, look_at) = (self.now.uptime, self.now.uptime);
+        let Some(active) = self.state.runs.get_mut(&run) else { return };
+        active.generation = Some(generation);
+        let told = rivals.iter().any(|rival| rival.told);
+        let takeover_at = uptime.saturating_add(active.instance.takeover);
+        active.phase = if rivals.is_empty() {
+            Phase::Queued
+        } else {
+            Phase::Waiting { rivals: rivals.iter().map(|rival| rival.run).collect(), told, since: uptime, look_at, takeover_at }
+        };
+        for rival in rivals.iter().filter(|rival| rival.told) {
+            self.stop(rival.run, StopReason::Superseded(run));
+        }
+        if let Some(grace) = self.state.stopping {
+            self.stop_for_shutdown(run, grace);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is taken over from before: the instances' past at a start or a reload, and the runs of processes that are gone.
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    event::{AdoptAnswer, AskAnswer, Command, LeftRun, Mark, Notice, RunEnd, StopReason},
+    state::{Active, Known, Phase, State},
+    step::Step,
+    task::{Instance, InstanceName, InstanceSet, Now, OnLost, ProcessId, RunId},
+    timing::Anchors,
+};
+
+/// What a process begins with.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    pub me: ProcessId,
+    /// A daemon; otherwise a `once`.
+    pub scheduling: bool,
+    pub running_max: usize,
+    pub instances: InstanceSet,
+    pub marks: Vec<Mark>,
+    /// Runs of dead processes, and those that an orderly stop set aside.
+    pub left: Vec<LeftRun>,
+    /// When this daemon started: what `@start` fires at.
+    pub started_at: Timestamp,
+}
+
+/// Starting is recovering: there is no other way to start.
+pub fn recover(beginning: Beginning, now: Now) -> (State, Vec<Command>) {
+    let Beginning { me, scheduling, running_max, instances, marks, left, started_at } = beginning;
+    let mut state = State::new(me, scheduling, running_max, now);
+    let mut marks = by_name(marks);
+    for (name, instance) in instances {
+        insert(&mut state, &name, instance, marks.remove(&name), Some(started_at), now);
+    }
+    let mut step = Step { state: &mut state, now, draw: 0.0, commands: Vec::new() };
+    // After a start with the clock set back, watermarks may lie far ahead.
+    let newest = step.state.instances.values().map(|known| known.watermark).max();
+    step.state.last_wall = newest.map_or(now.wall, |newest| newest.max(now.wall));
+    orphaned(&mut step, left);
+    let commands = step.commands;
+    (state, commands)
+}
+
+/// A new configuration: unchanged instances keep their next fire, open runs keep their definition.
+pub(super) fn reloaded(step: &mut Step<'_>, instances: InstanceSet, marks: Vec<Mark>) {
+    let now = step.now;
+    let mut marks = by_name(marks);
+    let gone: Vec<InstanceName> = step.state.instances.keys().filter(|name| !instances.contains_key(*name)).cloned().collect();
+    for name in gone {
+        if let Some(known) = step.state.instances.remove(&name) {
+            if let Some(at) = known.due_at {
+                step.state.agenda.remove(&(at, name));
+            }
+            for (ask, _) in known.asks {
+                step.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused("the instance was removed by a reload".into()) });
+            }
+        }
+    }
+    for (name, instance) in instances {
+        match step.state.instances.get_mut(&name) {
+            Some(known) if known.instance == instance => {}
+            Some(known) => {
+                if known.instance.timing != instance.timing
+                    && let Some(mark) = marks.remove(&name)
+                {
+                    known.watermark = mark.watermark.max(known.watermark.min(now.wall));
+                }
+                known.instance = instance;
+                step.state.reschedule(&name);
+            }
+            None => insert(step.state, &name, instance, marks.remove(&name), None, now),
+        }
+    }
+}
+
+fn by_name(marks: Vec<Mark>) -> BTreeMap<InstanceName, Mark> {
+    marks.into_iter().map(|mark| (mark.instance.clone(), mark)).collect()
+}
+
+fn insert(state: &mut State, name: &InstanceName, instance: Arc<Instance>, mark: Option<Mark>, start: Option<Timestamp>, now: Now) {
+    let (watermark, last_end) = mark.map_or((now.wall, now.wall), |mark| (mark.watermark, mark.last_end));
+    let anchors = Anchors { last_end: Some(last_end.min(now.wall)), start };
+    let known = Known { instance, watermark, anchors, judging: false, asks: std::collections::VecDeque::new(), due_at: None };
+    state.instances.insert(name.clone(), known);
+    state.reschedule(name);
+}
+
+/// Runs whose process is gone. The newest of an instance goes on if it may; the others are closed. A `once` only closes what stands in its way.
+pub(super) fn orphaned(step: &mut Step<'_>, left: Vec<LeftRun>) {
+    let mut newest: BTreeMap<InstanceName, RunId> = BTreeMap::new();
+    for left in &left {
+        let newest = newest.entry(left.instance.clone()).or_insert(left.run);
+        *newest = (*newest).max(left.run);
+    }
+    for left in left {
+        if step.state.runs.contains_key(&left.run) {
+            continue;
+        }
+        let waiter = step
+            .state
+            .runs
+            .iter()
+            .find(|(_, active)| matches!(&active.phase, Phase::Waiting { rivals, told: true, .. } if rivals.contains(&left.run)));
+        let waiter = waiter.map(|(run, _)| *run);
+        let resumes = waiter.is_none() && newest.get(&left.instance) == Some(&left.run);
+        match (waiter, resumable(step, &left).filter(|_| resumes)) {
+            (Some(by), _) => close_orphan(step, &left, RunEnd::Superseded, Some(by)),
+            (None, Some(instance)) => adopt(step, &left, instance),
+            (None, None) => {
+                let (end, by) = orphan_end(&left);
+                close_orphan(step, &left, end, by);
+            }
+        }
+    }
+}
+
+/// What a run that does not go on ended as: what it was told to end as, or lost.
+fn orphan_end(left: &LeftRun) -> (RunEnd, Option<RunId>) {
+    match left.stop {
+        Some(StopReason::Superseded(by)) => (RunEnd::Superseded, Some(by)),
+        Some(StopReason::Fenced) => (RunEnd::Superseded, None),
+        Some(StopReason::Cancelled) => (RunEnd::Cancelled, None),
+        Some(StopReason::Shutdown | StopReason::Deadline) | None => (RunEnd::Lost, None),
+    }
+}
+
+fn close_orphan(step: &mut Step<'_>, left: &LeftRun, end: RunEnd, by: Option<RunId>) {
+    step.push(Command::CloseOrphan { run: left.run, end, by });
+    step.notice(Notice::Lost { instance: left.instance.clone(), run: left.run, resumed: false });
+}
+
+/// The definition under which an orphan may go on, if it may.
+fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
+    if !step.state.scheduling || step.state.stopping.is_some() || left.once || left.stop.is_some() {
+        return None;
+    }
+    let instance = &step.state.instances.get(&left.instance)?.instance;
+    let newer_runs = step.state.runs_of(&left.instance).any(|(run, _)| left.run < run);
+    let late = step.now.wall.duration_since(left.fire_at);
+    let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
+    let attempts_left = left.attempts <= instance.retries.max;
+    let effects_known = !left.running || instance.on_lost == OnLost::Retry;
+    let may = !newer_runs && !too_late && attempts_left && effects_known && left.generation.is_some();
+    may.then(|| Arc::clone(instance))
+}
+
+fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
+    let age = left.started_at.map_or(SignedDuration::ZERO, |started| step.now.wall.duration_since(started).max(SignedDuration::ZERO));
+    let deadline_at = instance.deadline.map(|deadline| step.after(deadline.saturating_sub(age)));
+    let active = Active {
+        instance,
+        trigger: left.trigger,
+        fire_at: left.fire_at,
+        generation: None,
+        attempts: left.attempts,
+        phase: Phase::Adopting,
+        stop: None,
+        began: None,
+        deadline_at: deadline_at.filter(|_| left.started_at.is_some()),
+    };
+    step.state.runs.insert(left.run, active);
+    step.push(Command::Adopt { run: left.run, lost: left.running });
+    step.notice(Notice::Lost { instance: left.instance.clone(), run: left.run, resumed: true });
+}
+
+pub(super) fn adopted(step: &mut Step<'_>, run: RunId, answer: &AdoptAnswer) {
+    let Some(active) = step.state.runs.get_mut(&run) else { return };
+    match answer {
+        AdoptAnswer::Gone => step.gone(run),
+        AdoptAnswer::Adopted { generation } => {
+            active.generation = Some(*generation);
+            active.phase = Phase::Queued;
+            if let Some(reason) = active.stop {
+                step.stop(run, reason);
+            }
+        }
+    }
+}

@@ -3,7 +3,10 @@
 //! Read the modules in the order below: it is the path of one run.
 pub mod config;
 pub mod core;
+pub mod shop;
 
+#[cfg(feature = "daemon")]
+pub mod access;
 #[cfg(feature = "daemon")]
 pub mod clock;
 #[cfg(feature = "daemon")]

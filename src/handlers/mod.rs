@@ -3,7 +3,7 @@
 //! A handler sees its parameters, a way to be told to stop, a place to show progress, and the doors to the outside that its attempt may use.
 //! It knows nothing of runs, locks and schedules, and it cannot write where its attempt may not: the doors are shut below it.
 #![warn(missing_docs)]
-use std::{fmt, path::PathBuf, sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}}};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{BoxFuture, Clock},
     core::{task::{Generation, Instance, RunId}, value::Params},
-    store::{ChildGroup, Fence},
+    store::ChildGroup,
 };
+
+pub use crate::access::{Access, Plan, Planned, Progress};
 
 /// Work that a task names.
 pub trait Handler: Send + Sync + fmt::Debug {
@@ -84,78 +86,6 @@ pub struct AttemptContext {
     pub base_dir: PathBuf,
     /// Where child process groups are remembered, so that they can be killed whatever happens to us.
     pub children: Arc<dyn Children>,
-}
-
-/// What an attempt may do to the outside. Enforced in the marketplace client and the store's door, not in handlers.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Writes go out, each under the run's fence.
-    Live(Fence),
-    /// No write goes out; it is noted in the plan instead.
-    Dry(Plan),
-}
-
-/// What a dry run would have written, with reasons, in order.
-#[derive(Clone, Debug, Default)]
-pub struct Plan(Arc<Mutex<Vec<Planned>>>);
-
-/// One write that a dry run did not make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// What kind of write, for the totals: `price`, `hide`, `show`, `command`.
-    pub kind: &'static str,
-    /// On what: `base_account_1 item 501 (B0TEST0001)`.
-    pub target: String,
-    /// From what to what.
-    pub change: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl Plan {
-    /// Notes a write.
-    pub fn note(&self, planned: Planned) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(planned);
-    }
-
-    /// Everything noted so far.
-    pub fn planned(&self) -> Vec<Planned> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// How far an attempt is. Cheap to update from anywhere; read by status, the bar and the log.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<ProgressCells>);
-
-#[derive(Debug, Default)]
-struct ProgressCells {
-    done: AtomicU64,
-    total: AtomicU64,
-    note: Mutex<String>,
-}
-
-impl Progress {
-    /// How many items there are, once that is known. Zero: unknown.
-    pub fn set_total(&self, total: u64) {
-        self.0.total.store(total, Ordering::Relaxed);
-    }
-
-    /// How many items are done.
-    pub fn set_done(&self, done: u64) {
-        self.0.done.store(done, Ordering::Relaxed);
-    }
-
-    /// What is being done right now: `waiting for the offers quota`.
-    pub fn note(&self, note: impl Into<String>) {
-        *self.0.note.lock().unwrap_or_else(PoisonError::into_inner) = note.into();
-    }
-
-    /// Items done, items in all (zero: unknown), and the note.
-    pub fn read(&self) -> (u64, u64, String) {
-        let note = self.0.note.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (self.0.done.load(Ordering::Relaxed), self.0.total.load(Ordering::Relaxed), note)
-    }
 }
 
 /// Remembers child process groups.

@@ -1,0 +1,92 @@
+//! What an attempt may do to the outside, and where it shows how far it is. Handlers and marketplaces share these.
+#![warn(missing_docs)]
+use std::sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}};
+
+use crate::store::Fence;
+
+/// What an attempt may do to the outside.
+///
+/// [`Access::permit`] is the only place that tells a dry run from a live one: whoever writes asks it first, so handlers need no `if`.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Writes go out, each under the run's fence.
+    Live(Fence),
+    /// No write goes out; it is noted in the plan instead.
+    Dry(Plan),
+}
+
+/// What a dry run would have written, with reasons, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan(Arc<Mutex<Vec<Planned>>>);
+
+/// One write that a dry run did not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What kind of write, for the totals: `price`, `hide`, `show`, `command`.
+    pub kind: &'static str,
+    /// On what: `base_account_1 item 501 (B0TEST0001)`.
+    pub target: String,
+    /// From what to what.
+    pub change: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Access {
+    /// The fence that a write must carry; `None` in a dry run, where the write is noted instead.
+    pub fn permit(&self, planned: impl FnOnce() -> Planned) -> Option<&Fence> {
+        match self {
+            Self::Live(fence) => Some(fence),
+            Self::Dry(plan) => {
+                plan.note(planned());
+                None
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// Notes a write.
+    pub fn note(&self, planned: Planned) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(planned);
+    }
+
+    /// Everything noted so far.
+    pub fn planned(&self) -> Vec<Planned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How far an attempt is. Cheap to update from anywhere; read by status, the bar and the log.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<ProgressCells>);
+
+#[derive(Debug, Default)]
+struct ProgressCells {
+    done: AtomicU64,
+    total: AtomicU64,
+    note: Mutex<String>,
+}
+
+impl Progress {
+    /// How many items there are, once that is known. Zero: unknown.
+    pub fn set_total(&self, total: u64) {
+        self.0.total.store(total, Ordering::Relaxed);
+    }
+
+    /// How many items are done.
+    pub fn set_done(&self, done: u64) {
+        self.0.done.store(done, Ordering::Relaxed);
+    }
+
+    /// What is being done right now: `waiting for the offers quota`.
+    pub fn note(&self, note: impl Into<String>) {
+        *self.0.note.lock().unwrap_or_else(PoisonError::into_inner) = note.into();
+    }
+
+    /// Items done, items in all (zero: unknown), and the note.
+    pub fn read(&self) -> (u64, u64, String) {
+        let note = self.0.note.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.0.done.load(Ordering::Relaxed), self.0.total.load(Ordering::Relaxed), note)
+    }
+}

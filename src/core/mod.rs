@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod cron;
 pub mod event;
 pub mod guard;
+mod part;
 pub mod plan;
 pub mod recover;
 pub mod reload;

@@ -52,6 +52,20 @@ pub enum StoreError {
         /// What the check said.
         detail: String,
     },
+    /// The file is a database, but not ours.
+    #[error("`{path}` is a database of another program")]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file system cannot share the file between processes.
+    #[error("the store `{path}` cannot have a write-ahead log (its mode stays `{mode}`): put it on a local disk")]
+    NoWal {
+        /// The database file.
+        path: PathBuf,
+        /// The journal mode that SQLite offers there.
+        mode: String,
+    },
     /// A statement failed: the disk is full, the file locked for too long, or unreadable. Nothing was changed.
     #[error("failed to {step}")]
     Failed {
@@ -217,6 +231,8 @@ pub struct HistoryFilter {
 pub struct CloseRequest {
     /// The run.
     pub run: RunId,
+    /// Who closes it: the process that has it.
+    pub process: ProcessId,
     /// How it ended.
     pub end: RunEnd,
     /// The run that superseded it.
@@ -231,12 +247,15 @@ pub struct CloseRequest {
 
 /// Runs, attempts, locks, generations, process records, pauses: the engine's part of the store.
 ///
-/// Each method is one transaction. Where a write carries a run, it is refused (an answer, not an error) when the run's generation is below its
-/// instance's floor. `at` is the caller's wall clock, for what people read; no decision about ownership depends on it.
+/// Each method is one transaction, and they happen in the order in which they are called, not in the order in which their futures are polled.
+/// `start`, `postpone`, `close` and `set_aside` are refused (an answer, not an error) and change nothing when the run is not open, is not the
+/// process's own (any more), or has a generation below its instance's floor. `at` is the caller's wall clock, for what people read; no decision
+/// about ownership depends on it.
 pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// Registers this process. The record file is already locked by then.
     fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> BoxFuture<'static, StoreResult<ProcessId>>;
-    /// Removes a process that ended in order, or was proved dead and has no open run left. Its children rows go with it.
+    /// Removes a process that ended in order, or was proved dead and has no open run left. Its children rows go with it. While it has an open run,
+    /// nothing happens.
     fn retire_process(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<()>>;
     /// Every registered process.
     fn processes(&self) -> BoxFuture<'static, StoreResult<Vec<ProcessRow>>>;
@@ -245,35 +264,40 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// text differs gets `at` as its watermark: nothing before counts as missed. `all`: instances that are not named become absent.
     fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<Vec<Mark>>>;
 
-    /// The clock was set back: watermarks later than `to` become `to`, so that nobody waits for years. What ran keeps its row and is not run again.
+    /// The clock was set back: watermarks and ends later than `to` become `to`, so that nobody waits for years. What ran keeps its row and is not
+    /// run again.
     fn lower_watermarks(&self, to: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
 
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
-    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none).
+    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none). The run
+    /// that waits for its locks may be an orphan: it becomes this process's. One that was told to stop, or is not ours, goes on waiting.
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<Judgement>>;
-    /// Counts an attempt, if the run is open, ours, not told to stop and not below the floor. `raise_floor`: the floor becomes its generation.
-    fn start(&self, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<StartAnswer>>;
+    /// Counts an attempt, unless the run was told to stop. `raise_floor`: the floor becomes its generation.
+    fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<StartAnswer>>;
     /// Ends an attempt that is to be tried again.
-    fn postpone(&self, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
-    /// Closes a run, ends its attempt, and frees its named locks (a lock that a newer run of the instance waits with passes to that run) in one transaction.
+    fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    /// Closes a run, ends its attempt, and frees its named locks (a lock that another run of the instance was admitted with goes on being that run's) in one
+    /// transaction. The floor never rises above the generation of another open run of the instance.
     fn close(&self, request: CloseRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<CloseAnswer>>;
     /// Sets a run aside for the next start: no process has it, and its running attempt does not count.
-    fn set_aside(&self, run: RunId, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
 
     /// Raises the floor to the newcomer's generation and closes the rivals as superseded by it.
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
     /// Which of these runs are still open, and who has them.
     fn still_open(&self, runs: Vec<RunId>) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<ProcessId>)>>>;
-    /// The open runs of these processes; with `set_aside` also those that an orderly stop set aside.
+    /// The open runs of these processes, which were proved dead and are remembered as such: their runs are orphans. With `set_aside` also those
+    /// that an orderly stop set aside, which are orphans, too.
     fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> BoxFuture<'static, StoreResult<Vec<LeftRun>>>;
     /// Takes an orphan: it becomes this process's, under the next generation, and the floor rises to that. `lost`: its running attempt ends as lost.
+    /// A run that is no orphan is `Gone`; so is one that has no generation, as it waited for its named locks and has to be judged again.
     fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<AdoptAnswer>>;
-    /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free.
+    /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free. A run that is no orphan stays.
     fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
 
-    /// Asks for an open run's stop, whoever has it. False: it is not open.
+    /// Asks for an open run's stop, whoever has it. The first reason counts. False: it is not open.
     fn ask_stop(&self, run: RunId, reason: StopReason) -> BoxFuture<'static, StoreResult<bool>>;
-    /// Which of this process's open runs were told to stop, or were closed by somebody else (`None`).
+    /// Which of this process's runs were told to stop, or were closed by somebody else (`None`; until this process tries to close it).
     fn stop_requests(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<StopReason>)>>>;
     /// Remembers a child process group before the run goes on.
     fn record_child(&self, child: ChildGroup) -> BoxFuture<'static, StoreResult<()>>;

@@ -1,0 +1,61 @@
+//! Brings a file to the newest schema, one migration a transaction, and refuses a file from the future.
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// Numbered from 1; never edited after a release. `PRAGMA user_version` says how many a file has had.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_runs.sql")];
+
+/// Marks a file as ours: "task" in ASCII.
+const APPLICATION_ID: i64 = 0x7461_736b;
+
+/// The newest schema this program knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// The file's schema; refuses a newer one and another program's file without writing.
+pub(super) fn inspect(conn: &Connection, path: &Path) -> Result<i64, Fault> {
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let empty: bool = conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && !(empty && found == 0 && application == 0) {
+        return Err(Fault::Refused(StoreError::Foreign { path: path.to_owned() }));
+    }
+    if found > known() {
+        return Err(Fault::Refused(StoreError::Newer { path: path.to_owned(), found, known: known() }));
+    }
+    Ok(found)
+}
+
+/// Applies what the file lacks. Two processes may do this at once: each looks again inside its transaction. One that is killed leaves a file that
+/// has had a migration whole or not at all.
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), Fault> {
+    while inspect(conn, path)? < known() {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let have = inspect(&tx, path)?;
+        let Some(next) = usize::try_from(have).ok().and_then(|have| MIGRATIONS.get(have)) else { continue };
+        tx.execute_batch(next)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", have + 1)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+/// Why a file was not brought up to date.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not for us.
+    Refused(StoreError),
+    /// A statement failed.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}

@@ -348,10 +348,10 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 mod tests {
     use super::*;
 
-    fn numbers() -> (tempfile::TempDir, Db) {
+    async fn numbers() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(&folder.path().join("taskrun.db")).unwrap();
-        drop(db.write("make a table", |conn| conn.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT")));
+        db.write("make a table", |conn| conn.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT")).await.unwrap();
         (folder, db)
     }
 
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_that_fails_or_panics_undoes_itself_and_nobody_else() {
-        let (_folder, db) = numbers();
+        let (_folder, db) = numbers().await;
         let first = insert(&db, 1);
         let twice = db.write("insert twice", |conn| {
             conn.execute("INSERT INTO numbers VALUES (2)", [])?;
@@ -385,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn writes_happen_in_the_order_of_the_calls_even_if_nobody_waits() {
-        let (_folder, db) = numbers();
+        let (_folder, db) = numbers().await;
         let order = Arc::new(Mutex::new(Vec::new()));
         for n in 0..1_000 {
             let order = Arc::clone(&order);
@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_that_breaks_the_transaction_fails_all_that_shared_it_and_the_next_ones_pass() {
-        let (_folder, db) = numbers();
+        let (_folder, db) = numbers().await;
         let (go, gate) = std::sync::mpsc::channel::<()>();
         // The first keeps the thread busy until the others have queued, so that they share a transaction.
         let busy = db.write("hold", move |_| Ok(gate.recv().is_ok()));

@@ -147,6 +147,7 @@ impl Step<'_> {
             stop: None,
             began: None,
             deadline_at: None,
+            ending: None,
         })
     }
 

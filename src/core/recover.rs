@@ -142,7 +142,7 @@ fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
     let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
     let attempts_left = left.attempts <= instance.retries.max;
     let effects_known = !left.running || instance.on_lost == OnLost::Retry;
-    let may = !newer_runs && !too_late && attempts_left && effects_known && left.generation.is_some();
+    let may = !newer_runs && !too_late && attempts_left && effects_known;
     may.then(|| Arc::clone(instance))
 }
 
@@ -159,9 +159,17 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
         stop: None,
         began: None,
         deadline_at: deadline_at.filter(|_| left.started_at.is_some()),
+        ending: None,
     };
-    step.state.runs.insert(left.run, active);
-    step.push(Command::Adopt { run: left.run, lost: left.running });
+    if left.generation.is_none() {
+        // It waited for named locks: being judged again makes it ours.
+        let until = step.after(active.instance.lock_wait);
+        let phase = Phase::LockWait { until, look_at: step.now.uptime };
+        step.state.runs.insert(left.run, Active { phase, ..active });
+    } else {
+        step.state.runs.insert(left.run, active);
+        step.push(Command::Adopt { run: left.run, lost: left.running });
+    }
     step.notice(Notice::Lost { instance: left.instance.clone(), run: left.run, resumed: true });
 }
 

@@ -18,6 +18,30 @@ pub enum Schedule {
     Start,
 }
 
+impl std::fmt::Display for Schedule {
+    /// As people write it: `0 */3 * * *`, `every 90s`, `after 1h 30m`, `@start`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cron { text, .. } => f.write_str(text),
+            Self::Every { interval } => write!(f, "every {}", short(*interval)),
+            Self::After { delay } => write!(f, "after {}", short(*delay)),
+            Self::Start => f.write_str("@start"),
+        }
+    }
+}
+
+/// A duration as people write it: `90s`, `1h 30m`.
+fn short(duration: SignedDuration) -> String {
+    let all = duration.as_secs();
+    if all <= 120 || duration.subsec_nanos() != 0 {
+        return format!("{}s", duration.as_secs_f64());
+    }
+    let (hours, minutes, seconds) = (all.div_euclid(3600), all.rem_euclid(3600).div_euclid(60), all.rem_euclid(60));
+    let parts = [(hours, "h"), (minutes, "m"), (seconds, "s")];
+    let parts: Vec<String> = parts.iter().filter(|(count, _)| *count != 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    parts.join(" ")
+}
+
 impl Schedule {
     /// The first fire time strictly after `after`; `None` if there is none (before the year 9999, or until a run ends, or after the start).
     pub fn next_after(&self, _after: Timestamp, _zone: &TimeZone, _anchors: Anchors) -> Option<Timestamp> {

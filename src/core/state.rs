@@ -7,7 +7,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    event::{AskId, StopReason},
+    event::{AskId, Notice, StopReason},
     plan,
     task::{Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
     timing::Anchors,
@@ -64,6 +64,8 @@ pub struct Active {
     pub began: Option<SignedDuration>,
     /// When the whole run has to be over.
     pub deadline_at: Option<SignedDuration>,
+    /// What people hear once its end is committed.
+    pub ending: Option<Notice>,
 }
 
 /// Where a run is on its way.

@@ -205,13 +205,16 @@ impl Step<'_> {
         let text = outcome.as_ref().and_then(Outcome::text).map(Into::into);
         let instance = active.instance.name.clone();
         let attempt = active.attempts;
+        active.ending = Some(Notice::Ended { instance, run, end, by, text, took });
         self.push(Command::Close { run, end, by, attempt, outcome, raise_floor });
-        self.notice(Notice::Ended { instance, run, end, by, text, took });
     }
 
     fn close_answered(&mut self, run: RunId, answer: CloseAnswer) {
-        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get(&run)) {
+        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get_mut(&run)) {
             let name = active.instance.name.clone();
+            if let Some(ending) = active.ending.take() {
+                self.push(Command::Notice(ending));
+            }
             if let Some(known) = self.state.instances.get_mut(&name) {
                 known.anchors.last_end = Some(self.now.wall);
             }

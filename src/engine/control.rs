@@ -87,3 +87,10 @@ impl Control {
         self.0.send(Request::Poke).await.map_err(|_| Gone)
     }
 }
+
+/// Answers whoever asked. That nobody listens any more is their choice.
+pub(super) fn tell<T>(reply: oneshot::Sender<T>, answer: T) {
+    if reply.send(answer).is_err() {
+        tracing::trace!("nobody waits for this answer any more");
+    }
+}

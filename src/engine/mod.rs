@@ -1,3 +1,17 @@
 //! The async shell around the core: it performs what the core decides, and feeds back what came of it.
 pub mod control;
+pub mod driver;
+pub mod neighbours;
+mod perform;
+pub mod process;
+mod reload;
+mod report;
+mod status;
 pub mod view;
+mod worker;
+
+pub use driver::{EngineOptions, Load, Loaded, StopReport, run};
+pub use perform::{chain, rough};
+pub use report::Ended;
+pub use status::{past, pause_of};
+pub use worker::{Handlers, outcome_of};

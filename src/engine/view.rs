@@ -1,7 +1,13 @@
 //! What others may see of the running engine: the one state behind status, the local socket and, later, metrics and the dashboard.
 //!
 //! These types are the JSON of `taskrun status --json` and of the local socket: times are RFC 3339, durations seconds. They are stable from now on.
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    core::{task::Instance, timing::Timing},
+    store::{HistoryRow, RowState, took},
+};
 
 /// Everything about a running taskrun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,4 +119,57 @@ pub struct ReloadView {
     pub differences: Vec<String>,
     /// `file:line:column: message (hint)`.
     pub faults: Vec<String>,
+}
+
+impl InstanceView {
+    /// An instance as its definition has it; last end and pause come from the store.
+    pub fn of(instance: &Instance, next_at: Option<Timestamp>) -> Self {
+        let timing = &instance.timing;
+        Self {
+            instance: instance.name.to_string(),
+            task: instance.task.to_string(),
+            account: instance.account.as_deref().map(ToOwned::to_owned),
+            handler: instance.handler.to_string(),
+            enabled: instance.enabled,
+            schedule: schedule_text(timing),
+            zone: timing.zone_name.to_string(),
+            hours: timing.hours.as_ref().map_or_else(|| "always".to_owned(), |hours| hours.text.to_string()),
+            overlap: instance.overlap.word().replace('_', " "),
+            next_at: next_at.map(|at| at.to_string()),
+            paused: None,
+            last: None,
+        }
+    }
+}
+
+impl LastView {
+    /// A finished row of the history.
+    pub fn of(row: &HistoryRow) -> Self {
+        let (state, reason) = match &row.state {
+            RowState::Ended { end, .. } => (end.word(), None),
+            RowState::Skipped { reason, .. } => ("skipped", Some(reason.word().to_owned())),
+            RowState::Waiting => ("waiting", None),
+            RowState::Running => ("running", None),
+            RowState::Backoff { .. } => ("backoff", None),
+        };
+        Self {
+            run: row.run.0,
+            state: state.to_owned(),
+            reason,
+            ended_at: row.ended_at.map(|at| at.to_string()),
+            took_s: took(row).map(|took| took.as_secs_f64()),
+            text: row.text.clone(),
+        }
+    }
+}
+
+/// The schedules as people write them, joined by `; `; `by hand` where there is none.
+pub fn schedule_text(timing: &Timing) -> String {
+    let texts: Vec<String> = timing.schedules.iter().map(ToString::to_string).collect();
+    if texts.is_empty() { "by hand".to_owned() } else { texts.join("; ") }
+}
+
+/// What makes a schedule another one: when it differs from what the store remembers, nothing before counts as missed.
+pub fn schedule_key(timing: &Timing) -> String {
+    format!("{} | {}", schedule_text(timing), timing.zone_name)
 }

@@ -1,0 +1,359 @@
+//! The one loop. It owns the state, so the state needs no mutex: events come in, commands go out.
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    control::{Request, tell},
+    neighbours::Neighbours,
+    perform::Trouble,
+    reload::{Fresh, Reloads},
+    report::{Ended, Reporter},
+    worker::{Handlers, Worker, Workshop},
+};
+use crate::{
+    clock::Clock,
+    core::{
+        event::{AskAnswer, AskId, Command, Event, StopReason},
+        recover::{Beginning, recover},
+        state::{State, wake},
+        step::step,
+        task::{InstanceSet, Now, ProcessId, RunId},
+    },
+    store::{InstanceSeen, RunStore, StoreError},
+};
+
+/// Answers and outcomes that may wait for the driver at once; whoever has more waits.
+const MESSAGES_MAX: usize = 1024;
+/// The driver looks at the clock at least this often, so that a wall clock that was set is noticed. It reads two clocks and nothing else.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+/// A running run asks for stop requests this often.
+const STOP_LOOK: Duration = Duration::from_secs(1);
+/// After the grace period of a shutdown, what is left is given this long to be killed and closed.
+const LAST_MOMENT: Duration = Duration::from_secs(5);
+
+/// What the engine needs of a configuration.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub instances: InstanceSet,
+    pub running_max: usize,
+    pub shutdown_grace: SignedDuration,
+    pub handlers: Handlers,
+    /// The folder of tasks.yaml.
+    pub base_dir: PathBuf,
+    /// The file, for people.
+    pub path: PathBuf,
+}
+
+/// Loads the configuration again. The error is every fault, as `file:line:column: message (hint)`.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Vec<String>> + Send + Sync>;
+
+/// What an engine is made of.
+pub struct EngineOptions {
+    pub loaded: Loaded,
+    pub load: Load,
+    pub store: Arc<dyn RunStore>,
+    pub process: ProcessId,
+    pub neighbours: Neighbours,
+    pub clock: Arc<dyn Clock>,
+    /// A daemon fires schedules and adopts orphans; a `once` does neither and ends when its runs have ended.
+    pub scheduling: bool,
+    /// What the children of this process carry in their environment: the name of its process record.
+    pub marker: Arc<str>,
+    pub requests: mpsc::Receiver<Request>,
+    /// The speed of the practice clock.
+    pub practice_speed: Option<u32>,
+}
+
+impl std::fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineOptions").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// How the engine ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StopReport {
+    /// Every run that ended, in order; only a `once` keeps them.
+    pub ended: Vec<Ended>,
+    /// Everything ended in time: nothing was abandoned.
+    pub in_time: bool,
+}
+
+/// Something for the driver. `done` is told once what follows from the event is on its way to the store.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub event: Event,
+    pub done: Option<oneshot::Sender<()>>,
+}
+
+impl From<Event> for Message {
+    fn from(event: Event) -> Self {
+        Self { event, done: None }
+    }
+}
+
+/// The engine at work.
+pub(super) struct Driver {
+    pub state: State,
+    pub loaded: Loaded,
+    pub store: Arc<dyn RunStore>,
+    pub process: ProcessId,
+    pub neighbours: Neighbours,
+    pub clock: Arc<dyn Clock>,
+    pub workshop: Workshop,
+    pub workers: BTreeMap<RunId, Worker>,
+    pub performing: TaskTracker,
+    pub messages: mpsc::Sender<Message>,
+    pub trouble: Trouble,
+    pub asks: BTreeMap<AskId, oneshot::Sender<AskAnswer>>,
+    pub next_ask: AskId,
+    pub reporter: Reporter,
+    pub reloads: Reloads,
+    pub fresh: mpsc::Sender<Fresh>,
+    pub load: Load,
+    pub practice_speed: Option<u32>,
+    pub started_at: Timestamp,
+    /// When the shutdown's patience ends, on the real clock; then once more for the last moment.
+    shutdown: Option<Shutdown>,
+    /// Attempts that did not stop and were left behind.
+    pub abandoned: Vec<RunId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shutdown {
+    abort_at: SignedDuration,
+    leave_at: SignedDuration,
+    aborted: bool,
+}
+
+/// Runs an engine until it is told to stop; a `once` until its runs have ended.
+pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
+    let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
+    let (fresh, arrivals) = mpsc::channel(1);
+    let scheduling = options.scheduling;
+    let mut requests = options.requests;
+    let clock = Arc::clone(&options.clock);
+    let now = clock.now();
+    let seen = seen(&options.loaded.instances);
+    let marks = options.store.register_instances(seen, scheduling, now.wall).await?;
+    let dead = if scheduling { options.neighbours.dead().await? } else { Vec::new() };
+    let left = if scheduling { options.neighbours.bury(dead.clone(), true).await? } else { Vec::new() };
+    let beginning = Beginning {
+        me: options.process,
+        scheduling,
+        running_max: options.loaded.running_max,
+        instances: options.loaded.instances.clone(),
+        marks,
+        left,
+        // A new instance's watermark is `now`: its `@start` fires just after.
+        started_at: now.wall.saturating_add(SignedDuration::from_millis(1)).unwrap_or(now.wall),
+    };
+    let (state, commands) = recover(beginning, now);
+    let workshop = Workshop {
+        store: Arc::clone(&options.store),
+        clock: Arc::clone(&clock),
+        marker: options.marker,
+        events: messages.clone(),
+        threads: Arc::new(AtomicUsize::new(0)),
+    };
+    let mut driver = Driver {
+        state,
+        reporter: Reporter::new(scheduling, Arc::clone(&clock)),
+        reloads: Reloads::new(now.wall),
+        fresh,
+        loaded: options.loaded,
+        store: options.store,
+        process: options.process,
+        neighbours: options.neighbours,
+        clock,
+        workshop,
+        workers: BTreeMap::new(),
+        performing: TaskTracker::new(),
+        messages,
+        trouble: Trouble::default(),
+        asks: BTreeMap::new(),
+        next_ask: 0,
+        load: options.load,
+        practice_speed: options.practice_speed,
+        started_at: now.wall,
+        shutdown: None,
+        abandoned: Vec::new(),
+    };
+    driver.perform_all(commands);
+    driver.forget_later(dead);
+    let report = driver.drive(inbox, arrivals, &mut requests).await;
+    driver.performing.close();
+    // What is still being written is a close or a set-aside: it is given its moment.
+    if tokio::time::timeout(LAST_MOMENT, driver.performing.wait()).await.is_err() {
+        tracing::error!("the store did not take the last writes in time; the next start finds those runs open and recovers them");
+    }
+    Ok(report)
+}
+
+/// What the store is told of the instances: their names and what makes their schedule another one.
+pub(super) fn seen(instances: &InstanceSet) -> Vec<InstanceSeen> {
+    let text = |instance: &crate::core::task::Instance| super::view::schedule_key(&instance.timing);
+    instances.values().map(|instance| InstanceSeen { name: instance.name.clone(), schedule: text(instance) }).collect()
+}
+
+impl Driver {
+    async fn drive(&mut self, mut inbox: mpsc::Receiver<Message>, mut arrivals: mpsc::Receiver<Fresh>, requests: &mut mpsc::Receiver<Request>) -> StopReport {
+        let mut stop_look = tokio::time::interval(STOP_LOOK);
+        stop_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut waiting: VecDeque<Message> = VecDeque::new();
+        let mut requests_open = true;
+        let mut asked = false;
+        loop {
+            if self.may_leave(asked) {
+                break;
+            }
+            let runs = !self.state.runs.is_empty();
+            tokio::select! {
+                biased;
+                message = inbox.recv() => {
+                    waiting.extend(message);
+                    while let Ok(message) = inbox.try_recv() {
+                        waiting.push_back(message);
+                    }
+                    for message in waiting.drain(..) {
+                        self.apply(message.event);
+                        if let Some(done) = message.done {
+                            tell(done, ());
+                        }
+                    }
+                }
+                request = requests.recv(), if requests_open => match request {
+                    Some(request) => {
+                        asked |= matches!(request, Request::Trigger { .. });
+                        self.answer(request);
+                    }
+                    None => requests_open = false,
+                },
+                fresh = arrivals.recv() => {
+                    if let Some(fresh) = fresh {
+                        self.put_in_force(fresh);
+                    }
+                }
+                _ = stop_look.tick(), if runs => self.look_at_stops(),
+                () = tokio::time::sleep(self.nap()) => {}
+            }
+            self.apply(Event::Tick);
+            self.watch_shutdown();
+        }
+        let in_time = self.abandoned.is_empty() && self.state.runs.is_empty();
+        StopReport { ended: self.reporter.take_ended(), in_time }
+    }
+
+    /// How long nothing can happen but a message; at most until the next look at the clock.
+    fn nap(&self) -> Duration {
+        let now = self.clock.now();
+        let wake = wake(&self.state);
+        let wall = wake.wall.map(|at| self.clock.real(at.duration_since(now.wall)));
+        let uptime = wake.uptime.into_iter().chain(self.shutdown.map(|shutdown| if shutdown.aborted { shutdown.leave_at } else { shutdown.abort_at }));
+        let uptime = uptime.map(|at| Duration::try_from(at.saturating_sub(now.uptime)).unwrap_or(Duration::ZERO));
+        wall.into_iter().chain(uptime).min().unwrap_or(CLOCK_LOOK).min(CLOCK_LOOK)
+    }
+
+    /// Applies an event and performs what follows.
+    pub(super) fn apply(&mut self, event: Event) {
+        let now = self.clock.now();
+        if let Event::AttemptEnded { run, .. } = &event {
+            self.attempt_over(*run);
+        }
+        let commands = step(&mut self.state, event, now, fastrand::f64());
+        self.perform_all(commands);
+    }
+
+    fn attempt_over(&mut self, run: RunId) {
+        if let Some(at) = self.abandoned.iter().position(|abandoned| *abandoned == run) {
+            self.abandoned.swap_remove(at);
+        }
+        self.reporter.attempt_over(run);
+        let had_children = self.workers.remove(&run).is_some_and(|worker| !worker.children().is_empty());
+        if had_children {
+            self.forget_children(run);
+        }
+    }
+
+    pub(super) fn perform_all(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.perform(command);
+        }
+    }
+
+    /// A `once` leaves when it has been asked and nothing is open; anyone leaves when told to and nothing is open, or time is up.
+    fn may_leave(&self, asked: bool) -> bool {
+        let idle = self.state.runs.is_empty() && self.asks.is_empty() && !self.state.instances.values().any(|known| known.judging);
+        match self.shutdown {
+            Some(shutdown) => idle || (shutdown.aborted && shutdown.leave_at <= self.clock.now().uptime),
+            None => !self.state.scheduling && asked && idle,
+        }
+    }
+
+    /// Stops in order; the second time it does not wait.
+    pub(super) fn stop(&mut self) {
+        let now = self.clock.now().uptime;
+        match &mut self.shutdown {
+            None => {
+                let grace = self.loaded.shutdown_grace;
+                let abort_at = now.saturating_add(grace);
+                self.shutdown = Some(Shutdown { abort_at, leave_at: SignedDuration::MAX, aborted: false });
+                let open = self.state.runs.len();
+                tracing::info!(open, "stopping: no new fires; open runs get up to {grace:#} to end");
+                self.apply(Event::Stopping { grace });
+            }
+            Some(shutdown) => shutdown.abort_at = now,
+        }
+    }
+
+    fn watch_shutdown(&mut self) {
+        let now = self.clock.now().uptime;
+        if let Some(shutdown) = &mut self.shutdown
+            && !shutdown.aborted
+            && shutdown.abort_at <= now
+        {
+            shutdown.aborted = true;
+            shutdown.leave_at = now.saturating_add(SignedDuration::try_from(LAST_MOMENT).unwrap_or_default());
+            let open = self.state.runs.len();
+            tracing::warn!(open, "not waiting any longer: what is left is killed");
+            self.apply(Event::Aborting);
+        }
+    }
+
+    /// Reads which of our runs were told to stop by others.
+    pub(super) fn look_at_stops(&mut self) {
+        let (asked, messages) = (self.store.stop_requests(self.process), self.messages.clone());
+        self.performing.spawn(async move {
+            match asked.await {
+                Ok(requests) => {
+                    for (run, reason) in requests {
+                        let reason = reason.unwrap_or(StopReason::Fenced);
+                        drop(messages.send(Event::StopAsked { run, reason }.into()).await);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "could not ask the store for stop requests; asking again in a second"),
+            }
+        });
+    }
+
+    /// Both clocks.
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Attempts whose threads still run although they were given up on.
+    pub(super) fn stuck(&self) -> usize {
+        self.abandoned.len().min(self.workshop.threads.load(Ordering::Relaxed))
+    }
+}

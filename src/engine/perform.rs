@@ -1,0 +1,343 @@
+//! One command of the core: one call to the store, a worker or a neighbour, and the answer as an event.
+//!
+//! The store takes its jobs in the order of the calls, which is the order of the commands. A call that fails changes nothing, so it is made
+//! again until it succeeds: a full disk or a locked file delays runs, it does not lose them.
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    control::tell,
+    driver::{Driver, Message},
+    neighbours::{self, Life, Neighbours},
+    worker::Job,
+};
+use crate::{
+    clock::Clock,
+    core::{
+        event::{Command, Event, JudgeRequest, Judgement, LeftRun, Ticket},
+        task::{InstanceName, ProcessId, RunId},
+    },
+    store::{BoxFuture, CloseRequest, RunStore, StoreError, StoreResult},
+};
+
+/// A call to the store that failed is made again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often suspects are looked at for one fire, before it is judged as if they hung.
+const LOOKS_MAX: u32 = 5;
+
+/// Why the store does not take our writes, as long as that lasts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    /// What is wrong right now.
+    pub(super) fn now(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says it in the log when it begins and when it is over, not each time.
+    fn set(&self, trouble: Option<String>) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*now, &trouble) {
+            (None, Some(error)) => tracing::error!("the store does not take writes: {error}; trying again every second, nothing is lost"),
+            (Some(_), None) => tracing::info!("the store takes writes again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        *now = trouble;
+    }
+}
+
+/// Makes a call until it succeeds; `None` once the store is closed.
+async fn insist<T>(trouble: Trouble, first: BoxFuture<'static, StoreResult<T>>, call: impl Fn() -> BoxFuture<'static, StoreResult<T>>) -> Option<T> {
+    let mut attempt = first;
+    loop {
+        match attempt.await {
+            Ok(answer) => {
+                trouble.set(None);
+                return Some(answer);
+            }
+            Err(StoreError::Closed) => return None,
+            Err(error) => {
+                trouble.set(Some(chain(&error)));
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        attempt = call();
+    }
+}
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl Driver {
+    pub(super) fn perform(&mut self, command: Command) {
+        let (store, me, at) = (Arc::clone(&self.store), self.process, self.clock.now().wall);
+        match command {
+            Command::Judge { request, ticket } => self.judge(*request, ticket),
+            Command::Start { run, attempt, generation: _, raise_floor } => {
+                self.insist(move || store.start(me, run, attempt, raise_floor, at), move |answer| Some(Event::StartAnswered { run, attempt, answer }));
+            }
+            Command::Launch { run, attempt, generation, instance, timeout: _, trigger, fire_at } => {
+                let job = Job { run, attempt, generation, instance, trigger, fire_at };
+                let worker = self.workshop.launch(&job, &self.loaded.handlers, self.loaded.base_dir.clone());
+                self.reporter.attempt_begun(&job, &worker);
+                self.workers.insert(run, worker);
+            }
+            Command::Cancel { run, reason } => {
+                if let Some(worker) = self.workers.get(&run) {
+                    self.reporter.cancelling(run, worker.attempt, reason);
+                    worker.cancel.cancel();
+                }
+            }
+            Command::Kill { run } => self.kill_children(run),
+            Command::Abandon { run, attempt: _ } => {
+                self.kill_children(run);
+                self.workers.remove(&run);
+                self.abandoned.push(run);
+            }
+            Command::Postpone { run, attempt, outcome, retry_in } => {
+                let retry_at = at.saturating_add(retry_in).unwrap_or(at);
+                self.insist(move || store.postpone(me, run, attempt, outcome.clone(), retry_at, at), |()| None);
+            }
+            Command::Close { run, end, by, attempt, outcome, raise_floor } => {
+                let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor };
+                self.insist(move || store.close(request.clone(), at), move |answer| Some(Event::CloseAnswered { run, answer }));
+            }
+            Command::SetAside { run } => self.insist(move || store.set_aside(me, run, at), |()| None),
+            Command::LookAtRivals { run, rivals } => self.look_at_rivals(run, rivals),
+            Command::TakeOver { run, generation: _, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
+            Command::Adopt { run, lost } => {
+                self.insist(move || store.adopt(run, me, lost, at), move |answer| Some(Event::Adopted { run, answer }));
+            }
+            Command::CloseOrphan { run, end, by } => self.insist(move || store.close_orphan(run, end, by, at), |()| None),
+            Command::LowerWatermarks { to } => {
+                tracing::warn!(to = %to, "the clock was set back; fires go by the new time, and what already ran at a time to come is not run again");
+                self.insist(move || store.lower_watermarks(to), |()| None);
+            }
+            Command::AnswerAsk { ask, answer } => {
+                if let Some(reply) = self.asks.remove(&ask) {
+                    tell(reply, answer);
+                }
+            }
+            Command::Notice(notice) => self.reporter.notice(notice),
+        }
+    }
+
+    /// Makes a call of the store now, so that it has its place in the order, and sends what follows from its answer.
+    fn insist<T: Send + 'static>(
+        &self,
+        call: impl Fn() -> BoxFuture<'static, StoreResult<T>> + Send + 'static,
+        event: impl FnOnce(T) -> Option<Event> + Send + 'static,
+    ) {
+        let (messages, trouble) = (self.messages.clone(), self.trouble.clone());
+        let first = call();
+        self.performing.spawn(async move {
+            if let Some(event) = insist(trouble, first, call).await.and_then(event) {
+                drop(messages.send(event.into()).await);
+            }
+        });
+    }
+
+    pub(super) fn forget_children(&self, run: RunId) {
+        let store = Arc::clone(&self.store);
+        self.insist(move || store.forget_children(run), |()| None);
+    }
+
+    /// Removes the records of dead processes once their runs are closed or adopted; what can't be removed now is found again by the next start.
+    pub(super) fn forget_later(&self, dead: Vec<ProcessId>) {
+        let neighbours = self.neighbours.clone();
+        self.performing.spawn(async move {
+            if let Err(error) = neighbours.forget(dead).await {
+                tracing::debug!(error = chain(&error), "the records of dead processes stay for the next start");
+            }
+        });
+    }
+
+    fn kill_children(&self, run: RunId) {
+        let groups = self.workers.get(&run).map(super::worker::Worker::children).unwrap_or_default();
+        let marker = format!("{}:{run}", self.workshop.marker);
+        self.performing.spawn(neighbours::kill(groups, vec![marker]));
+    }
+
+    fn judge(&self, request: JudgeRequest, ticket: Ticket) {
+        let instance = request.instance.name.clone();
+        let judge = Judge {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            process: self.process,
+            neighbours: self.neighbours.clone(),
+            messages: self.messages.clone(),
+            trouble: self.trouble.clone(),
+        };
+        let first = judge.store.judge(judge.process, request.clone(), judge.clock.now().wall);
+        self.performing.spawn(judge.judge(first, request, instance, ticket));
+    }
+
+    fn look_at_rivals(&self, run: RunId, rivals: Vec<RunId>) {
+        let (store, neighbours, messages) = (Arc::clone(&self.store), self.neighbours.clone(), self.messages.clone());
+        let me = self.process;
+        self.performing.spawn(async move {
+            let open = look(&*store, &neighbours, &messages, me, &rivals).await;
+            match open {
+                Ok(open) => drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), run = run.0, "could not look at the runs of other processes; looking again");
+                    tokio::time::sleep(AGAIN).await;
+                    drop(messages.send(Event::RivalsSeen { run, open: rivals }.into()).await);
+                }
+            }
+        });
+    }
+
+    fn take_over(&self, run: RunId, rivals: Vec<RunId>, even_if_alive: bool) {
+        let (store, neighbours, messages) = (Arc::clone(&self.store), self.neighbours.clone(), self.messages.clone());
+        let (me, clock) = (self.process, Arc::clone(&self.clock));
+        self.performing.spawn(async move {
+            let event = match take_over(&*store, &neighbours, &messages, me, &rivals, even_if_alive).await {
+                Ok(false) => Event::TakeoverRefused { run },
+                Ok(true) => match store.take_over(run, rivals, clock.now().wall).await {
+                    Ok(()) => Event::TookOver { run },
+                    Err(_) => Event::TakeoverRefused { run },
+                },
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), run = run.0, "could not take over; trying again");
+                    Event::TakeoverRefused { run }
+                }
+            };
+            drop(messages.send(event.into()).await);
+        });
+    }
+}
+
+/// Hands orphans to the core and waits until what follows is on its way to the store.
+async fn hand_over(messages: &mpsc::Sender<Message>, left: Vec<LeftRun>) {
+    let (done, handed) = oneshot::channel();
+    let message = Message { event: Event::Orphaned { left }, done: Some(done) };
+    if messages.send(message).await.is_ok() {
+        drop(handed.await);
+    }
+}
+
+/// Which of the rivals are still open in processes that live. Runs of dead ones are handed to the core first.
+async fn look(store: &dyn RunStore, neighbours: &Neighbours, messages: &mpsc::Sender<Message>, me: ProcessId, rivals: &[RunId]) -> StoreResult<Vec<(RunId, ProcessId)>> {
+    let open = store.still_open(rivals.to_vec()).await?;
+    let (mut living, mut dead, mut set_aside) = (Vec::new(), Vec::new(), false);
+    for (run, process) in open {
+        match process {
+            None => set_aside = true,
+            Some(process) if process == me => {}
+            Some(process) if dead.contains(&process) => {}
+            Some(process) if neighbours.look(process).await? == Life::Dead => dead.push(process),
+            Some(process) => {
+                neighbours.poke(process).await;
+                living.push((run, process));
+            }
+        }
+    }
+    if set_aside || !dead.is_empty() {
+        let left = neighbours.bury(dead.clone(), set_aside).await?;
+        hand_over(messages, left).await;
+        neighbours.forget(dead).await?;
+    }
+    Ok(living)
+}
+
+/// Whether the rivals may be taken over: their processes hang, or have had their grace. Their children are killed first.
+async fn take_over(
+    store: &dyn RunStore,
+    neighbours: &Neighbours,
+    messages: &mpsc::Sender<Message>,
+    me: ProcessId,
+    rivals: &[RunId],
+    even_if_alive: bool,
+) -> StoreResult<bool> {
+    let living = look(store, neighbours, messages, me, rivals).await?;
+    for (_, process) in &living {
+        if !even_if_alive && neighbours.look(*process).await? == Life::Answers {
+            return Ok(false);
+        }
+    }
+    let runs: Vec<RunId> = living.iter().map(|(run, _)| *run).collect();
+    neighbours::kill(store.children(Vec::new(), runs).await?, Vec::new()).await;
+    Ok(true)
+}
+
+/// Gets a fire judged, looking at suspects in between.
+struct Judge {
+    store: Arc<dyn RunStore>,
+    clock: Arc<dyn Clock>,
+    process: ProcessId,
+    neighbours: Neighbours,
+    messages: mpsc::Sender<Message>,
+    trouble: Trouble,
+}
+
+impl Judge {
+    async fn judge(self, first: BoxFuture<'static, StoreResult<Judgement>>, mut request: JudgeRequest, instance: InstanceName, ticket: Ticket) {
+        let mut first = Some(first);
+        let mut looks = 0;
+        loop {
+            let call = {
+                let (store, clock, process, request) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.process, request.clone());
+                move || store.judge(process, request.clone(), clock.now().wall)
+            };
+            let attempt = first.take().unwrap_or_else(&call);
+            let Some(answer) = insist(self.trouble.clone(), attempt, call).await else { return };
+            let Judgement::Suspect(suspects) = answer else {
+                drop(self.messages.send(Event::Judged { instance, request: ticket, answer }.into()).await);
+                return;
+            };
+            looks += 1;
+            if let Err(error) = self.look(suspects, &mut request, looks).await {
+                tracing::warn!(error = chain(&error), %instance, "could not look at the processes that hold what this fire wants; looking again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Looks at the suspects: the dead are buried and their runs handed over, the living are vouched for.
+    async fn look(&self, suspects: Vec<ProcessId>, request: &mut JudgeRequest, looks: u32) -> StoreResult<()> {
+        let suspects: BTreeSet<ProcessId> = suspects.into_iter().collect();
+        let mut dead = Vec::new();
+        for process in suspects {
+            let life = if looks < LOOKS_MAX { self.neighbours.look(process).await? } else { Life::Hangs };
+            match life {
+                Life::Dead => dead.push(process),
+                Life::Answers => request.vouched.push((process, true)),
+                Life::Hangs => request.vouched.push((process, false)),
+            }
+        }
+        if !dead.is_empty() {
+            let left = self.neighbours.bury(dead.clone(), false).await?;
+            hand_over(&self.messages, left).await;
+            self.neighbours.forget(dead).await?;
+        }
+        Ok(())
+    }
+}
+
+/// For a person: a duration without needless precision.
+pub fn rough(duration: SignedDuration) -> String {
+    let tenths = duration.as_millis() / 100;
+    let (seconds, tenth) = (tenths / 10, tenths % 10);
+    match seconds {
+        0..60 => format!("{seconds}.{tenth}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+    }
+}

@@ -1,0 +1,164 @@
+//! What people hear: a line in the log for everything that happens to a run, and the progress of long work.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    perform::rough,
+    worker::{Job, Worker},
+};
+use crate::{
+    clock::Clock,
+    core::{
+        event::{Notice, RunEnd, Skip, StopReason},
+        task::{InstanceName, RunId, Trigger},
+    },
+    handlers::Progress,
+};
+
+/// A line of progress is written this often.
+const PROGRESS_EVERY: Duration = Duration::from_mins(1);
+
+/// How a run ended, for whoever waited for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    pub instance: InstanceName,
+    pub run: RunId,
+    pub end: RunEnd,
+    /// The run that superseded it.
+    pub by: Option<RunId>,
+    /// The summary or the error.
+    pub text: Option<Arc<str>>,
+    pub took: SignedDuration,
+}
+
+/// Turns notices into log lines, and remembers the ends for a `once`.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    keep: bool,
+    ended: Vec<Ended>,
+    clock: Arc<dyn Clock>,
+    lines: BTreeMap<RunId, CancellationToken>,
+}
+
+impl Reporter {
+    pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>) -> Self {
+        Self { keep: !scheduling, ended: Vec::new(), clock, lines: BTreeMap::new() }
+    }
+
+    pub(super) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    pub(super) fn attempt_begun(&mut self, job: &Job, worker: &Worker) {
+        let Job { run, attempt, instance, trigger, fire_at, .. } = job;
+        let (run, instance) = (*run, &instance.name);
+        let late = worker.started_at.duration_since(*fire_at);
+        let why = match trigger {
+            Trigger::Schedule => "scheduled".to_owned(),
+            Trigger::CatchUp => format!("catching up what was missed {} ago", rough(late)),
+            Trigger::Manual => "started by hand".to_owned(),
+            Trigger::Api => "triggered".to_owned(),
+        };
+        let again = if *attempt == 1 { String::new() } else { format!(", attempt {attempt}") };
+        tracing::info!(%instance, run = run.0, attempt, "run {run} starts ({why}{again})");
+        let done = CancellationToken::new();
+        self.lines.insert(run, done.clone());
+        tokio::spawn(progress_lines(worker.progress.clone(), instance.clone(), run, Arc::clone(&self.clock), done));
+    }
+
+    pub(super) fn attempt_over(&mut self, run: RunId) {
+        if let Some(done) = self.lines.remove(&run) {
+            done.cancel();
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "the reporter's words stay together")]
+    pub(super) fn cancelling(&self, run: RunId, attempt: u32, reason: StopReason) {
+        tracing::info!(run = run.0, attempt, "run {run} is told to stop: {reason}");
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ended { instance, run, end, by, text, took } => self.ended(Ended { instance, run, end, by, text, took }),
+            Notice::Retrying { instance, run, attempt, error, retry_in } => {
+                tracing::warn!(%instance, run = run.0, attempt, "attempt {attempt} of run {run} failed: {error}; next attempt in {}", rough(retry_in));
+            }
+            Notice::Skipped { instance, skip } => skipped(&instance, &skip),
+            Notice::LockWaits { instance, run, locks } => {
+                let locks: Vec<&str> = locks.iter().map(crate::core::task::LockName::as_str).collect();
+                tracing::info!(%instance, run = run.0, "run {run} waits for its named locks ({})", locks.join(", "));
+            }
+            Notice::Lost { instance, run, resumed: true } => {
+                tracing::warn!(%instance, run = run.0, "run {run} was left open by a taskrun that is gone; it goes on here");
+            }
+            Notice::Lost { instance, run, resumed: false } => {
+                tracing::warn!(%instance, run = run.0, "run {run} was left open by a taskrun that is gone; it is closed");
+            }
+            Notice::Starving { instance, times } => {
+                tracing::warn!(%instance, times, "starving: superseded {times} times in a row, no run came to an end of its own; give it a longer interval, or `overlap: skip`");
+            }
+            Notice::Stuck { instance, run } => {
+                tracing::error!(%instance, run = run.0, "run {run} did not stop within its grace period; it was given up on and can change nothing any more");
+            }
+            Notice::TookOver { instance, run, rivals } => {
+                let rivals: Vec<String> = rivals.iter().map(ToString::to_string).collect();
+                tracing::warn!(%instance, run = run.0, "run {run} took over from run {} of another process, which did not end in time", rivals.join(", "));
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { instance, run, end, by, text, took } = &ended;
+        let text = text.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        let took = rough(*took);
+        match end {
+            RunEnd::Succeeded => tracing::info!(%instance, run = run.0, "run {run} succeeded in {took}{text}"),
+            RunEnd::Superseded => {
+                let by = by.map_or_else(|| "a newer run".to_owned(), |by| format!("run {by}"));
+                tracing::info!(%instance, run = run.0, "run {run} was superseded by {by} after {took}");
+            }
+            RunEnd::Cancelled => tracing::warn!(%instance, run = run.0, "run {run} was cancelled after {took}"),
+            RunEnd::Failed => tracing::error!(%instance, run = run.0, "run {run} failed after {took}{text}"),
+            RunEnd::TimedOut => tracing::error!(%instance, run = run.0, "run {run} timed out after {took}{text}"),
+            RunEnd::Lost => tracing::error!(%instance, run = run.0, "run {run} was lost{text}"),
+        }
+        if self.keep {
+            self.ended.push(ended);
+        }
+    }
+}
+
+/// A skip is normal life; one that a person may not expect is said louder.
+fn skipped(instance: &InstanceName, skip: &Skip) {
+    let detail = skip.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    tracing::info!(%instance, reason = %skip.reason, "skipped ({}){detail}", skip.reason);
+}
+
+async fn progress_lines(progress: Progress, instance: InstanceName, run: RunId, clock: Arc<dyn Clock>, done: CancellationToken) {
+    let begun = clock.now().uptime;
+    loop {
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(PROGRESS_EVERY) => {}
+        }
+        let (items, total, note) = progress.read();
+        let note = if note.is_empty() { note } else { format!("; {note}") };
+        let for_long = rough(clock.now().uptime.saturating_sub(begun));
+        if total == 0 {
+            tracing::info!(%instance, run = run.0, "still running after {for_long}{note}");
+        } else {
+            let left = left(items, total, clock.now().uptime.saturating_sub(begun));
+            let left = left.map(|left| format!(", about {} left", rough(left))).unwrap_or_default();
+            tracing::info!(%instance, run = run.0, "{items} of {total} done after {for_long}{left}{note}");
+        }
+    }
+}
+
+/// How long the rest takes at the pace so far.
+pub(super) fn left(done: u64, total: u64, passed: SignedDuration) -> Option<SignedDuration> {
+    let rest = total.checked_sub(done).filter(|_| 0 < done && 0 < total)?;
+    let factor = u32::try_from(rest).ok().map(f64::from)? / u32::try_from(done).ok().map(f64::from)?;
+    SignedDuration::try_from_secs_f64(passed.as_secs_f64() * factor).ok()
+}

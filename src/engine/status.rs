@@ -1,0 +1,171 @@
+//! Answers requests: what is to be seen, and what is to be done by hand.
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::oneshot;
+
+use super::{
+    control::{Request, tell},
+    driver::Driver,
+    report::left,
+    view::{ConfigView, InstanceView, LastView, PausedView, RunView, StatusView, TriggeredView},
+};
+use crate::{
+    core::{
+        event::{AskAnswer, Event, StopReason},
+        state::{Active, Phase},
+        task::{InstanceName, RunId, Trigger},
+    },
+    store::{HistoryRow, Pause, RunStore, StoreResult},
+};
+
+impl Driver {
+    pub(super) fn answer(&mut self, request: Request) {
+        match request {
+            Request::Status { reply } => self.say_status(reply),
+            Request::Trigger { name, manual, reply } => self.trigger(&name, if manual { Trigger::Manual } else { Trigger::Api }, reply),
+            Request::Cancel { run, reply } => {
+                let open = self.state.runs.contains_key(&run);
+                tell(reply, open);
+                self.apply(Event::StopAsked { run, reason: StopReason::Cancelled });
+            }
+            Request::Reload { dry: true, reply } => self.say_differences(reply),
+            Request::Reload { dry: false, reply } => self.reload(reply),
+            Request::Stop => self.stop(),
+            Request::Poke => self.look_at_stops(),
+        }
+    }
+
+    fn trigger(&mut self, name: &str, trigger: Trigger, reply: oneshot::Sender<Vec<TriggeredView>>) {
+        let names: Vec<InstanceName> = self
+            .state
+            .instances
+            .values()
+            .filter(|known| known.instance.name.as_str() == name || known.instance.task.as_str() == name)
+            .map(|known| known.instance.name.clone())
+            .collect();
+        let mut answers = Vec::new();
+        for instance in names {
+            let (tell, answer) = oneshot::channel();
+            let ask = self.next_ask;
+            self.next_ask += 1;
+            self.asks.insert(ask, tell);
+            answers.push((instance.to_string(), answer));
+            self.apply(Event::Asked { ask, instance, trigger });
+        }
+        self.performing.spawn(async move {
+            let mut views = Vec::new();
+            for (instance, answer) in answers {
+                views.push(triggered(instance, answer.await.unwrap_or(AskAnswer::Refused("taskrun is stopping".into()))));
+            }
+            tell(reply, views);
+        });
+    }
+
+    fn say_status(&self, reply: oneshot::Sender<StatusView>) {
+        let view = self.view();
+        let store = Arc::clone(&self.store);
+        let now = self.now().wall;
+        let joined = async move {
+            let (last, pauses) = past(&*store).await?;
+            Ok::<_, crate::store::StoreError>((last, pauses))
+        };
+        tokio::spawn(async move {
+            let mut view = view;
+            match joined.await {
+                Ok((last, pauses)) => {
+                    for instance in &mut view.instances {
+                        instance.last = last.get(&instance.instance).map(LastView::of);
+                        instance.paused = pause_of(&pauses, &instance.task, &instance.instance, now);
+                    }
+                }
+                Err(error) => view.degraded.push(format!("the store can't be read: {}", super::perform::chain(&error))),
+            }
+            tell(reply, view);
+        });
+    }
+
+    fn view(&self) -> StatusView {
+        let now = self.now();
+        let mut degraded = Vec::new();
+        degraded.extend(self.trouble.now().map(|trouble| format!("the store does not take writes: {trouble}")));
+        if !self.reloads.faults.is_empty() {
+            degraded.push(format!("the last reload was refused: {} faults", self.reloads.faults.len()));
+        }
+        if 0 < self.stuck() {
+            degraded.push(format!("{} attempts did not stop and were given up on", self.stuck()));
+        }
+        let instances = self.state.instances.values().map(|known| {
+            let next = known.due_at.filter(|_| self.state.stopping.is_none());
+            InstanceView::of(&known.instance, next)
+        });
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at.to_string(),
+            now: now.wall.to_string(),
+            practice_speed: self.practice_speed,
+            config: ConfigView {
+                path: self.loaded.path.display().to_string(),
+                loaded_at: self.reloads.loaded_at.to_string(),
+                reloads: self.reloads.count,
+                last_reload_faults: self.reloads.faults.clone(),
+            },
+            degraded,
+            stopping: self.state.stopping.is_some(),
+            instances: instances.collect(),
+            runs: self.state.runs.iter().map(|(run, active)| self.run_view(*run, active, now.wall)).collect(),
+        }
+    }
+
+    fn run_view(&self, run: RunId, active: &Active, now: Timestamp) -> RunView {
+        let worker = self.workers.get(&run);
+        let (done, total, note) = worker.map(|worker| worker.progress.read()).unwrap_or_default();
+        let passed = worker.map_or(SignedDuration::ZERO, |worker| now.duration_since(worker.started_at));
+        let attempt = match active.phase {
+            Phase::Backoff { .. } => active.attempts + 1,
+            _ => active.attempts,
+        };
+        RunView {
+            run: run.0,
+            instance: active.instance.name.to_string(),
+            trigger: active.trigger.to_string(),
+            fire_at: active.fire_at.to_string(),
+            phase: active.phase.word().to_owned(),
+            attempt,
+            started_at: worker.map(|worker| worker.started_at.to_string()),
+            done,
+            total,
+            note,
+            left_s: left(done, total, passed).map(|left| left.as_secs_f64()),
+        }
+    }
+}
+
+fn triggered(instance: String, answer: AskAnswer) -> TriggeredView {
+    match answer {
+        AskAnswer::Run(run) => TriggeredView { instance, run: Some(run.0), skipped: None },
+        AskAnswer::Skipped { reason, detail } => {
+            let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+            TriggeredView { instance, run: None, skipped: Some(format!("{reason}{detail}")) }
+        }
+        AskAnswer::Refused(why) => TriggeredView { instance, run: None, skipped: Some(why.to_string()) },
+    }
+}
+
+/// The last finished row of each instance, and every pause.
+pub async fn past(store: &dyn RunStore) -> StoreResult<(BTreeMap<String, HistoryRow>, Vec<Pause>)> {
+    let last = store.last_ends().await?;
+    let last = last.into_iter().map(|row| (row.instance.to_string(), row)).collect();
+    Ok((last, store.pauses().await?))
+}
+
+/// The pause in force for an instance, its own or its task's.
+pub fn pause_of(pauses: &[Pause], task: &str, instance: &str, now: Timestamp) -> Option<PausedView> {
+    let in_force = |pause: &&Pause| (pause.name == task || pause.name == instance) && pause.until.is_none_or(|until| now < until);
+    pauses.iter().find(in_force).map(|pause| PausedView {
+        since: pause.since.to_string(),
+        until: pause.until.map(|until| until.to_string()),
+        reason: pause.reason.clone(),
+    })
+}

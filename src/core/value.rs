@@ -1,5 +1,5 @@
 //! The checked parameters of a handler: plain values with their types, nothing of YAML left.
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use jiff::SignedDuration;
 
@@ -13,6 +13,33 @@ pub struct Misread {
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
+}
+
+/// A password, key or token. It prints as nothing, so it cannot get into a log by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes a text as a secret.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself: for the wire and the store, never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes the secret out of a text that came from outside.
+    pub fn scrub(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(&*self.0, "[secret]") }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// A checked value.

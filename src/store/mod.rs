@@ -13,6 +13,7 @@ use crate::core::{
 };
 
 pub mod memory;
+pub mod shop;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

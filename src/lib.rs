@@ -15,5 +15,7 @@ pub mod engine;
 pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod http;
+#[cfg(feature = "sqlite")]
+pub mod sandbox;
 #[cfg(feature = "daemon")]
 pub mod store;

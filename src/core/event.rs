@@ -333,14 +333,13 @@ pub enum Command {
     /// Answered by `Judged`.
     Judge { request: Box<JudgeRequest>, ticket: Ticket },
     /// Counts the attempt; answered by `StartAnswered`. `raise_floor`: everything older is shut out from here on.
-    Start { run: RunId, attempt: u32, generation: Generation, raise_floor: bool },
+    Start { run: RunId, attempt: u32, raise_floor: bool },
     /// Calls the handler; answered by `AttemptEnded`.
     Launch {
         run: RunId,
         attempt: u32,
         generation: Generation,
         instance: Arc<Instance>,
-        timeout: Option<SignedDuration>,
         trigger: Trigger,
         fire_at: Timestamp,
     },
@@ -359,7 +358,7 @@ pub enum Command {
     /// Asks which rivals are still open, and whether their processes live; answered by `RivalsSeen`, maybe `Orphaned` before it.
     LookAtRivals { run: RunId, rivals: Vec<RunId> },
     /// Raises the floor over rivals that did not end; answered by `TookOver` or `TakeoverRefused`.
-    TakeOver { run: RunId, generation: Generation, rivals: Vec<RunId>, even_if_alive: bool },
+    TakeOver { run: RunId, rivals: Vec<RunId>, even_if_alive: bool },
     /// Takes an orphan as our own; answered by `Adopted`.
     Adopt { run: RunId, lost: bool },
     /// Closes an orphan under a new generation. No answer.

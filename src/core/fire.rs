@@ -30,7 +30,7 @@ impl Step<'_> {
     pub(super) fn judge_next(&mut self, name: &InstanceName) {
         let now = self.now;
         let waiting = self.lock_waiter(name);
-        let busy = self.state.runs_of(name).any(|(_, active)| active.trigger == Trigger::CatchUp);
+        let busy = self.state.runs.of(name).any(|(_, active)| active.trigger == Trigger::CatchUp);
         let Some(known) = self.state.instances.get_mut(name) else { return };
         if known.judging {
             return;
@@ -58,12 +58,12 @@ impl Step<'_> {
     /// A run of the instance that waits for named locks and should look again.
     fn lock_waiter(&self, name: &InstanceName) -> Option<(RunId, Asked)> {
         let looks = |active: &Active| matches!(active.phase, Phase::LockWait { look_at, .. } if look_at <= self.now.uptime);
-        let (run, active) = self.state.runs_of(name).find(|(_, active)| looks(active))?;
+        let (run, active) = self.state.runs.of(name).find(|(_, active)| looks(active))?;
         Some((run, Asked { fire_at: active.fire_at, trigger: active.trigger }))
     }
 
     fn lock_wait_over(&self, run: RunId) -> bool {
-        self.state.runs.get(&run).is_some_and(|active| matches!(active.phase, Phase::LockWait { until, .. } if until <= self.now.uptime))
+        self.state.runs.get(run).is_some_and(|active| matches!(active.phase, Phase::LockWait { until, .. } if until <= self.now.uptime))
     }
 
     pub(super) fn judged(&mut self, name: &InstanceName, ticket: Ticket, answer: Judgement) {
@@ -93,7 +93,7 @@ impl Step<'_> {
 
     fn drop_waiter(&mut self, ticket: Ticket) {
         if let Some(run) = ticket.waiting {
-            self.state.runs.remove(&run);
+            self.state.runs.remove(run);
         }
     }
 
@@ -105,10 +105,13 @@ impl Step<'_> {
 
     fn lock_wait(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, holder_hangs: bool) {
         let look_at = self.after(LOOK_EVERY);
-        if let Some(active) = self.state.runs.get_mut(&run) {
-            if let Phase::LockWait { until, look_at: look } = &mut active.phase {
-                *look = if self.now.uptime < *until { look_at.min(*until) } else { look_at };
-            }
+        if self.state.runs.contains(run) {
+            let now = self.now.uptime;
+            self.state.runs.change(run, |active| {
+                if let Phase::LockWait { until, look_at: look } = &mut active.phase {
+                    *look = if now < *until { look_at.min(*until) } else { look_at };
+                }
+            });
             return;
         }
         let Some(active) = self.new_run(name, ticket) else { return };
@@ -123,7 +126,8 @@ impl Step<'_> {
             // Of those that only wait, the newest counts, too.
             let older: Vec<RunId> = self
                 .state
-                .runs_of(name)
+                .runs
+                .of(name)
                 .filter(|(other, active)| *other < run && matches!(active.phase, Phase::LockWait { .. }))
                 .map(|(other, _)| other)
                 .collect();
@@ -152,21 +156,22 @@ impl Step<'_> {
     }
 
     fn admitted(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, generation: Generation, rivals: &[Rival]) {
-        if !self.state.runs.contains_key(&run) {
+        if !self.state.runs.contains(run) {
             let Some(active) = self.new_run(name, ticket) else { return };
             self.state.runs.insert(run, active);
             self.answer_ask(ticket, AskAnswer::Run(run));
         }
-        let (uptime, look_at) = (self.now.uptime, self.now.uptime);
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        active.generation = Some(generation);
-        let told = rivals.iter().any(|rival| rival.told);
-        let takeover_at = uptime.saturating_add(active.instance.takeover);
-        active.phase = if rivals.is_empty() {
-            Phase::Queued
-        } else {
-            Phase::Waiting { rivals: rivals.iter().map(|rival| rival.run).collect(), told, since: uptime, look_at, takeover_at }
-        };
+        let uptime = self.now.uptime;
+        self.state.runs.change(run, |active| {
+            active.generation = Some(generation);
+            let told = rivals.iter().any(|rival| rival.told);
+            let takeover_at = uptime.saturating_add(active.instance.takeover);
+            active.phase = if rivals.is_empty() {
+                Phase::Queued
+            } else {
+                Phase::Waiting { rivals: rivals.iter().map(|rival| rival.run).collect(), told, since: uptime, look_at: uptime, takeover_at }
+            };
+        });
         for rival in rivals.iter().filter(|rival| rival.told) {
             self.stop(rival.run, StopReason::Superseded(run));
         }

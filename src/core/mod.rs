@@ -14,6 +14,7 @@ pub mod recover;
 pub mod reload;
 pub mod schedule;
 pub mod state;
+pub mod runs;
 pub mod step;
 mod fire;
 pub mod task;

@@ -95,15 +95,10 @@ pub(super) fn orphaned(step: &mut Step<'_>, left: Vec<LeftRun>) {
         *newest = (*newest).max(left.run);
     }
     for left in left {
-        if step.state.runs.contains_key(&left.run) {
+        if step.state.runs.contains(left.run) {
             continue;
         }
-        let waiter = step
-            .state
-            .runs
-            .iter()
-            .find(|(_, active)| matches!(&active.phase, Phase::Waiting { rivals, told: true, .. } if rivals.contains(&left.run)));
-        let waiter = waiter.map(|(run, _)| *run);
+        let waiter = step.state.runs.waiters().into_iter().find(|run| waits_for(step.state, *run, left.run));
         let resumes = waiter.is_none() && newest.get(&left.instance) == Some(&left.run);
         match (waiter, resumable(step, &left).filter(|_| resumes)) {
             (Some(by), _) => close_orphan(step, &left, RunEnd::Superseded, Some(by)),
@@ -114,6 +109,12 @@ pub(super) fn orphaned(step: &mut Step<'_>, left: Vec<LeftRun>) {
             }
         }
     }
+}
+
+/// Whether one of our runs told the orphan to stop, and waits for its end.
+fn waits_for(state: &State, run: RunId, left: RunId) -> bool {
+    let phase = state.runs.get(run).map(|active| &active.phase);
+    matches!(phase, Some(Phase::Waiting { rivals, told: true, .. }) if rivals.contains(&left))
 }
 
 /// What a run that does not go on ended as: what it was told to end as, or lost.
@@ -137,7 +138,7 @@ fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
         return None;
     }
     let instance = &step.state.instances.get(&left.instance)?.instance;
-    let newer_runs = step.state.runs_of(&left.instance).any(|(run, _)| left.run < run);
+    let newer_runs = step.state.runs.of(&left.instance).any(|(run, _)| left.run < run);
     let late = step.now.wall.duration_since(left.fire_at);
     let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
     let attempts_left = left.attempts <= instance.retries.max;
@@ -174,13 +175,15 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
 }
 
 pub(super) fn adopted(step: &mut Step<'_>, run: RunId, answer: &AdoptAnswer) {
-    let Some(active) = step.state.runs.get_mut(&run) else { return };
     match answer {
         AdoptAnswer::Gone => step.gone(run),
         AdoptAnswer::Adopted { generation } => {
-            active.generation = Some(*generation);
-            active.phase = Phase::Queued;
-            if let Some(reason) = active.stop {
+            let told = step.state.runs.change(run, |active| {
+                active.generation = Some(*generation);
+                active.phase = Phase::Queued;
+                active.stop
+            });
+            if let Some(reason) = told.flatten() {
                 step.stop(run, reason);
             }
         }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     event::{AskId, Notice, StopReason},
     plan,
+    runs::Runs,
     task::{Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
     timing::Anchors,
 };
@@ -25,7 +26,7 @@ pub struct State {
     pub instances: BTreeMap<InstanceName, Known>,
     /// When each instance is next due, soonest first; instances whose fire is being judged are not in it.
     pub agenda: BTreeSet<(Timestamp, InstanceName)>,
-    pub runs: BTreeMap<RunId, Active>,
+    pub runs: Runs,
     /// The process was told to stop: the grace period no attempt may exceed.
     pub stopping: Option<SignedDuration>,
     /// The wall clock at the last tick, to notice when it is set back.
@@ -127,11 +128,17 @@ impl Phase {
         }
     }
 
-    /// Whether it takes one of the places that `running_max` bounds.
-    pub fn takes_place(&self) -> bool {
+    /// Whether it waits for other runs to end, or for named locks.
+    pub(super) fn waits(&self) -> bool {
         match self {
-            Self::Starting { .. } | Self::Running { .. } | Self::Stopping { .. } => true,
-            Self::LockWait { .. } | Self::Waiting { .. } | Self::Queued | Self::Backoff { .. } | Self::Closing | Self::Adopting => false,
+            Self::LockWait { .. } | Self::Waiting { .. } => true,
+            Self::Queued
+            | Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::Stopping { .. }
+            | Self::Backoff { .. }
+            | Self::Closing
+            | Self::Adopting => false,
         }
     }
 
@@ -151,10 +158,23 @@ impl Phase {
 impl Active {
     /// Whether its deadline can still be enforced by telling it to stop.
     fn deadline_wakes(&self) -> bool {
-        match self.phase {
-            Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Running { .. } | Phase::Backoff { .. } => true,
-            Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Closing | Phase::Adopting => false,
-        }
+        self.stop.is_none()
+            && match self.phase {
+                Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Running { .. } | Phase::Backoff { .. } => true,
+                Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Closing | Phase::Adopting => false,
+            }
+    }
+
+    /// The uptime at which a tick has something to do for it.
+    pub(super) fn wake_at(&self) -> Option<SignedDuration> {
+        let deadline = self.deadline_at.filter(|_| self.deadline_wakes());
+        self.phase.wake_at().into_iter().chain(deadline).min()
+    }
+
+    /// Whether it takes one of the places that `max_running` bounds.
+    pub(super) fn takes_place(&self) -> bool {
+        let busy = matches!(self.phase, Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. });
+        busy && !self.by_hand()
     }
 
     /// Started by a person, who should not wait behind `running_max`.
@@ -173,13 +193,7 @@ pub struct Wake {
 /// The earliest instants at which a tick could have something to do.
 pub fn wake(state: &State) -> Wake {
     let wall = if state.stopping.is_some() { None } else { state.agenda.first().map(|(at, _)| *at) };
-    let uptime = state
-        .runs
-        .values()
-        .flat_map(|active| [active.phase.wake_at(), active.deadline_at.filter(|_| active.deadline_wakes())])
-        .flatten()
-        .min();
-    Wake { wall, uptime }
+    Wake { wall, uptime: state.runs.wake_at() }
 }
 
 impl State {
@@ -191,7 +205,7 @@ impl State {
             running_max,
             instances: BTreeMap::new(),
             agenda: BTreeSet::new(),
-            runs: BTreeMap::new(),
+            runs: Runs::default(),
             stopping: None,
             last_wall: now.wall,
         }
@@ -209,10 +223,5 @@ impl State {
                 self.agenda.insert((at, name.clone()));
             }
         }
-    }
-
-    /// The open runs of an instance, oldest first.
-    pub fn runs_of<'a>(&'a self, name: &'a InstanceName) -> impl Iterator<Item = (RunId, &'a Active)> {
-        self.runs.iter().filter(move |(_, active)| active.instance.name == *name).map(|(run, active)| (*run, active))
     }
 }

@@ -64,67 +64,63 @@ impl Step<'_> {
 
     /// Gives free places to queued runs, the oldest fire first; a person's starts take theirs at once.
     fn fill_places(&mut self) {
-        let taken = self.state.runs.values().filter(|active| active.phase.takes_place() && !active.by_hand()).count();
-        let mut free = self.state.running_max.saturating_sub(taken);
-        let mut queued: Vec<(bool, jiff::Timestamp, RunId)> = self
-            .state
-            .runs
-            .iter()
-            .filter(|(_, active)| active.phase == Phase::Queued)
-            .map(|(run, active)| (!active.by_hand(), active.fire_at, *run))
-            .collect();
-        queued.sort_unstable();
-        for (counts, _, run) in queued {
-            if counts && free == 0 {
+        while let Some((run, needs_place)) = self.state.runs.next_in_queue() {
+            if needs_place && self.state.running_max <= self.state.runs.taken() {
                 break;
             }
-            free = free.saturating_sub(usize::from(counts));
             self.begin(run);
         }
     }
 
     fn begin(&mut self, run: RunId) {
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        let Some(generation) = active.generation else { return };
-        let attempt = active.attempts.saturating_add(1);
-        active.phase = Phase::Starting { attempt };
-        let raise_floor = active.instance.overlap == Overlap::LastWins;
-        self.push(Command::Start { run, attempt, generation, raise_floor });
+        let begun = self.state.runs.change(run, |active| {
+            let attempt = active.attempts.saturating_add(1);
+            active.phase = Phase::Starting { attempt };
+            (attempt, active.instance.overlap == Overlap::LastWins)
+        });
+        if let Some((attempt, raise_floor)) = begun {
+            self.push(Command::Start { run, attempt, raise_floor });
+        }
     }
 
     fn start_answered(&mut self, run: RunId, attempt: u32, answer: StartAnswer) {
-        let now = self.now;
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        if active.phase != (Phase::Starting { attempt }) {
+        if self.state.runs.get(run).is_none_or(|active| active.phase != Phase::Starting { attempt }) {
             return;
         }
         match answer {
-            StartAnswer::Fenced => return self.gone(run),
+            StartAnswer::Fenced => self.gone(run),
             StartAnswer::Stop(reason) => {
-                active.phase = Phase::Queued;
-                return self.stop(run, reason);
+                self.state.runs.change(run, |active| active.phase = Phase::Queued);
+                self.stop(run, reason);
             }
-            StartAnswer::Started => active.attempts = attempt,
+            StartAnswer::Started => self.started(run, attempt),
         }
-        if active.began.is_none() {
-            active.began = Some(now.uptime);
-            active.deadline_at = active.deadline_at.or(active.instance.deadline.map(|deadline| now.uptime.saturating_add(deadline)));
-        }
-        let timeout = active.instance.timeout;
-        let timeout_at = timeout.map(|timeout| now.uptime.saturating_add(timeout));
+    }
+
+    fn started(&mut self, run: RunId, attempt: u32) {
+        let uptime = self.now.uptime;
+        self.state.runs.change(run, |active| {
+            active.attempts = attempt;
+            if active.began.is_none() {
+                active.began = Some(uptime);
+                let deadline_at = active.instance.deadline.map(|deadline| uptime.saturating_add(deadline));
+                active.deadline_at = active.deadline_at.or(deadline_at);
+            }
+            let timeout_at = active.instance.timeout.map(|timeout| uptime.saturating_add(timeout));
+            active.phase = Phase::Running { attempt, timeout_at };
+        });
+        let Some(active) = self.state.runs.get(run) else { return };
         if active.stop.is_some() {
             // Told to stop between asking and answer: the handler is never called.
-            active.phase = Phase::Running { attempt, timeout_at };
             return self.attempt_ended(run, attempt, Outcome::Cancelled);
         }
-        active.phase = Phase::Running { attempt, timeout_at };
-        let Some(generation) = active.generation else { return };
         let (instance, trigger, fire_at) = (Arc::clone(&active.instance), active.trigger, active.fire_at);
-        self.push(Command::Launch { run, attempt, generation, instance, timeout, trigger, fire_at });
+        let generation = active.generation.unwrap_or_default();
+        self.push(Command::Launch { run, attempt, generation, instance, trigger, fire_at });
     }
 
     fn attempt_ended(&mut self, run: RunId, attempt: u32, outcome: Outcome) {
-        let Some(active) = self.state.runs.get(&run) else { return };
+        let Some(active) = self.state.runs.get(run) else { return };
         let timed_out = match active.phase {
             Phase::Running { attempt: running, .. } if running == attempt => false,
             Phase::Stopping { attempt: running, timed_out, .. } if running == attempt => timed_out,
@@ -149,28 +145,27 @@ impl Step<'_> {
 
     /// The end of an attempt that nobody told to stop, or that succeeded all the same.
     fn end_attempt(&mut self, run: RunId, attempt: u32, outcome: Outcome) {
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        let next = attempt::next(&active.instance.retries, attempt, &outcome, self.draw);
-        let wait = match next {
+        let Some(active) = self.state.runs.get(run) else { return };
+        let instance = active.instance.name.clone();
+        let wait = match attempt::next(&active.instance.retries, attempt, &outcome, self.draw) {
             Next::Close(end) => return self.close(run, end, Some(outcome), false),
             Next::Retry(wait) => wait,
         };
-        let at = self.now.uptime.saturating_add(wait);
+        let at = self.after(wait);
         if active.deadline_at.is_some_and(|deadline| deadline <= at) {
             return self.close(run, RunEnd::TimedOut, Some(outcome), false);
         }
-        active.phase = Phase::Backoff { at };
+        self.state.runs.change(run, |active| active.phase = Phase::Backoff { at });
         let error: Arc<str> = outcome.text().unwrap_or("stopped before its work was done").into();
-        let notice = Notice::Retrying { instance: active.instance.name.clone(), run, attempt, error, retry_in: wait };
         self.push(Command::Postpone { run, attempt, outcome, retry_in: wait });
-        self.notice(notice);
+        self.notice(Notice::Retrying { instance, run, attempt, error, retry_in: wait });
     }
 
     fn end_stopped(&mut self, run: RunId, attempt: u32, reason: StopReason, outcome: Outcome) {
         let retries_left = self
             .state
             .runs
-            .get(&run)
+            .get(run)
             .is_some_and(|active| matches!(attempt::next(&active.instance.retries, attempt, &outcome, self.draw), Next::Retry(_)));
         let end = match reason {
             StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,
@@ -189,7 +184,7 @@ impl Step<'_> {
 
     /// A shutdown leaves a run open for the next start of the daemon if repeating it can do no harm.
     fn may_set_aside(&self, run: RunId) -> bool {
-        self.state.scheduling && self.state.runs.get(&run).is_some_and(|active| active.instance.resumable || active.began.is_none())
+        self.state.scheduling && self.state.runs.get(run).is_some_and(|active| active.instance.resumable || active.began.is_none())
     }
 
     fn set_aside(&mut self, run: RunId) {
@@ -198,29 +193,30 @@ impl Step<'_> {
     }
 
     pub(super) fn close(&mut self, run: RunId, end: RunEnd, outcome: Option<Outcome>, raise_floor: bool) {
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        active.phase = Phase::Closing;
-        let by = if let (RunEnd::Superseded, Some(StopReason::Superseded(by))) = (end, active.stop) { Some(by) } else { None };
-        let took = active.began.map_or(SignedDuration::ZERO, |began| self.now.uptime.saturating_sub(began));
+        let uptime = self.now.uptime;
         let text = outcome.as_ref().and_then(Outcome::text).map(Into::into);
-        let instance = active.instance.name.clone();
-        let attempt = active.attempts;
-        active.ending = Some(Notice::Ended { instance, run, end, by, text, took });
-        self.push(Command::Close { run, end, by, attempt, outcome, raise_floor });
+        let closing = self.state.runs.change(run, |active| {
+            active.phase = Phase::Closing;
+            let by = if let (RunEnd::Superseded, Some(StopReason::Superseded(by))) = (end, active.stop) { Some(by) } else { None };
+            let took = active.began.map_or(SignedDuration::ZERO, |began| uptime.saturating_sub(began));
+            active.ending = Some(Notice::Ended { instance: active.instance.name.clone(), run, end, by, text, took });
+            (by, active.attempts)
+        });
+        if let Some((by, attempt)) = closing {
+            self.push(Command::Close { run, end, by, attempt, outcome, raise_floor });
+        }
     }
 
     fn close_answered(&mut self, run: RunId, answer: CloseAnswer) {
-        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get_mut(&run)) {
-            let name = active.instance.name.clone();
-            if let Some(ending) = active.ending.take() {
-                self.push(Command::Notice(ending));
-            }
+        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get(run)) {
+            let (name, ending) = (active.instance.name.clone(), active.ending.clone());
             if let Some(known) = self.state.instances.get_mut(&name) {
                 known.anchors.last_end = Some(self.now.wall);
             }
+            self.commands.extend(ending.map(Command::Notice));
             let tenth = times.checked_rem(10) == Some(0);
             if STARVING_AT <= times && (times == STARVING_AT || tenth) {
-                self.notice(Notice::Starving { instance: name.clone(), times });
+                self.notice(Notice::Starving { instance: name, times });
             }
         }
         self.gone(run);
@@ -228,66 +224,77 @@ impl Step<'_> {
 
     /// A run is no longer ours: whoever waited for its end or its named locks may go on.
     pub(super) fn gone(&mut self, run: RunId) {
-        let Some(active) = self.state.runs.remove(&run) else { return };
+        let Some(active) = self.state.runs.remove(run) else { return };
         let uptime = self.now.uptime;
-        let mut lock_waiters = BTreeSet::new();
-        for other in self.state.runs.values_mut() {
-            if let Phase::Waiting { rivals, .. } = &mut other.phase {
-                if rivals.remove(&run) && rivals.is_empty() {
-                    other.phase = Phase::Queued;
+        let mut to_judge = BTreeSet::from([active.instance.name.clone()]);
+        for other in self.state.runs.waiters() {
+            self.state.runs.change(other, |other| {
+                if let Phase::Waiting { rivals, .. } = &mut other.phase {
+                    if rivals.remove(&run) && rivals.is_empty() {
+                        other.phase = Phase::Queued;
+                    }
+                } else if let Phase::LockWait { look_at, .. } = &mut other.phase {
+                    *look_at = uptime;
+                    to_judge.insert(other.instance.name.clone());
                 }
-            } else if let Phase::LockWait { look_at, .. } = &mut other.phase {
-                *look_at = uptime;
-                lock_waiters.insert(other.instance.name.clone());
-            }
+            });
         }
         self.state.reschedule(&active.instance.name);
-        lock_waiters.insert(active.instance.name.clone());
-        for name in lock_waiters {
+        for name in to_judge {
             self.judge_next(&name);
         }
     }
 
     fn rivals_seen(&mut self, run: RunId, open: &[RunId]) {
-        let ours: BTreeSet<RunId> = self.state.runs.keys().copied().collect();
         let look_at = self.after(LOOK_EVERY);
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        if let Phase::Waiting { rivals, look_at: look, .. } = &mut active.phase {
-            rivals.retain(|rival| ours.contains(rival) || open.contains(rival));
-            *look = look_at;
-            if rivals.is_empty() {
-                active.phase = Phase::Queued;
+        let ours: BTreeSet<RunId> = self.state.runs.ids().into_iter().collect();
+        self.state.runs.change(run, |active| {
+            if let Phase::Waiting { rivals, look_at: look, .. } = &mut active.phase {
+                rivals.retain(|rival| ours.contains(rival) || open.contains(rival));
+                *look = look_at;
+                if rivals.is_empty() {
+                    active.phase = Phase::Queued;
+                }
             }
-        }
+        });
     }
 
     fn took_over(&mut self, run: RunId) {
-        let ours: BTreeSet<RunId> = self.state.runs.keys().copied().collect();
         let look_at = self.after(LOOK_EVERY);
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        if let Phase::Waiting { rivals, look_at: look, takeover_at, .. } = &mut active.phase {
-            let foreign: Vec<RunId> = rivals.iter().filter(|rival| !ours.contains(rival)).copied().collect();
+        let ours: BTreeSet<RunId> = self.state.runs.ids().into_iter().collect();
+        let taken = self.state.runs.change(run, |active| {
+            let Phase::Waiting { rivals, look_at: look, takeover_at, .. } = &mut active.phase else { return None };
+            let foreign: Vec<RunId> = rivals.difference(&ours).copied().collect();
             rivals.retain(|rival| ours.contains(rival));
-            *look = look_at;
-            *takeover_at = SignedDuration::MAX;
+            (*look, *takeover_at) = (look_at, SignedDuration::MAX);
             if rivals.is_empty() {
                 active.phase = Phase::Queued;
             }
-            let instance = active.instance.name.clone();
-            self.notice(Notice::TookOver { instance, run, rivals: foreign });
+            Some((active.instance.name.clone(), foreign))
+        });
+        if let Some((instance, rivals)) = taken.flatten() {
+            self.notice(Notice::TookOver { instance, run, rivals });
         }
     }
 
     /// Tells a run of ours to stop. One whose attempt has not begun ends at once.
     pub(super) fn stop(&mut self, run: RunId, reason: StopReason) {
         let uptime = self.now.uptime;
-        let Some(active) = self.state.runs.get_mut(&run) else { return };
-        // A newer run or a person outranks a shutdown, which would leave the run open.
-        if active.stop.is_none() || active.stop == Some(StopReason::Shutdown) {
-            active.stop = Some(reason);
-        }
-        match active.phase {
-            Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. } => {
+        let limit = self.state.stopping.unwrap_or(SignedDuration::MAX);
+        let phase = self.state.runs.change(run, |active| {
+            // A newer run or a person outranks a shutdown, which would leave the run open.
+            if active.stop.is_none() || active.stop == Some(StopReason::Shutdown) {
+                active.stop = Some(reason);
+            }
+            let before = active.phase.clone();
+            if let Phase::Running { attempt, .. } = before {
+                let until = uptime.saturating_add(active.instance.grace.min(limit));
+                active.phase = Phase::Stopping { attempt, until, timed_out: false, killed: false };
+            }
+            before
+        });
+        match phase {
+            Some(Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. }) => {
                 if reason == StopReason::Shutdown && self.may_set_aside(run) {
                     return self.set_aside(run);
                 }
@@ -298,14 +305,9 @@ impl Step<'_> {
                 };
                 self.close(run, end, None, false);
             }
-            Phase::Running { attempt, .. } => {
-                let grace = active.instance.grace.min(self.state.stopping.unwrap_or(SignedDuration::MAX));
-                let until = uptime.saturating_add(grace);
-                active.phase = Phase::Stopping { attempt, until, timed_out: false, killed: false };
-                self.push(Command::Cancel { run, reason });
-            }
+            Some(Phase::Running { .. }) => self.push(Command::Cancel { run, reason }),
             // Starting and Adopting: the answer finds `stop`. Stopping: it has been told. Closing: it is over.
-            Phase::Starting { .. } | Phase::Adopting | Phase::Stopping { .. } | Phase::Closing => {}
+            Some(Phase::Starting { .. } | Phase::Adopting | Phase::Stopping { .. } | Phase::Closing) | None => {}
         }
     }
 
@@ -318,19 +320,18 @@ impl Step<'_> {
                 self.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused("taskrun is stopping".into()) });
             }
         }
-        let runs: Vec<RunId> = self.state.runs.keys().copied().collect();
-        for run in runs {
+        for run in self.state.runs.ids() {
             self.stop_for_shutdown(run, grace);
         }
     }
 
     pub(super) fn stop_for_shutdown(&mut self, run: RunId, grace: SignedDuration) {
         let limit = self.after(grace);
-        if let Some(active) = self.state.runs.get_mut(&run)
-            && let Phase::Stopping { until, .. } = &mut active.phase
-        {
-            *until = (*until).min(limit);
-        }
+        self.state.runs.change(run, |active| {
+            if let Phase::Stopping { until, .. } = &mut active.phase {
+                *until = (*until).min(limit);
+            }
+        });
         self.stop(run, StopReason::Shutdown);
     }
 }

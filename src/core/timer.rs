@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use super::{
     event::{Command, Notice, Outcome, RunEnd, StopReason},
-    state::{Active, Phase},
+    state::Phase,
     step::{LOOK_EVERY, Step, timed_out_outcome},
     task::{InstanceName, RunId},
 };
@@ -20,8 +20,7 @@ const TAKEOVER_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 pub(super) fn tick(step: &mut Step<'_>) {
     clock_set_back(step);
     fires(step);
-    let runs: Vec<RunId> = step.state.runs.keys().copied().collect();
-    for run in runs {
+    for run in step.state.runs.due(step.now.uptime) {
         deadline(step, run);
         timers(step, run);
     }
@@ -58,7 +57,7 @@ fn fires(step: &mut Step<'_>) {
 }
 
 fn deadline(step: &mut Step<'_>, run: RunId) {
-    let Some(active) = step.state.runs.get(&run) else { return };
+    let Some(active) = step.state.runs.get(run) else { return };
     let over = active.deadline_at.is_some_and(|deadline| deadline <= step.now.uptime);
     if over && active.stop.is_none() {
         step.stop(run, StopReason::Deadline);
@@ -67,28 +66,24 @@ fn deadline(step: &mut Step<'_>, run: RunId) {
 
 fn timers(step: &mut Step<'_>, run: RunId) {
     let uptime = step.now.uptime;
-    let Some(active) = step.state.runs.get_mut(&run) else { return };
-    match active.phase {
-        Phase::LockWait { look_at, .. } if look_at <= uptime => {
-            let name = active.instance.name.clone();
-            step.judge_next(&name);
-            if let Some(Active { phase: Phase::LockWait { until, look_at }, .. }) = step.state.runs.get_mut(&run) {
-                let next = uptime.saturating_add(LOOK_EVERY);
-                *look_at = if uptime < *until { next.min(*until) } else { next };
-            }
+    let Some(active) = step.state.runs.get(run) else { return };
+    let (phase, instance) = (active.phase.clone(), std::sync::Arc::clone(&active.instance));
+    match phase {
+        Phase::LockWait { until, look_at } if look_at <= uptime => {
+            step.judge_next(&instance.name);
+            let next = step.after(LOOK_EVERY);
+            let look_at = if uptime < until { next.min(until) } else { next };
+            set(step, run, Phase::LockWait { until, look_at });
         }
         Phase::Waiting { .. } => waiting(step, run),
         Phase::Running { attempt, timeout_at: Some(at) } if at <= uptime => {
-            let until = uptime.saturating_add(active.instance.grace);
-            active.phase = Phase::Stopping { attempt, until, timed_out: true, killed: false };
+            let until = step.after(instance.grace);
+            set(step, run, Phase::Stopping { attempt, until, timed_out: true, killed: false });
             step.push(Command::Cancel { run, reason: StopReason::Deadline });
         }
-        Phase::Stopping { attempt, until, timed_out, killed: false } if until <= uptime => {
-            active.phase = Phase::Stopping { attempt, until: uptime.saturating_add(KILL_WAIT), timed_out, killed: true };
-            step.push(Command::Kill { run });
-        }
+        Phase::Stopping { attempt, until, timed_out, killed: false } if until <= uptime => kill(step, run, attempt, timed_out),
         Phase::Stopping { attempt, until, timed_out, killed: true } if until <= uptime => abandon(step, run, attempt, timed_out),
-        Phase::Backoff { at } if at <= uptime => active.phase = Phase::Queued,
+        Phase::Backoff { at } if at <= uptime => set(step, run, Phase::Queued),
         Phase::LockWait { .. }
         | Phase::Queued
         | Phase::Starting { .. }
@@ -100,43 +95,55 @@ fn timers(step: &mut Step<'_>, run: RunId) {
     }
 }
 
+fn set(step: &mut Step<'_>, run: RunId, phase: Phase) {
+    step.state.runs.change(run, |active| active.phase = phase);
+}
+
+/// Its grace period is over: its children are killed, and it has one last moment to notice.
+fn kill(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
+    let until = step.after(KILL_WAIT);
+    set(step, run, Phase::Stopping { attempt, until, timed_out, killed: true });
+    step.push(Command::Kill { run });
+}
+
 /// Looks at the rivals that other processes have, and takes over from those that do not end.
 fn waiting(step: &mut Step<'_>, run: RunId) {
     let now = step.now.uptime;
-    let ours: BTreeSet<RunId> = step.state.runs.keys().copied().collect();
-    let Some(active) = step.state.runs.get_mut(&run) else { return };
-    let Phase::Waiting { rivals, told, since, look_at, takeover_at } = &mut active.phase else { return };
-    let foreign: Vec<RunId> = rivals.difference(&ours).copied().collect();
-    if foreign.is_empty() {
-        // Ours end by themselves: a close wakes this run.
-        (*look_at, *takeover_at) = (SignedDuration::MAX, SignedDuration::MAX);
-        return;
-    }
-    if *takeover_at <= now {
-        *takeover_at = SignedDuration::MAX;
-        let patience = active.instance.grace.saturating_add(active.instance.takeover);
-        let even_if_alive = *told && since.saturating_add(patience) <= now;
-        let Some(generation) = active.generation else { return };
-        step.push(Command::TakeOver { run, generation, rivals: foreign, even_if_alive });
-    } else if *look_at <= now {
-        *look_at = SignedDuration::MAX;
-        step.push(Command::LookAtRivals { run, rivals: foreign });
-    }
+    let ours: BTreeSet<RunId> = step.state.runs.ids().into_iter().collect();
+    let command = step.state.runs.change(run, |active| {
+        let Phase::Waiting { rivals, told, since, look_at, takeover_at } = &mut active.phase else { return None };
+        let foreign: Vec<RunId> = rivals.difference(&ours).copied().collect();
+        if foreign.is_empty() {
+            // Ours end by themselves: a close wakes this run.
+            (*look_at, *takeover_at) = (SignedDuration::MAX, SignedDuration::MAX);
+            None
+        } else if *takeover_at <= now {
+            *takeover_at = SignedDuration::MAX;
+            let patience = active.instance.grace.saturating_add(active.instance.takeover);
+            let even_if_alive = *told && since.saturating_add(patience) <= now;
+            Some(Command::TakeOver { run, rivals: foreign, even_if_alive })
+        } else if *look_at <= now {
+            *look_at = SignedDuration::MAX;
+            Some(Command::LookAtRivals { run, rivals: foreign })
+        } else {
+            None
+        }
+    });
+    step.commands.extend(command.flatten());
 }
 
 pub(super) fn takeover_refused(step: &mut Step<'_>, run: RunId) {
     let (again, look) = (step.after(TAKEOVER_AGAIN), step.now.uptime);
-    if let Some(active) = step.state.runs.get_mut(&run)
-        && let Phase::Waiting { takeover_at, look_at, .. } = &mut active.phase
-    {
-        *takeover_at = again;
-        *look_at = look;
-    }
+    step.state.runs.change(run, |active| {
+        if let Phase::Waiting { takeover_at, look_at, .. } = &mut active.phase {
+            (*takeover_at, *look_at) = (again, look);
+        }
+    });
 }
 
 /// Its thread may still run, so its floor rises: nothing it does counts any more. It is not tried again beside its own ghost.
 fn abandon(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
-    let Some(active) = step.state.runs.get(&run) else { return };
+    let Some(active) = step.state.runs.get(run) else { return };
     let (instance, reason) = (active.instance.name.clone(), active.stop);
     let outcome = if timed_out { timed_out_outcome(&active.instance) } else { Outcome::Cancelled };
     let end = match reason {
@@ -151,15 +158,12 @@ fn abandon(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
 
 /// Everything that was told to stop has had its time.
 pub(super) fn abort(step: &mut Step<'_>) {
-    let uptime = step.now.uptime;
     step.state.stopping = Some(SignedDuration::ZERO);
-    let runs: Vec<RunId> = step.state.runs.keys().copied().collect();
-    for run in runs {
+    for run in step.state.runs.ids() {
         step.stop(run, StopReason::Shutdown);
-        let Some(active) = step.state.runs.get_mut(&run) else { continue };
-        if let Phase::Stopping { attempt, timed_out, killed: false, .. } = active.phase {
-            active.phase = Phase::Stopping { attempt, until: uptime.saturating_add(KILL_WAIT), timed_out, killed: true };
-            step.push(Command::Kill { run });
+        let phase = step.state.runs.get(run).map(|active| active.phase.clone());
+        if let Some(Phase::Stopping { attempt, timed_out, killed: false, .. }) = phase {
+            kill(step, run, attempt, timed_out);
         }
     }
 }

@@ -89,10 +89,10 @@ impl Driver {
         let (store, me, at) = (Arc::clone(&self.store), self.process, self.clock.now().wall);
         match command {
             Command::Judge { request, ticket } => self.judge(*request, ticket),
-            Command::Start { run, attempt, generation: _, raise_floor } => {
+            Command::Start { run, attempt, raise_floor } => {
                 self.insist(move || store.start(me, run, attempt, raise_floor, at), move |answer| Some(Event::StartAnswered { run, attempt, answer }));
             }
-            Command::Launch { run, attempt, generation, instance, timeout: _, trigger, fire_at } => {
+            Command::Launch { run, attempt, generation, instance, trigger, fire_at } => {
                 let job = Job { run, attempt, generation, instance, trigger, fire_at };
                 let worker = self.workshop.launch(&job, &self.loaded.handlers, self.loaded.base_dir.clone());
                 self.reporter.attempt_begun(&job, &worker);
@@ -120,7 +120,7 @@ impl Driver {
             }
             Command::SetAside { run } => self.insist(move || store.set_aside(me, run, at), |()| None),
             Command::LookAtRivals { run, rivals } => self.look_at_rivals(run, rivals),
-            Command::TakeOver { run, generation: _, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
+            Command::TakeOver { run, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
             Command::Adopt { run, lost } => {
                 self.insist(move || store.adopt(run, me, lost, at), move |answer| Some(Event::Adopted { run, answer }));
             }

@@ -25,7 +25,7 @@ impl Driver {
             Request::Status { reply } => self.say_status(reply),
             Request::Trigger { name, manual, reply } => self.trigger(&name, if manual { Trigger::Manual } else { Trigger::Api }, reply),
             Request::Cancel { run, reply } => {
-                let open = self.state.runs.contains_key(&run);
+                let open = self.state.runs.contains(run);
                 tell(reply, open);
                 self.apply(Event::StopAsked { run, reason: StopReason::Cancelled });
             }
@@ -114,7 +114,7 @@ impl Driver {
             degraded,
             stopping: self.state.stopping.is_some(),
             instances: instances.collect(),
-            runs: self.state.runs.iter().map(|(run, active)| self.run_view(*run, active, now.wall)).collect(),
+            runs: self.state.runs.iter().map(|(run, active)| self.run_view(run, active, now.wall)).collect(),
         }
     }
 

@@ -3,7 +3,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Accepted, Address, CancelBody, ErrorBody, Pong, TriggerBody};
+use super::{Accepted, CancelBody, ErrorBody, Pong, TriggerBody};
 use crate::engine::view::{ReloadView, StatusView, TriggeredView};
 
 /// A process that does not answer a ping for this long hangs. Its engine's steps take milliseconds.
@@ -19,9 +19,6 @@ pub enum ClientError {
     /// Nobody listens, or nobody answers in time.
     #[error("taskrun does not answer on its local socket")]
     NoAnswer(#[source] reqwest::Error),
-    /// The socket's folder is gone or closed to us.
-    #[error("failed to reach the local socket")]
-    Unreachable(#[source] std::io::Error),
     /// It answered with an error.
     #[error("{message}")]
     Refused { code: String, message: String },
@@ -38,25 +35,22 @@ impl ClientError {
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
-    /// Keeps the way to the socket open.
-    _address: Address,
 }
 
 impl Client {
     /// A client of the process that listens on this socket. Connects with the first request.
     ///
     /// # Errors
-    /// The socket's folder cannot be opened.
+    /// The client cannot be made.
     pub fn of(socket: &Path) -> Result<Self, ClientError> {
-        let address = Address::of(socket).map_err(ClientError::Unreachable)?;
         // Refused where there is one already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder()
-            .unix_socket(address.path.as_path())
+            .unix_socket(socket)
             .tls_certs_only([]) // No TLS here: this spares reading the system's certificates.
             .build()
             .map_err(ClientError::NoAnswer)?;
-        Ok(Self { http, _address: address })
+        Ok(Self { http })
     }
 
     /// Who is there.

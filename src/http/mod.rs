@@ -2,11 +2,7 @@
 //!
 //! The socket is 0600 in a 0700 folder: whoever can open it is the user taskrun runs as. Everything is JSON; an error is
 //! `{"error": {"code": "...", "message": "..."}}` with a stable code.
-use std::{
-    io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use axum::{
     Json, Router,
@@ -31,9 +27,6 @@ pub mod client;
 
 /// The largest request: ours are some hundred bytes, so this only stops what is no client of ours.
 const BODY_MAX: usize = 1 << 20;
-
-/// The longest path that fits a Unix socket's address on Linux (108 bytes with the closing zero).
-const SOCKET_PATH_MAX: usize = 107;
 
 /// Who answers a ping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,44 +73,21 @@ pub struct ErrorView {
 /// # Errors
 /// The socket could not be made.
 pub fn serve(socket: &Path, control: Control, closing: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
-    let address = Address::of(socket)?;
-    address.clear()?;
-    let listener = UnixListener::bind(&address.path)?;
-    std::fs::set_permissions(&address.path, std::fs::Permissions::from_mode(0o600))?;
+    clear(socket)?;
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let app = router(control);
+    let socket = socket.to_owned();
     Ok(tokio::spawn(async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned()).await;
-        address.clear().and(served)
+        clear(&socket).and(served)
     }))
 }
 
-/// The path of a socket in a form short enough for its address.
-#[derive(Debug)]
-struct Address {
-    path: PathBuf,
-    /// Keeps `/proc/self/fd/N` pointing at the folder.
-    _folder: Option<std::fs::File>,
-}
-
-impl Address {
-    fn of(socket: &Path) -> io::Result<Self> {
-        if socket.as_os_str().len() <= SOCKET_PATH_MAX {
-            return Ok(Self { path: socket.to_owned(), _folder: None });
-        }
-        let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket needs a folder and a name"));
-        };
-        let folder = std::fs::File::open(parent)?;
-        let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&folder));
-        Ok(Self { path: Path::new(&short).join(name), _folder: Some(folder) })
-    }
-
-    /// Removes what lies there.
-    fn clear(&self) -> io::Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+fn clear(socket: &Path) -> io::Result<()> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

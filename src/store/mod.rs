@@ -223,9 +223,12 @@ pub struct HistoryFilter {
     pub since: Option<Timestamp>,
     /// Only rows that are still open.
     pub open: bool,
-    /// At most this many rows.
+    /// At most this many rows, and never more than [`HISTORY_MAX`].
     pub limit: usize,
 }
+
+/// Rows of the history that one call may give: more than a person reads, few enough to hold in memory.
+pub const HISTORY_MAX: usize = 10_000;
 
 /// A run to be closed.
 #[derive(Clone, Debug)]
@@ -270,8 +273,8 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn lower_watermarks(&self, to: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
 
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
-    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none). The run
-    /// that waits for its locks may be an orphan: it becomes this process's. One that was told to stop, or is not ours, goes on waiting.
+    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none). A run that waits for its named
+    /// locks and was told to stop goes on waiting; one that is not this process's any more is `AlreadyJudged`.
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<Judgement>>;
     /// Counts an attempt, unless the run was told to stop. `raise_floor`: the floor becomes its generation.
     fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<StartAnswer>>;
@@ -296,7 +299,7 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free. A run that is no orphan stays.
     fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
 
-    /// Asks for an open run's stop, whoever has it. The first reason counts. False: it is not open.
+    /// Asks for an open run's stop, whoever has it. The first reason counts, unless it is a shutdown. False: the run is not open.
     fn ask_stop(&self, run: RunId, reason: StopReason) -> BoxFuture<'static, StoreResult<bool>>;
     /// Which of this process's runs were told to stop, or were closed by somebody else (`None`; until this process tries to close it).
     fn stop_requests(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<StopReason>)>>>;
@@ -314,7 +317,7 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// Every pause.
     fn pauses(&self) -> BoxFuture<'static, StoreResult<Vec<Pause>>>;
 
-    /// Writes the row of a finished dry run: it has no generation, takes no lock and moves no watermark.
+    /// Writes the row of a finished dry run: it has no generation and no attempt rows, takes no lock and moves no watermark.
     fn record_dry(&self, instance: InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<RunId>>;
     /// The history, newest first.
     fn history(&self, filter: HistoryFilter) -> BoxFuture<'static, StoreResult<Vec<HistoryRow>>>;

@@ -41,7 +41,7 @@ CREATE TABLE runs (
   -- Whose it is. NULL: nobody's, as it is over or was set aside. Stays on a run that somebody else closed, until its owner has heard of it.
   process       INTEGER REFERENCES processes (id),
   attempts      INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-  stop          TEXT    CHECK (stop IN ('superseded', 'cancelled', 'shutdown', 'deadline')),
+  stop          TEXT    CHECK (stop IN ('superseded', 'cancelled', 'shutdown', 'deadline', 'fenced')),
   stop_by       INTEGER CHECK ((stop_by IS NULL) = (stop IS NOT 'superseded')),
   run_end       TEXT    CHECK (run_end IN ('succeeded', 'failed', 'timed_out', 'superseded', 'cancelled', 'lost')),
   superseded_by INTEGER,

@@ -1,0 +1,83 @@
+//! Runs that change hands: taken over from a process that hangs, or orphaned by one that is gone.
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    instances::{next_generation, raise_floor},
+    rows::{OpenRow, instance, instant, json, maybe_instant, open, open_row, stop, trigger},
+    runs::{Ending, end_attempt, end_run, set_floor},
+};
+use crate::core::{
+    event::{AdoptAnswer, LeftRun, OutcomeKind, RunEnd},
+    task::{Generation, ProcessId, RunId},
+};
+
+pub(super) fn take_over(conn: &Connection, run: RunId, rivals: &[RunId], at: i64) -> rusqlite::Result<()> {
+    let Some(OpenRow { generation: Some(generation), instance, process, .. }) = open_row(conn, run)? else { return Ok(()) };
+    set_floor(conn, &instance, generation)?;
+    for rival in rivals {
+        let Some(rival) = open_row(conn, *rival)? else { continue };
+        if rival.instance == instance && rival.generation < Some(generation) {
+            end_run(conn, &rival, &Ending::lost(&rival, RunEnd::Superseded, Some(run), process, at))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn still_open(conn: &Connection, runs: &[RunId]) -> rusqlite::Result<Vec<(RunId, Option<ProcessId>)>> {
+    conn.prepare_cached(concat!("SELECT id, process FROM runs WHERE id IN (SELECT value FROM json_each(?1)) AND ", open!(), " ORDER BY id"))?
+        .query_map([json(runs.iter().map(|run| run.0))], |row| Ok((RunId(row.get("id")?), row.get::<_, Option<i64>>("process")?.map(ProcessId))))?
+        .collect()
+}
+
+pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -> rusqlite::Result<Vec<LeftRun>> {
+    let dead = json(dead.iter().map(|process| process.0));
+    conn.prepare_cached("UPDATE processes SET dead = 1 WHERE id IN (SELECT value FROM json_each(?1))")?.execute([&dead])?;
+    let sql = concat!(
+        "SELECT r.id, r.instance, r.fire_at_ms, r.trigger, r.process, coalesce(p.once, 0) AS once, r.generation, r.attempts,
+           r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms
+         FROM runs r LEFT JOIN processes p ON p.id = r.process
+         WHERE r.",
+        open!(),
+        " AND (r.process IN (SELECT value FROM json_each(?1)) OR (?2 AND r.process IS NULL)) ORDER BY r.id"
+    );
+    conn.prepare_cached(sql)?.query_map(params![dead, set_aside], left_run)?.collect()
+}
+
+fn left_run(row: &Row<'_>) -> rusqlite::Result<LeftRun> {
+    Ok(LeftRun {
+        run: RunId(row.get("id")?),
+        instance: instance(row)?,
+        fire_at: instant(row, "fire_at_ms")?,
+        trigger: trigger(row)?,
+        process: row.get::<_, Option<i64>>("process")?.map(ProcessId),
+        once: row.get("once")?,
+        generation: row.get::<_, Option<i64>>("generation")?.map(Generation),
+        attempts: row.get("attempts")?,
+        running: row.get("running")?,
+        stop: stop(row)?,
+        started_at: maybe_instant(row, "started_at_ms")?,
+    })
+}
+
+pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: bool, at: i64) -> rusqlite::Result<AdoptAnswer> {
+    let Some(row @ OpenRow { orphan: true, generation: Some(_), .. }) = open_row(conn, run)? else { return Ok(AdoptAnswer::Gone) };
+    let generation = next_generation(conn, &row.instance)?;
+    if lost {
+        end_attempt(conn, run, OutcomeKind::Lost, None, at)?;
+    }
+    conn.prepare_cached(
+        "UPDATE runs SET state = 'waiting', process = ?2, generation = ?3, retry_at_ms = NULL, stop = nullif(stop, 'shutdown') WHERE id = ?1",
+    )?
+    .execute(params![run.0, process.0, generation])?;
+    raise_floor(conn, &row.instance, generation)?;
+    Ok(AdoptAnswer::Adopted { generation: Generation(generation) })
+}
+
+pub(super) fn close_orphan(conn: &Connection, run: RunId, end: RunEnd, by: Option<RunId>, at: i64) -> rusqlite::Result<()> {
+    let Some(row @ OpenRow { orphan: true, .. }) = open_row(conn, run)? else { return Ok(()) };
+    end_run(conn, &row, &Ending::lost(&row, end, by, None, at))?;
+    match row.generation {
+        Some(generation) => raise_floor(conn, &row.instance, generation.0.saturating_add(1)),
+        None => Ok(()),
+    }
+}

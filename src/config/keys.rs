@@ -29,6 +29,8 @@ pub enum Kind {
     Path,
     /// A duration such as `90s` or `3h 30m`; .0: zero is allowed.
     Duration(bool),
+    /// A duration, or `none`.
+    Limit,
     /// A size such as `10MB`.
     Size,
     /// One of these words.
@@ -37,8 +39,28 @@ pub enum Kind {
     List(&'static Kind),
     /// A table with these keys.
     Table(&'static [Key]),
+    /// A table with the keys of all these tables.
+    Tables(&'static [&'static [Key]]),
     /// A table with any keys and values of this kind.
     Map(&'static Kind),
+    /// A table whose keys are names, `[a-z0-9_-]{1,64}`.
+    Named(&'static Kind),
+    /// A name, `[a-z0-9_-]{1,64}`.
+    Name,
+    /// An IANA time zone.
+    Zone,
+    /// An http or https URL.
+    Url,
+    /// `${NAME}` or `{file: PATH}`.
+    Secret,
+    /// A schedule, or a list of them.
+    Schedule,
+    /// Windows, or a table of windows and holidays.
+    Hours,
+    /// Dates, ranges of dates and names of calendars.
+    Dates,
+    /// The parameters of the task's handler.
+    Params,
 }
 
 /// What the configuration knows of a handler.
@@ -56,4 +78,149 @@ pub struct HandlerSpec {
     pub needs: &'static [&'static str],
     /// In practice (`--sandbox`) it begins at once, so that the first minute shows something.
     pub eager_in_practice: bool,
+}
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, required: false, doc }
+}
+
+const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, required: true, doc }
+}
+
+/// The longest a whole number of seconds, items or files may sensibly be.
+const COUNT_MAX: i64 = 1_000_000;
+
+/// The top of tasks.yaml.
+pub const ROOT: &[Key] = &[
+    key("timezone", Kind::Zone, "The time zone of schedules, business hours and calendars. The system's where it is not given."),
+    key("store", Kind::Text, "Where runs are written down: `sqlite://PATH`. `taskrun.db` in `state_dir` where it is not given."),
+    key("state_dir", Kind::Path, "The folder for what taskrun keeps. `state` where it is not given."),
+    key("log", Kind::Table(LOG), "Where the log goes and how it looks."),
+    key("http", Kind::Table(HTTP), "Where the dashboard listens."),
+    key("max_running", Kind::Int(1, 10_000), "How many runs may go on at once. 64 where it is not given."),
+    key("shutdown_grace", Kind::Duration(true), "How long runs may take to stop when taskrun stops. 30s where it is not given."),
+    key("watch", Kind::Bool, "Reload when this file changes. `false` where it is not given."),
+    key("locks", Kind::List(&Kind::Name), "The named locks there are. Where it is given, tasks can use no others."),
+    key("calendars", Kind::Named(&Kind::Dates), "Lists of dates by name, for `calendar` and `holidays`."),
+    key("marketplaces", Kind::Table(MARKETPLACES), "The marketplaces, with the application's keys."),
+    key("accounts", Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY])), "Sellers and shops. Their other keys override the task's for their own instances."),
+    key("defaults", Kind::Table(POLICY), "What every task starts from."),
+    required("tasks", Kind::Named(&Kind::Tables(&[TASK, POLICY])), "What is to be done, and when."),
+];
+
+pub const LOG: &[Key] = &[
+    key("dir", Kind::Path, "The folder of the log files. `logs` where it is not given."),
+    key("level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "The least important lines that are written. `info` where it is not given."),
+    key("format", Kind::Word(&["text", "json"]), "How a line looks. `text` where it is not given."),
+    key("max_size", Kind::Size, "A file that reaches this size is rotated. 10MB where it is not given."),
+    key("keep", Kind::Int(0, 1_000), "How many rotated files are kept. 5 where it is not given."),
+    key("console", Kind::Bool, "Write to the terminal too. `true` where it is not given."),
+];
+
+pub const HTTP: &[Key] = &[key("listen", Kind::Text, "An address and a port: `127.0.0.1:9700`.")];
+
+pub const MARKETPLACES: &[Key] = &[
+    key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."),
+    key("base", Kind::Table(BASE), "BASE's shop API."),
+];
+
+pub const AMAZON: &[Key] = &[
+    required("region", Kind::Word(&["fe", "na", "eu"]), "Far East, North America or Europe: which host is asked."),
+    required("marketplace_id", Kind::Text, "The marketplace: Japan is A1VC38T7YXB528."),
+    required("client_id", Kind::Text, "The application's id at Login with Amazon."),
+    required("client_secret", Kind::Secret, "The application's secret at Login with Amazon."),
+    key("endpoint", Kind::Url, "Where the API is. The region's host where it is not given."),
+    key("lwa_endpoint", Kind::Url, "Where Login with Amazon is. Amazon's host where it is not given."),
+];
+
+pub const BASE: &[Key] = &[
+    required("client_id", Kind::Text, "The application's id."),
+    required("client_secret", Kind::Secret, "The application's secret."),
+    key("redirect_uri", Kind::Url, "Where a shop's owner is sent after the consent."),
+    key("endpoint", Kind::Url, "Where the API is. BASE's host where it is not given."),
+];
+
+/// The words for marketplaces where an account or a task names one.
+pub const PLATFORM: Kind = Kind::Word(&["amazon", "base"]);
+
+pub const ACCOUNT: &[Key] = &[
+    required("platform", PLATFORM, "The marketplace that the account is at."),
+    key("refresh_token", Kind::Secret, "The account's first refresh token; later ones are kept in the store."),
+    key("proxy", Kind::Text, "The proxy for the account's calls; if it can't be reached, they fail."),
+    key("daily_limit", Kind::Int(0, COUNT_MAX), "How many items may be listed on one day."),
+];
+
+pub const TASK: &[Key] = &[
+    required("handler", Kind::Text, "What does the work."),
+    key("schedule", Kind::Schedule, "When it is due. Without one, it is started by hand only."),
+    key("for_each", Kind::Table(FOR_EACH), "One instance for each of these accounts."),
+    key("with", Kind::Params, "The handler's parameters."),
+];
+
+pub const FOR_EACH: &[Key] = &[
+    key("platform", PLATFORM, "The accounts at this marketplace."),
+    key("accounts", Kind::List(&Kind::Name), "These accounts."),
+];
+
+/// What `defaults`, a task and an account can each say; the last of them that does so counts.
+pub const POLICY: &[Key] = &[
+    key("enabled", Kind::Bool, "Whether it fires by itself. `true` where it is not given."),
+    key("timezone", Kind::Zone, "The time zone of schedule, business hours and calendar."),
+    key("business_hours", Kind::Hours, "When it may start: `06:00-23:00`, `mon-fri 09:00-18:00`, a list of these, or `always`."),
+    key("holidays", Kind::Dates, "Days on which the business hours do not open."),
+    key("calendar", Kind::Table(CALENDAR), "Days on which it fires, or does not."),
+    key("defer", Kind::Bool, "Fires outside the business hours move to the next opening. `false` where it is not given."),
+    key("jitter", Kind::Duration(true), "Starts are moved by up to this much, by a fixed amount for each instance. 0s where it is not given."),
+    key("catch_up", Kind::Word(&["none", "latest", "all"]), "What happens to fires that passed while taskrun was down. `latest` where it is not given."),
+    key("start_deadline", Kind::Limit, "A fire later than this is not caught up. `none` where it is not given."),
+    key("overlap", Kind::Word(&["last_wins", "skip", "queue", "allow"]), "What happens when it is due and still running. `last_wins` where it is not given."),
+    key("locks", Kind::List(&Kind::Name), "Named locks that runs of different tasks share."),
+    key("lock_wait", Kind::Duration(true), "How long it waits for its locks before it is skipped. 0s where it is not given."),
+    key("retries", Kind::Table(RETRIES), "When a failed attempt is tried again."),
+    key("timeout", Kind::Limit, "How long one attempt may take. `none` where it is not given."),
+    key("deadline", Kind::Limit, "How long a run may take with all its attempts and waits. `none` where it is not given."),
+    key("grace", Kind::Duration(true), "How long an attempt that is told to stop may take. 30s where it is not given."),
+    key("takeover", Kind::Duration(true), "How long a newer run waits for an older one that hangs. 30s where it is not given."),
+    key("on_lost", Kind::Word(&["retry", "close"]), "What happens to a run whose process died. The handler knows best where it is not given."),
+];
+
+pub const CALENDAR: &[Key] = &[
+    key("only", Kind::Dates, "It fires on these days only."),
+    key("except", Kind::Dates, "It does not fire on these days."),
+];
+
+pub const RETRIES: &[Key] = &[
+    key("max", Kind::Int(0, 1_000), "Retries after the first attempt. The handler knows best where it is not given."),
+    key("delay", Kind::Duration(true), "The wait before the first retry. 60s where it is not given."),
+    key("backoff", Kind::Word(&["fixed", "exponential"]), "How the wait grows. `fixed` where it is not given."),
+    key("max_delay", Kind::Duration(false), "No wait is longer. 1h where it is not given."),
+    key("jitter", Kind::Decimal(0, 1_000_000), "The share of the wait that is random, 0 to 1. 0 where it is not given."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::task::{Backoff, CatchUp, OnLost, Overlap};
+
+    #[test]
+    fn the_tables_have_the_core_s_words() {
+        let words = |table: &[Key], name: &str| match table.iter().find(|key| key.name == name).map(|key| key.kind) {
+            Some(Kind::Word(words)) => words.to_vec(),
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(words(POLICY, "overlap"), Overlap::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
+        assert_eq!(words(POLICY, "catch_up"), CatchUp::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
+        assert_eq!(words(POLICY, "on_lost"), OnLost::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
+        assert_eq!(words(RETRIES, "backoff"), Backoff::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_key_is_explained_in_a_sentence() {
+        for table in [ROOT, LOG, HTTP, MARKETPLACES, AMAZON, BASE, ACCOUNT, TASK, FOR_EACH, POLICY, CALENDAR, RETRIES] {
+            for key in table {
+                assert!(key.doc.ends_with('.') && key.doc.starts_with(|c: char| c.is_uppercase() || c == '`'), "{}: {}", key.name, key.doc);
+            }
+        }
+    }
 }

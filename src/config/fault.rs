@@ -74,7 +74,7 @@ impl fmt::Display for Fault {
 }
 
 /// All faults of a file, in the order of their places, and the text they point into.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     path: PathBuf,
     text: Arc<str>,

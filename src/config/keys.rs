@@ -59,8 +59,18 @@ pub enum Kind {
     Hours,
     /// Dates, ranges of dates and names of calendars.
     Dates,
+    /// The name of a lock; one of those at the top of the file, if it lists them.
+    Lock,
+    /// The name of one of the file's accounts.
+    Account,
     /// The parameters of the task's handler.
     Params,
+    /// Where runs are written down.
+    Store,
+    /// An address and a port.
+    Address,
+    /// A value of that kind, which is read on its own because what it says depends on other parts of the file.
+    Apart(&'static Kind),
 }
 
 /// What the configuration knows of a handler.
@@ -94,7 +104,7 @@ const COUNT_MAX: i64 = 1_000_000;
 /// The top of tasks.yaml.
 pub const ROOT: &[Key] = &[
     key("timezone", Kind::Zone, "The time zone of schedules, business hours and calendars. The system's where it is not given."),
-    key("store", Kind::Text, "Where runs are written down: `sqlite://PATH`. `taskrun.db` in `state_dir` where it is not given."),
+    key("store", Kind::Store, "Where runs are written down: `sqlite://PATH`. `taskrun.db` in `state_dir` where it is not given."),
     key("state_dir", Kind::Path, "The folder for what taskrun keeps. `state` where it is not given."),
     key("log", Kind::Table(LOG), "Where the log goes and how it looks."),
     key("http", Kind::Table(HTTP), "Where the dashboard listens."),
@@ -102,11 +112,11 @@ pub const ROOT: &[Key] = &[
     key("shutdown_grace", Kind::Duration(true), "How long runs may take to stop when taskrun stops. 30s where it is not given."),
     key("watch", Kind::Bool, "Reload when this file changes. `false` where it is not given."),
     key("locks", Kind::List(&Kind::Name), "The named locks there are. Where it is given, tasks can use no others."),
-    key("calendars", Kind::Named(&Kind::Dates), "Lists of dates by name, for `calendar` and `holidays`."),
-    key("marketplaces", Kind::Table(MARKETPLACES), "The marketplaces, with the application's keys."),
-    key("accounts", Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY])), "Sellers and shops. Their other keys override the task's for their own instances."),
-    key("defaults", Kind::Table(POLICY), "What every task starts from."),
-    required("tasks", Kind::Named(&Kind::Tables(&[TASK, POLICY])), "What is to be done, and when."),
+    key("calendars", Kind::Apart(&Kind::Named(&Kind::Dates)), "Lists of dates by name, for `calendar` and `holidays`."),
+    key("marketplaces", Kind::Apart(&Kind::Table(MARKETPLACES)), "The marketplaces, with the application's keys."),
+    key("accounts", Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY]))), "Sellers and shops. Their other keys override the task's for their own instances."),
+    key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
+    required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),
 ];
 
 pub const LOG: &[Key] = &[
@@ -118,7 +128,7 @@ pub const LOG: &[Key] = &[
     key("console", Kind::Bool, "Write to the terminal too. `true` where it is not given."),
 ];
 
-pub const HTTP: &[Key] = &[key("listen", Kind::Text, "An address and a port: `127.0.0.1:9700`.")];
+pub const HTTP: &[Key] = &[key("listen", Kind::Address, "An address and a port: `127.0.0.1:9700`.")];
 
 pub const MARKETPLACES: &[Key] = &[
     key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."),
@@ -147,20 +157,20 @@ pub const PLATFORM: Kind = Kind::Word(&["amazon", "base"]);
 pub const ACCOUNT: &[Key] = &[
     required("platform", PLATFORM, "The marketplace that the account is at."),
     key("refresh_token", Kind::Secret, "The account's first refresh token; later ones are kept in the store."),
-    key("proxy", Kind::Text, "The proxy for the account's calls; if it can't be reached, they fail."),
+    key("proxy", Kind::Apart(&Kind::Text), "The proxy for the account's calls; if it can't be reached, they fail."),
     key("daily_limit", Kind::Int(0, COUNT_MAX), "How many items may be listed on one day."),
 ];
 
 pub const TASK: &[Key] = &[
     required("handler", Kind::Text, "What does the work."),
     key("schedule", Kind::Schedule, "When it is due. Without one, it is started by hand only."),
-    key("for_each", Kind::Table(FOR_EACH), "One instance for each of these accounts."),
+    key("for_each", Kind::Apart(&Kind::Table(FOR_EACH)), "One instance for each of these accounts."),
     key("with", Kind::Params, "The handler's parameters."),
 ];
 
 pub const FOR_EACH: &[Key] = &[
     key("platform", PLATFORM, "The accounts at this marketplace."),
-    key("accounts", Kind::List(&Kind::Name), "These accounts."),
+    key("accounts", Kind::List(&Kind::Account), "These accounts."),
 ];
 
 /// What `defaults`, a task and an account can each say; the last of them that does so counts.
@@ -169,13 +179,13 @@ pub const POLICY: &[Key] = &[
     key("timezone", Kind::Zone, "The time zone of schedule, business hours and calendar."),
     key("business_hours", Kind::Hours, "When it may start: `06:00-23:00`, `mon-fri 09:00-18:00`, a list of these, or `always`."),
     key("holidays", Kind::Dates, "Days on which the business hours do not open."),
-    key("calendar", Kind::Table(CALENDAR), "Days on which it fires, or does not."),
+    key("calendar", Kind::Apart(&Kind::Table(CALENDAR)), "Days on which it fires, or does not."),
     key("defer", Kind::Bool, "Fires outside the business hours move to the next opening. `false` where it is not given."),
     key("jitter", Kind::Duration(true), "Starts are moved by up to this much, by a fixed amount for each instance. 0s where it is not given."),
     key("catch_up", Kind::Word(&["none", "latest", "all"]), "What happens to fires that passed while taskrun was down. `latest` where it is not given."),
     key("start_deadline", Kind::Limit, "A fire later than this is not caught up. `none` where it is not given."),
     key("overlap", Kind::Word(&["last_wins", "skip", "queue", "allow"]), "What happens when it is due and still running. `last_wins` where it is not given."),
-    key("locks", Kind::List(&Kind::Name), "Named locks that runs of different tasks share."),
+    key("locks", Kind::List(&Kind::Lock), "Named locks that runs of different tasks share."),
     key("lock_wait", Kind::Duration(true), "How long it waits for its locks before it is skipped. 0s where it is not given."),
     key("retries", Kind::Table(RETRIES), "When a failed attempt is tried again."),
     key("timeout", Kind::Limit, "How long one attempt may take. `none` where it is not given."),

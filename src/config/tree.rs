@@ -70,6 +70,11 @@ impl Node {
         }
     }
 
+    /// The entries of a table; none for anything else.
+    pub(super) fn entries(&self) -> &[Entry] {
+        if let Data::Map(entries) = &self.data { entries } else { &[] }
+    }
+
     /// Nothing is written there, or `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.data, Data::Scalar(scalar) if scalar.plain && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))

@@ -1,0 +1,199 @@
+//! The world outside as tasks.yaml names it: marketplaces, URLs, secrets.
+use std::{ops::Range, path::Path};
+
+use super::{
+    Amazon, Base, Marketplaces, Secret,
+    env::read_secret,
+    fault::quote,
+    keys::{AMAZON, BASE, Key, Kind, MARKETPLACES},
+    read::{Reader, Table, Text},
+    tree::{Data, Entry, Node},
+};
+
+const LWA_ENDPOINT: &str = "https://api.amazon.com";
+const BASE_ENDPOINT: &str = "https://api.thebase.in";
+
+/// Reads `marketplaces`. One with a fault is left out.
+pub(super) fn marketplaces(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Marketplaces {
+    let Some(table) = reader.table(&entry.value, &entry.key.span, &[MARKETPLACES]) else { return Marketplaces::default() };
+    Marketplaces {
+        amazon: table.entry("amazon").and_then(|entry| amazon(reader, entry, base_dir)),
+        base: table.entry("base").and_then(|entry| base(reader, entry, base_dir)),
+    }
+}
+
+fn amazon(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Amazon> {
+    let table = reader.table(&entry.value, &entry.key.span, &[AMAZON])?;
+    let region = table.entry("region").and_then(|entry| reader.word(&entry.value, &entry.key.span, &["fe", "na", "eu"]));
+    let marketplace_id = line(reader, table, "marketplace_id");
+    let client_id = line(reader, table, "client_id");
+    let client_secret = secret(reader, table, "client_secret", base_dir);
+    let endpoint = endpoint(reader, table, "endpoint");
+    let lwa_endpoint = self::endpoint(reader, table, "lwa_endpoint");
+    let regional = format!("https://sellingpartnerapi-{}.amazon.com", region?);
+    Some(Amazon {
+        marketplace_id: marketplace_id?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        endpoint: endpoint.unwrap_or(regional),
+        lwa_endpoint: lwa_endpoint.unwrap_or_else(|| LWA_ENDPOINT.to_owned()),
+    })
+}
+
+fn base(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Base> {
+    let table = reader.table(&entry.value, &entry.key.span, &[BASE])?;
+    let client_id = line(reader, table, "client_id");
+    let client_secret = secret(reader, table, "client_secret", base_dir);
+    let redirect_uri = endpoint(reader, table, "redirect_uri");
+    let endpoint = endpoint(reader, table, "endpoint");
+    Some(Base {
+        client_id: client_id?,
+        client_secret: client_secret?,
+        redirect_uri,
+        endpoint: endpoint.unwrap_or_else(|| BASE_ENDPOINT.to_owned()),
+    })
+}
+
+/// A text of one line that is not empty unless its variable need not be set.
+fn line(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> {
+    let entry = table.entry(key)?;
+    let text = reader.text(&entry.value, &entry.key.span, "a text")?;
+    one_line(reader, &text)
+}
+
+fn one_line(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+    if text.text.chars().any(char::is_control) {
+        reader.fault(&text.span, "this holds a line break or another control character", "check for a line feed at its end");
+        return None;
+    }
+    if text.text.is_empty() && !reader.lenient() {
+        reader.fault(&text.span, "this is empty", "check the variable");
+        return None;
+    }
+    Some(text.text.clone())
+}
+
+fn endpoint(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> {
+    let entry = table.entry(key)?;
+    let text = reader.whole(&entry.value, &entry.key.span, "a URL")?;
+    url(reader, &text)
+}
+
+const FILE: &[Key] = &[Key { name: "file", kind: Kind::Path, required: true, doc: "The path of a file that nobody else can read." }];
+
+/// Reads a secret: `${NAME}` or `{file: PATH}`. One that stands in the file itself is a fault: tasks.yaml is kept, copied and shown.
+pub(super) fn secret(reader: &mut Reader<'_>, table: Table<'_>, key: &str, base_dir: &Path) -> Option<Secret> {
+    let entry = table.entry(key)?;
+    let (node, at) = (&entry.value, &entry.key.span);
+    if matches!(node.data, Data::Map(_)) {
+        return secret_file(reader, node, at, base_dir);
+    }
+    let hint = "write `${NAME}`, or `{ file: PATH }`";
+    if let Data::Scalar(scalar) = &node.data
+        && !node.is_null()
+        && !scalar.text.contains("${")
+    {
+        reader.fault(&node.span, "a secret does not belong in this file", hint);
+        return None;
+    }
+    let text = reader.text(node, at, "a secret")?;
+    one_line(reader, &text).map(Secret::new)
+}
+
+fn secret_file(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>, base_dir: &Path) -> Option<Secret> {
+    let table = reader.table(node, at, &[FILE])?;
+    let entry = table.entry("file")?;
+    let path = reader.whole(&entry.value, &entry.key.span, "a path")?;
+    if reader.lenient() {
+        return Some(Secret::default());
+    }
+    match read_secret(&base_dir.join(&path.text)) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            reader.faults.push(super::fault::Fault::new(path.span, error.to_string()).maybe_hint(error.hint()));
+            None
+        }
+    }
+}
+
+/// Reads an http or https URL without credentials; what is in it but the slash at its end. Plain http stays on this machine.
+pub(super) fn url(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+    let hint = "write it like `https://host.example/path`";
+    let Some(parts) = split_url(&text.text).filter(|parts| matches!(parts.scheme, "http" | "https")) else {
+        reader.fault(&text.span, format!("{} is not a URL", quote(&text.text)), hint);
+        return None;
+    };
+    if parts.user {
+        // Not shown: there may be a password in it.
+        reader.fault(&text.span, "a user or a password does not belong in this URL", hint);
+        return None;
+    }
+    if parts.scheme == "http" && !is_here(parts.host) {
+        reader.fault(&text.span, format!("secrets would go to {} in the clear", quote(parts.host)), "write `https://`; plain `http://` is for this machine only");
+        return None;
+    }
+    Some(text.text.trim_end_matches('/').to_owned())
+}
+
+/// Reads the URL of a proxy, credentials and all.
+pub(super) fn proxy(reader: &mut Reader<'_>, table: Table<'_>) -> Option<Secret> {
+    let entry = table.entry("proxy")?;
+    let text = reader.whole(&entry.value, &entry.key.span, "the URL of a proxy")?;
+    let good = split_url(&text.text).is_some_and(|parts| matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h"));
+    if !good {
+        reader.fault(&text.span, "this is not the URL of a proxy", "write it like `http://host:3128` or `socks5h://host:1080`");
+    }
+    good.then(|| Secret::new(text.text))
+}
+
+/// Reads an address and a port to listen at.
+pub(super) fn address(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+    let good = text.text.parse::<std::net::SocketAddr>().is_ok();
+    if !good {
+        reader.fault(&text.span, format!("{} is not an address and a port", quote(&text.text)), "write it like `127.0.0.1:9700`");
+    }
+    good.then(|| text.text.clone())
+}
+
+struct UrlParts<'t> {
+    scheme: &'t str,
+    /// There is a user or a password.
+    user: bool,
+    host: &'t str,
+}
+
+/// Takes a URL apart as far as is needed here; `None` for what is none, or has a query or a fragment.
+fn split_url(text: &str) -> Option<UrlParts<'_>> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '?' | '#' | '\\')) {
+        return None;
+    }
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (user, address) = authority.rsplit_once('@').map_or((false, authority), |(_, address)| (true, address));
+    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':').or_else(|| port.is_empty().then_some("0"))?),
+        None => address.split_once(':').unwrap_or((address, "0")),
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    (!host.is_empty() && host.chars().all(fits) && port.parse::<u16>().is_ok()).then_some(UrlParts { scheme, user, host })
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let parts = |text| split_url(text).map(|parts| (parts.scheme, parts.user, parts.host));
+        assert_eq!(parts("https://a.example:8080/x/y"), Some(("https", false, "a.example")));
+        assert_eq!(parts("http://u:p@[::1]:1"), Some(("http", true, "::1")));
+        assert_eq!(parts("http://127.0.0.1"), Some(("http", false, "127.0.0.1")));
+        for text in ["", "a.example", "https://", "https://a b", "https://a:port", "https://a:99999", "https://a/?q=1", "https://a/#f", "http://[::1", "http://[::1]x"] {
+            assert_eq!(parts(text), None, "{text}");
+        }
+    }
+}

@@ -15,6 +15,17 @@ pub enum Rule {
     Window { length_ms: i64, calls: i64 },
 }
 
+impl Rule {
+    /// The same rule at the rate that the marketplace said, where it said one. A window has no rate.
+    #[must_use]
+    pub fn at_interval(self, learned_ms: Option<i64>) -> Self {
+        match (self, learned_ms) {
+            (Self::Bucket { burst, .. }, Some(interval_ms)) => Self::Bucket { interval_ms, burst },
+            (rule, _) => rule,
+        }
+    }
+}
+
 /// What has been taken of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Use {

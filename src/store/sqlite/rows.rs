@@ -92,8 +92,13 @@ pub(super) fn maybe_word<T>(row: &Row<'_>, column: &str, from_word: fn(&str) -> 
     word.map(|word| from_word(&word).ok_or_else(|| unreadable(row, column, format!("unknown word `{word}`").into()))).transpose()
 }
 
+/// As [`maybe_word`], where the schema lets no word be missing.
+pub(super) fn word<T>(row: &Row<'_>, column: &str, from_word: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    maybe_word(row, column, from_word)?.ok_or_else(|| unreadable(row, column, "a word is missing".into()))
+}
+
 pub(super) fn trigger(row: &Row<'_>) -> rusqlite::Result<Trigger> {
-    maybe_word(row, "trigger", Trigger::from_word)?.ok_or_else(|| unreadable(row, "trigger", "a word is missing".into()))
+    word(row, "trigger", Trigger::from_word)
 }
 
 pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<OutcomeKind>> {

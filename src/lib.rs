@@ -8,6 +8,8 @@ pub mod shop;
 #[cfg(feature = "daemon")]
 pub mod access;
 #[cfg(feature = "daemon")]
+pub mod children;
+#[cfg(feature = "daemon")]
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod engine;
@@ -17,5 +19,7 @@ pub mod handlers;
 pub mod http;
 #[cfg(feature = "sqlite")]
 pub mod sandbox;
+#[cfg(feature = "daemon")]
+pub mod observe;
 #[cfg(feature = "daemon")]
 pub mod store;

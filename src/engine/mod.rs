@@ -6,6 +6,7 @@ mod perform;
 pub mod process;
 mod reload;
 mod report;
+pub mod signal;
 mod status;
 pub mod view;
 mod worker;

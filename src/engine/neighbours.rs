@@ -5,7 +5,7 @@ use super::process;
 use crate::{
     clock::BoxFuture,
     core::{event::LeftRun, task::ProcessId},
-    store::{ChildGroup, ProcessRow, RunStore, StoreResult},
+    store::{ProcessRow, RunStore, StoreResult},
 };
 
 /// Asks a process on its local socket; true if it answers within a second.
@@ -73,7 +73,7 @@ impl Neighbours {
         let rows: Vec<ProcessRow> = self.store.processes().await?.into_iter().filter(|row| dead.contains(&row.id)).collect();
         let children = self.store.children(dead.clone(), Vec::new()).await?;
         let markers = rows.iter().map(|row| row.record.clone()).collect();
-        kill(children, markers).await;
+        process::kill_children(children, markers).await;
         self.store.leftover(dead, set_aside).await
     }
 
@@ -93,18 +93,5 @@ impl Neighbours {
     pub async fn dead(&self) -> StoreResult<Vec<ProcessId>> {
         let rows = self.store.processes().await?;
         Ok(rows.into_iter().filter(|row| process::is_dead(&self.records, &row.record)).map(|row| row.id).collect())
-    }
-}
-
-/// Kills process groups, and whatever else carries one of the markers; off the async threads, as it reads all of /proc.
-pub(super) async fn kill(groups: Vec<ChildGroup>, markers: Vec<String>) {
-    let killed = tokio::task::spawn_blocking(move || {
-        process::kill_groups(&groups);
-        for marker in markers {
-            process::kill_marked(&marker);
-        }
-    });
-    if let Err(error) = killed.await {
-        tracing::error!(%error, "killing left-over child processes failed");
     }
 }

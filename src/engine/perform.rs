@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     control::tell,
     driver::{Driver, Message},
-    neighbours::{self, Life, Neighbours},
+    neighbours::{Life, Neighbours},
+    process,
     worker::Job,
 };
 use crate::{
@@ -171,7 +172,7 @@ impl Driver {
     fn kill_children(&self, run: RunId) {
         let groups = self.workers.get(&run).map(super::worker::Worker::children).unwrap_or_default();
         let marker = format!("{}:{run}", self.workshop.marker);
-        self.performing.spawn(neighbours::kill(groups, vec![marker]));
+        self.performing.spawn(process::kill_children(groups, vec![marker]));
     }
 
     fn judge(&self, request: JudgeRequest, ticket: Ticket) {
@@ -273,7 +274,7 @@ async fn take_over(
         }
     }
     let runs: Vec<RunId> = living.iter().map(|(run, _)| *run).collect();
-    neighbours::kill(store.children(Vec::new(), runs).await?, Vec::new()).await;
+    process::kill_children(store.children(Vec::new(), runs).await?, Vec::new()).await;
     Ok(true)
 }
 

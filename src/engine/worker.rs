@@ -24,6 +24,7 @@ use crate::{
         task::{Generation, Instance, RunId, Trigger},
     },
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Progress, Report},
+    observe::log::attempt_span,
     store::{ChildGroup, Fence, RunStore},
 };
 
@@ -106,7 +107,7 @@ impl Workshop {
         let (events, threads) = (self.events.clone(), Arc::clone(&self.threads));
         threads.fetch_add(1, Ordering::Relaxed);
         let counted = Arc::clone(&threads);
-        let span = tracing::info_span!("run", instance = %ctx.instance.name, run = run.0, attempt);
+        let span = attempt_span(&ctx.instance.name, run, attempt);
         let thread = std::thread::Builder::new().name(format!("run-{run}")).spawn(move || {
             let outcome = match handler {
                 Some(handler) => runtime.block_on(attempted(handler, ctx).instrument(span)),

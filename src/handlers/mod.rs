@@ -14,6 +14,8 @@ use crate::{
     store::ChildGroup,
 };
 
+pub mod command;
+
 pub use crate::access::{Access, Plan, Planned, Progress};
 
 /// Work that a task names.

@@ -1,0 +1,205 @@
+//! Child processes as the kernel sees them, and how to end them: the only place that knows /proc and signals.
+//!
+//! A child of ours leads a process group of its own, and it and all its descendants carry [`MARKER`] in their environment. The group is ended at
+//! once when its run ends; a descendant that left the group is found by the marker. Where there is no /proc, groups are all we can end.
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::store::ChildGroup;
+
+/// The environment variable that every child carries: `RECORD:RUN`, the process record of its taskrun and its run.
+pub const MARKER: &str = "TASKRUN_PROCESS";
+
+/// More environment than the kernel lets anybody have by default; what lies behind it is not looked at.
+const ENVIRONMENT_MAX: usize = 4 << 20;
+
+/// How a process is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// SIGTERM, and SIGCONT so that a stopped process hears it.
+    Ask,
+    /// SIGKILL.
+    Kill,
+}
+
+/// What names this boot of the machine. Where the system does not tell, it is a text that only this process gives, so that nobody else believes
+/// what this process recorded.
+pub fn boot_id() -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => id.trim().to_owned(),
+        Err(_) => format!("process {}", std::process::id()),
+    }
+}
+
+/// When a process started, in clock ticks since boot. `None`: there is no such process, or no /proc.
+pub fn start_time(pid: u32) -> Option<u64> {
+    Some(stat(pid)?.start_time)
+}
+
+/// Sends a signal to every member of a process group. False: it has none.
+pub fn push_group(pgid: u32, push: Push) -> bool {
+    let Some(pgid) = group(pgid) else { return false };
+    match push {
+        Push::Ask => kill_process_group(pgid, Signal::TERM).is_ok() && kill_process_group(pgid, Signal::CONT).is_ok(),
+        Push::Kill => kill_process_group(pgid, Signal::KILL).is_ok(),
+    }
+}
+
+/// Whether a process group has a living member. One that ended and that nobody waits for does not live, though the kernel counts it.
+pub fn group_lives(pgid: u32) -> bool {
+    let counted = group(pgid).is_some_and(|pgid| test_kill_process_group(pgid).is_ok());
+    let lives = |pid: u32| stat(pid).is_some_and(|stat| stat.pgid == pgid && !stat.ended);
+    counted && (lives(pgid) || !has_proc() || pids().into_iter().any(lives))
+}
+
+/// Kills the recorded groups that still are what was recorded: the same boot, and the leader with the same start time or, where the leader is
+/// gone, a member with its run's marker. Gives back how many lived until then.
+pub fn kill_groups(groups: &[ChildGroup]) -> usize {
+    let boot_id = boot_id();
+    let ours = |child: &&ChildGroup| child.boot_id == boot_id && is_still(child) && group_lives(child.pgid);
+    groups.iter().filter(ours).filter(|child| push_group(child.pgid, Push::Kill)).count()
+}
+
+/// Whether the group with this number is still the one that was recorded. A number is not given out again while a group has it.
+fn is_still(child: &ChildGroup) -> bool {
+    match stat(child.pgid) {
+        Some(leader) => leader.start_time == child.start_time,
+        None if has_proc() => pids().into_iter().any(|pid| {
+            let member = stat(pid).is_some_and(|stat| stat.pgid == child.pgid && stat.start_time >= child.start_time);
+            member && marker_of(pid).is_some_and(|marker| marker.rsplit(':').next() == Some(child.run.to_string().as_str()))
+        }),
+        None => true,
+    }
+}
+
+/// Kills every process that carries this marker, or one that begins with it and a colon; never ourselves. Gives back how many.
+pub fn kill_marked(marker: &str) -> usize {
+    let below = format!("{marker}:");
+    push_each(Push::Kill, |carried| carried == marker || carried.starts_with(&below)).len()
+}
+
+/// Sends a signal to every process that carries one of these markers. Gives back the markers that were found.
+pub fn push_marked(markers: &BTreeSet<String>, push: Push) -> BTreeSet<String> {
+    push_each(push, |carried| markers.contains(carried)).into_iter().collect()
+}
+
+/// Sends a signal to every process of this user whose marker is wanted. Gives back the marker of each that was there to get it.
+fn push_each(push: Push, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for pid in pids() {
+        let Some(marker) = marker_of(pid).filter(|marker| wanted(marker)) else { continue };
+        let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+        let sent = match push {
+            Push::Ask => kill_process(target, Signal::TERM).and_then(|()| kill_process(target, Signal::CONT)),
+            Push::Kill => kill_process(target, Signal::KILL),
+        };
+        if sent.is_ok() {
+            found.push(marker);
+        }
+    }
+    found
+}
+
+fn has_proc() -> bool {
+    Path::new("/proc/self/stat").exists()
+}
+
+/// The processes of this user but for ourselves; none where there is no /proc.
+fn pids() -> Vec<u32> {
+    let (me, user) = (std::process::id(), geteuid().as_raw());
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u32>().ok();
+    let mine = |pid: &u32| *pid != me && fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == user);
+    entries.flatten().filter_map(pid).filter(mine).collect()
+}
+
+/// The marker in a process's environment. One that ended has none.
+fn marker_of(pid: u32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |entry: &[u8]| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=").map(|value| String::from_utf8_lossy(value).into_owned());
+    environment.get(..environment.len().min(ENVIRONMENT_MAX))?.split(|byte| *byte == 0).find_map(value)
+}
+
+/// What we read of /proc/PID/stat.
+struct Stat {
+    /// It is a zombie: ended, and not waited for.
+    ended: bool,
+    pgid: u32,
+    start_time: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    // The second field is the program's name in parentheses, and may itself hold spaces and parentheses. State is the first one behind it.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(Stat { ended: matches!(*fields.first()?, "Z" | "X"), pgid: fields.get(2)?.parse().ok()?, start_time: fields.get(19)?.parse().ok()? })
+}
+
+/// A process group's number as the kernel wants it. 0 and 1 would mean ourselves or everybody.
+fn group(pgid: u32) -> Option<Pid> {
+    i32::try_from(pgid).ok().filter(|pgid| *pgid > 1).and_then(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::CommandExt, process::{Child, Command}};
+
+    use super::*;
+    use crate::core::task::RunId;
+
+    fn sleeper(marker: &str) -> Child {
+        Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap()
+    }
+
+    fn group_of(child: &Child) -> ChildGroup {
+        ChildGroup { run: RunId(7), pgid: child.id(), start_time: start_time(child.id()).unwrap(), boot_id: boot_id() }
+    }
+
+    #[test]
+    fn a_recorded_group_is_killed() {
+        let mut child = sleeper("children-1:7");
+        assert_eq!(kill_groups(&[group_of(&child)]), 1);
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_group_of_another_start_or_boot_is_left_alone() {
+        let mut child = sleeper("children-2:7");
+        let other_start = ChildGroup { start_time: 1, ..group_of(&child) };
+        let other_boot = ChildGroup { boot_id: "other".to_owned(), ..group_of(&child) };
+        assert_eq!(kill_groups(&[other_start, other_boot]), 0);
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn members_of_a_group_whose_leader_is_gone_are_killed_if_they_carry_the_marker() {
+        let mut leader = Command::new("sh").args(["-c", "sleep 60 & exec sleep 0.1"]).env(MARKER, "children-3:7").process_group(0).spawn().unwrap();
+        let recorded = group_of(&leader);
+        leader.wait().unwrap();
+        assert!(group_lives(recorded.pgid));
+        assert_eq!(kill_groups(&[ChildGroup { run: RunId(8), ..recorded.clone() }]), 0, "another run's");
+        assert_eq!(kill_groups(&[recorded]), 1);
+    }
+
+    #[test]
+    fn a_marker_names_its_own_and_no_longer_one() {
+        let mut ours = sleeper("children-4:1");
+        let mut other = sleeper("children-44:1");
+        assert_eq!(kill_marked("children-4"), 1);
+        ours.wait().unwrap();
+        assert_eq!(other.try_wait().unwrap(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn we_never_push_ourselves_or_everybody() {
+        assert!(!push_group(0, Push::Kill));
+        assert!(!push_group(1, Push::Kill));
+        assert!(!push_group(u32::MAX, Push::Kill));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the system tells the process: signals, as messages on a channel.
+use std::io;
+
+use tokio::{signal::unix::{SignalKind, signal}, sync::mpsc};
+
+/// More signals than this, not yet looked at, mean nothing that fewer would not.
+const WAITING_MAX: usize = 16;
+
+/// A signal that taskrun acts upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: stop; a second one does not wait.
+    Terminate,
+    /// SIGINT, Ctrl+C: the same.
+    Interrupt,
+    /// SIGHUP: read the configuration again; to a `once`, its terminal is gone.
+    HangUp,
+}
+
+impl Signal {
+    /// The exit code of a `once` that this signal ended.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Terminate => 143,
+            Self::Interrupt => 130,
+            Self::HangUp => 129,
+        }
+    }
+}
+
+/// Takes over the signals from their default, which would be to die. The receiver gives each as it comes.
+///
+/// # Errors
+/// The system does not let us listen.
+pub fn listen() -> io::Result<mpsc::Receiver<Signal>> {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            let came = tokio::select! {
+                Some(()) = terminate.recv() => Signal::Terminate,
+                Some(()) = interrupt.recv() => Signal::Interrupt,
+                Some(()) = hang_up.recv() => Signal::HangUp,
+                () = sender.closed() => return,
+            };
+            if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(came) {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}

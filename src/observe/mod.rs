@@ -1,0 +1,4 @@
+//! What people see of taskrun at work: logs and progress.
+pub mod log;
+pub mod progress;
+mod rotate;

@@ -1,0 +1,88 @@
+//! The shape of the source itself: who may use whom, how long a file may be, how it opens.
+#![cfg(test)]
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A layer, and what its files may not name.
+const LAYERS: &[(&str, &[&str])] = &[
+    (
+        "src/core",
+        &[
+            "tokio", "rusqlite", "serde", "tracing", "reqwest", "axum", "std::fs", "std::net", "std::env", "std::thread", "std::process",
+            "Timestamp::now", "Zoned::now", "SystemTime", "Instant", "async fn", "crate::config", "crate::shop", "crate::store",
+            "crate::engine", "crate::handlers", "crate::marketplace", "crate::http", "crate::cli",
+        ],
+    ),
+    (
+        "src/shop",
+        &[
+            "tokio", "rusqlite", "serde", "tracing", "reqwest", "axum", "std::fs", "std::net", "std::env", "Timestamp::now", "async fn",
+            "crate::config", "crate::store", "crate::engine", "crate::handlers", "crate::marketplace", "crate::http", "crate::cli",
+        ],
+    ),
+    ("src/config", &["tokio", "rusqlite", "crate::store", "crate::engine", "crate::handlers", "crate::http", "crate::cli"]),
+    ("src/store", &["crate::engine", "crate::handlers", "crate::marketplace", "crate::http", "crate::cli", "crate::config"]),
+    ("src/marketplace", &["rusqlite", "crate::engine", "crate::handlers", "crate::http", "crate::cli"]),
+    ("src/handlers", &["rusqlite", "crate::engine", "crate::http", "crate::cli"]),
+    ("src/engine", &["rusqlite", "reqwest", "axum", "crate::marketplace", "crate::http", "crate::cli"]),
+    ("src/sandbox", &["crate::"]),
+];
+/// Above this a file holds two topics.
+const CODE_LINES_MAX: usize = 400;
+
+#[test]
+fn source_is_tidy() {
+    let mut faults = Vec::new();
+    for path in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.display().to_string();
+        let test_file = path.file_name().is_some_and(|name| name == "tests.rs");
+        if !text.starts_with("//!") && !test_file {
+            faults.push(format!("{name}: begins without a `//!` line"));
+        }
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or("");
+        let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//")).count();
+        if CODE_LINES_MAX < lines && !test_file {
+            faults.push(format!("{name}: {lines} lines of code, at most {CODE_LINES_MAX}"));
+        }
+        for (layer, forbidden) in LAYERS.iter().filter(|(layer, _)| name.starts_with(layer) && !test_file) {
+            for (number, line) in code.lines().enumerate() {
+                let line = line.split("//").next().unwrap_or("");
+                for word in *forbidden {
+                    let own = word == &"crate::" && line.contains(&format!("crate::{}", layer.trim_start_matches("src/")));
+                    if names(line, word) && !own {
+                        faults.push(format!("{name}:{}: {layer} may not name `{word}`", number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// Whether a line names a word: the characters around it belong to no longer name.
+fn names(line: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        let open_end = word.ends_with(':');
+        !before.is_some_and(part) && (open_end || !after.is_some_and(part))
+    })
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,40 +1,10 @@
 //! What comes from outside the file: `${NAME}` from the environment, secrets from files. The only reader of the environment.
-use std::{fmt, fs, io::Read as _, ops::Range, path::Path};
+use std::{fs, io::Read as _, ops::Range, path::Path};
+
+use crate::core::value::Secret;
 
 /// A secret's file is a line, not a library.
 const SECRET_MAX: u64 = 64 * 1_024;
-
-/// A secret: it never prints itself.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Nothing stands behind it: `${NAME}` was not set where that was allowed.
-    pub fn is_unset(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// A variable of this process's environment.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]

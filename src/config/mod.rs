@@ -20,7 +20,8 @@ mod task;
 mod timing;
 mod tree;
 
-pub use env::{Secret, system_env};
+pub use env::system_env;
+pub use crate::{core::value::Secret, shop::product::Platform};
 pub use fault::{Fault, Faults};
 use keys::HandlerSpec;
 
@@ -151,11 +152,6 @@ pub struct Base {
     pub redirect_uri: Option<String>,
     /// Without a slash at its end.
     pub endpoint: String,
-}
-
-words! {
-    /// A marketplace, where an account or a task names one.
-    Platform { Amazon = "amazon", Base = "base" }
 }
 
 /// A seller or a shop.

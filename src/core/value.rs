@@ -15,30 +15,40 @@ pub struct Misread {
     pub hint: Option<String>,
 }
 
-/// A password, key or token. It prints as nothing, so it cannot get into a log by accident.
-#[derive(Clone, PartialEq, Eq)]
+/// A password, key or token: it never prints itself.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Takes a text as a secret.
-    pub fn new(text: &str) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself: for the wire and the store, never for a message.
+    /// The secret itself, for the one place that sends or keeps it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
+    /// Nothing stands behind it: `${NAME}` was not set where that was allowed.
+    pub fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes the secret out of a text that came from outside.
     pub fn scrub(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&*self.0, "[secret]") }
+        if self.is_unset() { text.to_owned() } else { text.replace(&*self.0, "***") }
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

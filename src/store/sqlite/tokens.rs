@@ -25,9 +25,9 @@ pub(super) fn token(conn: &Connection, account: &AccountKey, configured: Option<
 fn find(conn: &Connection, account: &AccountKey) -> rusqlite::Result<Option<Token>> {
     let read = |row: &Row<'_>| {
         Ok(Token {
-            access: row.get::<_, Option<Box<str>>>("access")?.map(|access| Secret::new(&access)),
+            access: row.get::<_, Option<Box<str>>>("access")?.map(Secret::new),
             expires_at: maybe_instant(row, "expires_at_ms")?,
-            refresh: Secret::new(&row.get::<_, Box<str>>("refresh")?),
+            refresh: Secret::new(row.get::<_, Box<str>>("refresh")?),
             generation: row.get("generation")?,
         })
     };

@@ -1,1 +1,157 @@
-//! The store in memory: for the simulation.
+//! The store in memory: for the simulation, and for tests that need no file.
+//!
+//! [`Tables`] does the work and waits for nothing; [`MemoryStore`] puts it behind the trait. It is written apart from the SQLite half on purpose:
+//! the conformance tests hold both to the same answers, so a mistake would have to be made twice.
+#![expect(missing_docs, reason = "the methods of `Tables` are those of `RunStore`, and documented there")]
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+pub use self::tables::Tables;
+use super::{
+    AttemptRow, BoxFuture, ChildGroup, CloseRequest, Fence, HistoryFilter, HistoryRow, InstanceSeen, Pause, ProcessRow, RunStore, StoreResult,
+};
+use crate::core::{
+    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, RunEnd, StartAnswer, StopReason},
+    task::{InstanceName, ProcessId, RunId},
+};
+
+mod judge;
+mod reads;
+mod tables;
+
+/// The store in memory, shared by its clones.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    tables: Arc<Mutex<Tables>>,
+}
+
+/// An answer of the store; it is there at once.
+type Answer<T> = BoxFuture<'static, StoreResult<T>>;
+
+impl MemoryStore {
+    /// Whether a handler's write may happen: its run is open under that generation, which is at or above the floor.
+    pub fn check_fence(&self, fence: &Fence) -> bool {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).check_fence(fence)
+    }
+
+    /// Works at the time of the call, not of the first poll.
+    fn now<T: Send + 'static>(&self, work: impl FnOnce(&mut Tables) -> T) -> Answer<T> {
+        let done = work(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(std::future::ready(Ok(done)))
+    }
+}
+
+impl RunStore for MemoryStore {
+    fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> Answer<ProcessId> {
+        self.now(|tables| tables.register_process(pid, once, record, at))
+    }
+
+    fn retire_process(&self, process: ProcessId) -> Answer<()> {
+        self.now(|tables| tables.retire_process(process))
+    }
+
+    fn processes(&self) -> Answer<Vec<ProcessRow>> {
+        self.now(|tables| tables.processes())
+    }
+
+    fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> Answer<Vec<Mark>> {
+        self.now(|tables| tables.register_instances(&seen, all, at))
+    }
+
+    fn lower_watermarks(&self, to: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.lower_watermarks(to))
+    }
+
+    fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> Answer<Judgement> {
+        self.now(|tables| tables.judge(process, &request, at))
+    }
+
+    fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> Answer<StartAnswer> {
+        self.now(|tables| tables.start(process, run, attempt, raise_floor, at))
+    }
+
+    fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.postpone(process, (run, attempt), &outcome, retry_at, at))
+    }
+
+    fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer> {
+        self.now(|tables| tables.close(&request, at))
+    }
+
+    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.set_aside(process, run, at))
+    }
+
+    fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.take_over(run, &rivals, at))
+    }
+
+    fn still_open(&self, runs: Vec<RunId>) -> Answer<Vec<(RunId, Option<ProcessId>)>> {
+        self.now(|tables| tables.still_open(&runs))
+    }
+
+    fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> Answer<Vec<LeftRun>> {
+        self.now(|tables| tables.leftover(&dead, set_aside))
+    }
+
+    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer> {
+        self.now(|tables| tables.adopt(run, process, lost, at))
+    }
+
+    fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.close_orphan(run, end, by, at))
+    }
+
+    fn ask_stop(&self, run: RunId, reason: StopReason) -> Answer<bool> {
+        self.now(|tables| tables.ask_stop(run, reason))
+    }
+
+    fn stop_requests(&self, process: ProcessId) -> Answer<Vec<(RunId, Option<StopReason>)>> {
+        self.now(|tables| tables.stop_requests(process))
+    }
+
+    fn record_child(&self, child: ChildGroup) -> Answer<()> {
+        self.now(|tables| tables.record_child(child))
+    }
+
+    fn forget_children(&self, run: RunId) -> Answer<()> {
+        self.now(|tables| tables.forget_children(run))
+    }
+
+    fn children(&self, processes: Vec<ProcessId>, runs: Vec<RunId>) -> Answer<Vec<ChildGroup>> {
+        self.now(|tables| tables.children(&processes, &runs))
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<()> {
+        self.now(|tables| tables.pause(pause))
+    }
+
+    fn resume(&self, name: String) -> Answer<bool> {
+        self.now(|tables| tables.resume(&name))
+    }
+
+    fn pauses(&self) -> Answer<Vec<Pause>> {
+        self.now(|tables| tables.pauses())
+    }
+
+    fn record_dry(&self, instance: InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> Answer<RunId> {
+        self.now(|tables| tables.record_dry(&instance, end, text, started_at, at))
+    }
+
+    fn history(&self, filter: HistoryFilter) -> Answer<Vec<HistoryRow>> {
+        self.now(|tables| tables.history(&filter))
+    }
+
+    fn row(&self, run: RunId) -> Answer<Option<HistoryRow>> {
+        self.now(|tables| tables.row(run))
+    }
+
+    fn attempts(&self, run: RunId) -> Answer<Vec<AttemptRow>> {
+        self.now(|tables| tables.attempts(run))
+    }
+
+    fn last_ends(&self) -> Answer<Vec<HistoryRow>> {
+        self.now(|tables| tables.last_ends())
+    }
+}

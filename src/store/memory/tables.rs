@@ -1,0 +1,427 @@
+//! The rows and every write but the judging.
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    core::{
+        event::{AdoptAnswer, CloseAnswer, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
+        task::{Generation, InstanceName, LockName, ProcessId, RunId, Trigger},
+    },
+    store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, ProcessRow, RowState},
+};
+
+/// Everything that the store keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    pub(super) processes: BTreeMap<ProcessId, Process>,
+    pub(super) instances: BTreeMap<InstanceName, Instance>,
+    pub(super) runs: BTreeMap<RunId, Run>,
+    /// The open ones of the runs.
+    pub(super) open: BTreeSet<RunId>,
+    /// Runs that somebody else closed and whose process has not heard of it.
+    pub(super) unheard: BTreeSet<RunId>,
+    pub(super) children: BTreeMap<(RunId, u32), (ChildGroup, Option<ProcessId>)>,
+    pub(super) pauses: BTreeMap<String, Pause>,
+    /// Numbers are never given twice.
+    processes_ever: i64,
+    runs_ever: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    pub(super) row: ProcessRow,
+    /// Proved dead: its open runs are orphans.
+    dead: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    schedule: Option<String>,
+    absent: bool,
+    first_seen: Timestamp,
+    last_end: Option<Timestamp>,
+    pub(super) watermark: Option<Timestamp>,
+    generation: i64,
+    floor: i64,
+    superseded_in_row: u32,
+    /// The newest row.
+    pub(super) newest: Option<RunId>,
+    /// The schedule's instants that became runs.
+    pub(super) fired: BTreeSet<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// What the history shows; but it shows a process only while the run is open.
+    pub(super) row: HistoryRow,
+    pub(super) stop: Option<StopReason>,
+    /// Its claims on named locks.
+    pub(super) locks: Vec<LockName>,
+    pub(super) attempts: Vec<AttemptRow>,
+}
+
+/// Instants are kept to the millisecond.
+pub(super) fn millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+pub(super) fn scheduled(trigger: Trigger) -> bool {
+    match trigger {
+        Trigger::Schedule | Trigger::CatchUp => true,
+        Trigger::Manual | Trigger::Api => false,
+    }
+}
+
+impl Tables {
+    pub fn register_process(&mut self, pid: u32, once: bool, record: String, at: Timestamp) -> ProcessId {
+        self.processes_ever += 1;
+        let id = ProcessId(self.processes_ever);
+        self.processes.insert(id, Process { row: ProcessRow { id, pid, once, record, started_at: millis(at) }, dead: false });
+        id
+    }
+
+    pub fn retire_process(&mut self, process: ProcessId) {
+        let has = |run: &RunId| self.runs.get(run).is_some_and(|run| run.row.process == Some(process));
+        if self.open.iter().any(has) {
+            return;
+        }
+        let runs = &self.runs;
+        self.unheard.retain(|run| runs.get(run).is_some_and(|run| run.row.process != Some(process)));
+        self.children.retain(|_, (_, owner)| *owner != Some(process));
+        self.processes.remove(&process);
+    }
+
+    pub fn register_instances(&mut self, seen: &[InstanceSeen], all: bool, at: Timestamp) -> Vec<Mark> {
+        let at = millis(at);
+        let mut marks = Vec::with_capacity(seen.len());
+        for InstanceSeen { name, schedule } in seen {
+            let known = self.know(name, at);
+            if known.absent || known.schedule.as_ref() != Some(schedule) {
+                known.watermark = known.watermark.max(Some(at));
+            }
+            known.absent = false;
+            known.schedule = Some(schedule.clone());
+            let (watermark, last_end) = (known.watermark.unwrap_or(at), known.last_end.unwrap_or(known.first_seen));
+            marks.push(Mark { instance: name.clone(), watermark, last_end });
+        }
+        if all {
+            let named: BTreeSet<&InstanceName> = seen.iter().map(|seen| &seen.name).collect();
+            for (_, instance) in self.instances.iter_mut().filter(|(name, _)| !named.contains(name)) {
+                instance.absent = true;
+            }
+        }
+        marks
+    }
+
+    /// The instance's row. A start by hand may name one that was never registered.
+    pub(super) fn know(&mut self, name: &InstanceName, at: Timestamp) -> &mut Instance {
+        self.instances.entry(name.clone()).or_insert_with(|| Instance {
+            schedule: None,
+            absent: false,
+            first_seen: at,
+            last_end: None,
+            watermark: None,
+            generation: 0,
+            floor: 0,
+            superseded_in_row: 0,
+            newest: None,
+            fired: BTreeSet::new(),
+        })
+    }
+
+    pub fn lower_watermarks(&mut self, to: Timestamp) {
+        let to = millis(to);
+        for instance in self.instances.values_mut() {
+            instance.watermark = instance.watermark.map(|watermark| watermark.min(to));
+            instance.last_end = instance.last_end.map(|end| end.min(to));
+            instance.first_seen = instance.first_seen.min(to);
+        }
+    }
+
+    /// Adds a row under the next number. Only what is not the same for every new row is asked for.
+    pub(super) fn add(&mut self, instance: &InstanceName, (fire_at, trigger): (Timestamp, Trigger), state: RowState) -> &mut Run {
+        self.runs_ever += 1;
+        let id = RunId(self.runs_ever);
+        let fire_at = millis(fire_at);
+        let is_open = state == RowState::Waiting;
+        if is_open {
+            self.open.insert(id);
+        }
+        if let Some(known) = self.instances.get_mut(instance) {
+            known.newest = Some(id);
+            if is_open && scheduled(trigger) {
+                known.fired.insert(fire_at);
+            }
+        }
+        let row = HistoryRow {
+            run: id,
+            instance: instance.clone(),
+            fire_at,
+            trigger,
+            state,
+            generation: None,
+            attempts: 0,
+            started_at: None,
+            ended_at: None,
+            text: None,
+            dry: false,
+            process: None,
+        };
+        self.runs.entry(id).or_insert(Run { row, stop: None, locks: Vec::new(), attempts: Vec::new() })
+    }
+
+    pub(super) fn open_run(&mut self, run: RunId) -> Option<&mut Run> {
+        if self.open.contains(&run) { self.runs.get_mut(&run) } else { None }
+    }
+
+    /// The run, if the process may write to it.
+    fn own_run(&mut self, process: ProcessId, run: RunId) -> Option<&mut Run> {
+        let own = self.open.get(&run).and_then(|run| self.runs.get_mut(run)).filter(|own| own.row.process == Some(process))?;
+        let floor = self.instances.get(&own.row.instance).map_or(0, |instance| instance.floor);
+        if own.row.generation.is_some_and(|generation| generation.0 < floor) { None } else { Some(own) }
+    }
+
+    /// The run, if nobody has it: it was set aside, or its process is dead.
+    fn orphan(&mut self, run: RunId) -> Option<&mut Run> {
+        let process = self.open_run(run)?.row.process;
+        let orphan = process.is_none_or(|process| self.processes.get(&process).is_none_or(|process| process.dead));
+        if orphan { self.runs.get_mut(&run) } else { None }
+    }
+
+    pub fn start(&mut self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> StartAnswer {
+        let at = millis(at);
+        let Some(own) = self.own_run(process, run) else { return StartAnswer::Fenced };
+        let Some(generation) = own.row.generation else { return StartAnswer::Fenced };
+        if let Some(reason) = own.stop {
+            return StartAnswer::Stop(reason);
+        }
+        own.row.state = RowState::Running;
+        own.row.attempts = attempt;
+        own.row.started_at = own.row.started_at.or(Some(at));
+        own.attempts.retain(|row| row.attempt != attempt);
+        own.attempts.push(AttemptRow { run, attempt, started_at: at, ended_at: None, outcome: None, text: None });
+        let name = own.row.instance.clone();
+        if raise_floor && let Some(instance) = self.instances.get_mut(&name) {
+            instance.floor = instance.floor.max(generation.0);
+        }
+        StartAnswer::Started
+    }
+
+    pub fn postpone(&mut self, process: ProcessId, (run, attempt): (RunId, u32), outcome: &Outcome, retry_at: Timestamp, at: Timestamp) {
+        let Some(own) = self.own_run(process, run) else { return };
+        if own.row.state != RowState::Running || own.row.attempts != attempt {
+            return;
+        }
+        own.row.state = RowState::Backoff { retry_at: millis(retry_at) };
+        own.row.text = outcome.text().map(ToOwned::to_owned);
+        own.end_attempt(outcome.kind(), outcome.text(), at);
+    }
+
+    pub fn close(&mut self, request: &CloseRequest, at: Timestamp) -> CloseAnswer {
+        let CloseRequest { run, process, end, by, .. } = *request;
+        let Some(own) = self.own_run(process, run) else {
+            // By this it has heard that somebody else closed the run.
+            if self.runs.get(&run).is_some_and(|run| run.row.process == Some(process)) {
+                self.unheard.remove(&run);
+            }
+            return CloseAnswer::Fenced;
+        };
+        let (name, generation) = (own.row.instance.clone(), own.row.generation);
+        self.end_run(run, (end, by), request.outcome.as_ref(), Some(process), at);
+        if let Some(generation) = generation.filter(|_| request.raise_floor) {
+            self.raise_floor(&name, generation.0 + 1);
+        }
+        CloseAnswer::Closed { superseded_in_row: self.instances.get(&name).map_or(0, |instance| instance.superseded_in_row) }
+    }
+
+    /// Ends a run, its attempt and its claims on named locks. A process that has it and is not the closer will be told.
+    fn end_run(&mut self, run: RunId, (end, by): (RunEnd, Option<RunId>), outcome: Option<&Outcome>, closer: Option<ProcessId>, at: Timestamp) {
+        let Some(ended) = self.open_run(run) else { return };
+        let text = outcome.and_then(Outcome::text);
+        ended.row.state = RowState::Ended { end, by };
+        ended.row.ended_at = Some(millis(at));
+        let unheard = ended.row.process.is_some_and(|process| closer.is_some_and(|closer| closer != process));
+        if outcome.is_some() {
+            ended.row.text = text.map(ToOwned::to_owned);
+        }
+        ended.end_attempt(outcome.map_or(OutcomeKind::Cancelled, Outcome::kind), text, at);
+        ended.locks.clear();
+        let name = ended.row.instance.clone();
+        self.open.remove(&run);
+        if unheard {
+            self.unheard.insert(run);
+        }
+        if let Some(instance) = self.instances.get_mut(&name) {
+            instance.last_end = Some(millis(at));
+            instance.superseded_in_row = if end == RunEnd::Superseded { instance.superseded_in_row + 1 } else { 0 };
+        }
+    }
+
+    /// Ends a run whose process cannot be asked what its attempt did, and gives its instance and generation.
+    pub(super) fn end_lost(
+        &mut self,
+        run: RunId,
+        end: (RunEnd, Option<RunId>),
+        closer: Option<ProcessId>,
+        at: Timestamp,
+    ) -> Option<(InstanceName, Option<Generation>)> {
+        let row = &self.open_run(run)?.row;
+        let (name, generation, ran) = (row.instance.clone(), row.generation, row.state == RowState::Running);
+        self.end_run(run, end, ran.then_some(&Outcome::Lost), closer, at);
+        Some((name, generation))
+    }
+
+    /// Raises the floor, but not above an open run's generation: a run whose own row is closed or newer is shut out without it.
+    pub(super) fn raise_floor(&mut self, name: &InstanceName, to: i64) {
+        let lowest = self.open_of(name).filter_map(|run| run.row.generation).map(|generation| generation.0).min();
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.floor = instance.floor.max(to.min(lowest.unwrap_or(to)));
+        }
+    }
+
+    /// The open runs of an instance, oldest first.
+    pub(super) fn open_of<'a>(&'a self, name: &'a InstanceName) -> impl Iterator<Item = &'a Run> {
+        self.open.iter().filter_map(|run| self.runs.get(run)).filter(move |run| run.row.instance == *name)
+    }
+
+    pub(super) fn next_generation(&mut self, name: &InstanceName) -> Generation {
+        let Some(instance) = self.instances.get_mut(name) else { return Generation::default() };
+        instance.generation += 1;
+        Generation(instance.generation)
+    }
+
+    pub fn set_aside(&mut self, process: ProcessId, run: RunId, at: Timestamp) {
+        let Some(own) = self.own_run(process, run) else { return };
+        if own.row.state == RowState::Running {
+            own.end_attempt(OutcomeKind::Cancelled, None, at);
+            own.row.attempts = own.row.attempts.saturating_sub(1);
+        }
+        if own.row.attempts == 0 {
+            own.row.started_at = None;
+        }
+        own.row.state = RowState::Waiting;
+        own.row.process = None;
+        own.stop = own.stop.filter(|reason| *reason != StopReason::Shutdown);
+    }
+
+    pub fn take_over(&mut self, run: RunId, rivals: &[RunId], at: Timestamp) {
+        let Some(newcomer) = self.open_run(run) else { return };
+        let (name, process) = (newcomer.row.instance.clone(), newcomer.row.process);
+        let Some(generation) = newcomer.row.generation else { return };
+        if let Some(instance) = self.instances.get_mut(&name) {
+            instance.floor = instance.floor.max(generation.0);
+        }
+        for rival in rivals {
+            let older = self.open_run(*rival).is_some_and(|rival| rival.row.instance == name && rival.row.generation < Some(generation));
+            if older {
+                self.end_lost(*rival, (RunEnd::Superseded, Some(run)), process, at);
+            }
+        }
+    }
+
+    pub fn leftover(&mut self, dead: &[ProcessId], set_aside: bool) -> Vec<LeftRun> {
+        for process in dead {
+            if let Some(process) = self.processes.get_mut(process) {
+                process.dead = true;
+            }
+        }
+        let open = self.open.iter().filter_map(|run| self.runs.get(run));
+        let left = open.filter(|run| run.row.process.map_or(set_aside, |process| dead.contains(&process)));
+        left.map(|run| LeftRun {
+            run: run.row.run,
+            instance: run.row.instance.clone(),
+            fire_at: run.row.fire_at,
+            trigger: run.row.trigger,
+            process: run.row.process,
+            once: run.row.process.and_then(|process| self.processes.get(&process)).is_some_and(|process| process.row.once),
+            generation: run.row.generation,
+            attempts: run.row.attempts,
+            running: run.row.state == RowState::Running,
+            stop: run.stop,
+            started_at: run.row.started_at,
+        })
+        .collect()
+    }
+
+    pub fn adopt(&mut self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> AdoptAnswer {
+        let Some(name) = self.orphan(run).filter(|run| run.row.generation.is_some()).map(|run| run.row.instance.clone()) else {
+            return AdoptAnswer::Gone;
+        };
+        let generation = self.next_generation(&name);
+        let Some(orphan) = self.open_run(run) else { return AdoptAnswer::Gone };
+        if lost {
+            orphan.end_attempt(OutcomeKind::Lost, None, at);
+        }
+        orphan.row.state = RowState::Waiting;
+        orphan.row.process = Some(process);
+        orphan.row.generation = Some(generation);
+        orphan.stop = orphan.stop.filter(|reason| *reason != StopReason::Shutdown);
+        self.raise_floor(&name, generation.0);
+        AdoptAnswer::Adopted { generation }
+    }
+
+    pub fn close_orphan(&mut self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) {
+        if self.orphan(run).is_some()
+            && let Some((name, Some(generation))) = self.end_lost(run, (end, by), None, at)
+        {
+            self.raise_floor(&name, generation.0 + 1);
+        }
+    }
+
+    pub fn ask_stop(&mut self, run: RunId, reason: StopReason) -> bool {
+        let Some(asked) = self.open_run(run) else { return false };
+        if asked.stop.is_none_or(|first| first == StopReason::Shutdown) {
+            asked.stop = Some(reason);
+        }
+        true
+    }
+
+    pub fn record_child(&mut self, child: ChildGroup) {
+        if let Some(run) = self.runs.get(&child.run) {
+            self.children.insert((child.run, child.pgid), (child, run.row.process));
+        }
+    }
+
+    pub fn forget_children(&mut self, run: RunId) {
+        self.children.retain(|(of, _), _| *of != run);
+    }
+
+    pub fn pause(&mut self, pause: Pause) {
+        let pause = Pause { until: pause.until.map(millis), since: millis(pause.since), ..pause };
+        self.pauses.insert(pause.name.clone(), pause);
+    }
+
+    pub fn resume(&mut self, name: &str) -> bool {
+        self.pauses.remove(name).is_some()
+    }
+
+    pub fn record_dry(&mut self, instance: &InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> RunId {
+        self.know(instance, millis(at));
+        let dry = self.add(instance, (started_at, Trigger::Manual), RowState::Ended { end, by: None });
+        dry.row.dry = true;
+        dry.row.attempts = 1;
+        dry.row.started_at = Some(millis(started_at));
+        dry.row.ended_at = Some(millis(at));
+        dry.row.text = text;
+        dry.row.run
+    }
+
+    /// Whether a handler's write may happen: its run is open under that generation, which is at or above the floor.
+    pub fn check_fence(&self, fence: &Fence) -> bool {
+        let floor = self.instances.get(&fence.instance).map_or(i64::MAX, |instance| instance.floor);
+        let open = self.open.contains(&fence.run).then(|| self.runs.get(&fence.run)).flatten();
+        open.is_some_and(|run| run.row.instance == fence.instance && run.row.generation == Some(fence.generation) && floor <= fence.generation.0)
+    }
+}
+
+impl Run {
+    /// Ends the attempt that runs, if one does.
+    fn end_attempt(&mut self, outcome: OutcomeKind, text: Option<&str>, at: Timestamp) {
+        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.outcome.is_none()) {
+            attempt.outcome = Some(outcome);
+            attempt.text = text.map(ToOwned::to_owned);
+            attempt.ended_at = Some(millis(at));
+        }
+    }
+}

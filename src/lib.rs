@@ -10,6 +10,8 @@ pub mod access;
 #[cfg(feature = "daemon")]
 pub mod children;
 #[cfg(feature = "daemon")]
+pub mod cli;
+#[cfg(feature = "daemon")]
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod engine;

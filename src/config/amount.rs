@@ -2,6 +2,7 @@
 use jiff::SignedDuration;
 
 use super::fault::quote;
+use crate::core::value::decimal_text as show;
 
 /// What is wrong with a text, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,16 +110,6 @@ pub fn within(millionths: i64, least: i64, most: i64) -> Result<i64, Misfit> {
     Err(Misfit::new(format!("{} is not from {least} to {most}", show(millionths)), format!("write a number from {least} to {most}")))
 }
 
-/// Millionths as a decimal: 1,300,000 is `1.3`.
-pub fn show(millionths: i64) -> String {
-    let sign = if millionths < 0 { "-" } else { "" };
-    let magnitude = millionths.unsigned_abs();
-    let part = format!("{:06}", magnitude % 1_000_000);
-    let part = part.trim_end_matches('0');
-    let point = if part.is_empty() { "" } else { "." };
-    format!("{sign}{}{point}{part}", magnitude / 1_000_000)
-}
-
 /// Reads a share such as `5%` as millionths, from 0 to 100 percent.
 ///
 /// # Errors
@@ -196,9 +187,6 @@ mod tests {
         }
         for text in ["1.0000001", "1e3", ".5", "5.", "", "-", "1,5", "999999999999999", "NaN"] {
             assert!(decimal(text).is_err(), "{text}");
-        }
-        for (millionths, expected) in [(1_300_000, "1.3"), (-500_000, "-0.5"), (2_000_000, "2"), (1, "0.000001")] {
-            assert_eq!(show(millionths), expected);
         }
         assert_eq!(percent("5%"), Ok(50_000));
         assert_eq!(percent("0.5 %"), Ok(5_000));

@@ -4,11 +4,11 @@ use std::{collections::{BTreeMap, BTreeSet}, path::{Path, PathBuf}, sync::Arc};
 use jiff::{SignedDuration, tz::TimeZone};
 
 use super::{
-    Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, STORE_FILE, StoreLocation,
+    Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
     fault::{Fault, Faults, quote},
     keys::{ACCOUNT, POLICY, ROOT, TASK},
     read::{Reader, Table},
-    remote,
+    remote, store_in,
     task::{self, Known, KnownAccount},
     timing::{self, Calendars},
     tree::{Entry, Tree},
@@ -57,7 +57,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         task::idle_policies(reader, entry, &instances);
     }
     let state_dir = base_dir.join(plain.text("state_dir").unwrap_or("state"));
-    let store = table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(state_dir.join(STORE_FILE))), |entry| store(reader, entry, base_dir));
+    let store = table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(store_in(&state_dir))), |entry| store(reader, entry, base_dir));
     let count = |name, otherwise| plain.int(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(otherwise);
     Some(Config {
         path: PathBuf::new(),

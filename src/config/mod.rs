@@ -86,13 +86,15 @@ pub struct Config {
 impl Config {
     /// Moves all that taskrun keeps into another folder: `--state-dir`, and practice, which must never mix with the real thing.
     pub fn keep_state_in(&mut self, dir: PathBuf) {
-        self.store = StoreLocation::Sqlite(dir.join(STORE_FILE));
+        self.store = StoreLocation::Sqlite(store_in(&dir));
         self.state_dir = dir;
     }
 }
 
-/// The store's file in the state folder, where tasks.yaml names no other.
-const STORE_FILE: &str = "taskrun.db";
+/// The store's file in a state folder, where tasks.yaml names no other.
+pub fn store_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("taskrun.db")
+}
 
 /// Where runs are written down.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -68,6 +68,17 @@ pub enum Value {
     Table(Params),
 }
 
+/// Millionths as a decimal: 1,300,000 is `1.3`.
+pub fn decimal_text(millionths: i64) -> String {
+    const ONE: u64 = 1_000_000;
+    let sign = if millionths < 0 { "-" } else { "" };
+    let magnitude = millionths.unsigned_abs();
+    let part = format!("{:06}", magnitude % ONE);
+    let part = part.trim_end_matches('0');
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{part}", magnitude / ONE)
+}
+
 /// Parameters by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params(pub BTreeMap<Arc<str>, Value>);
@@ -116,5 +127,17 @@ impl Params {
     /// A table of parameters, if the key is there and is one.
     pub fn table(&self, key: &str) -> Option<&Params> {
         if let Value::Table(table) = self.get(key)? { Some(table) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn millionths_read_as_decimals() {
+        for (millionths, expected) in [(1_300_000, "1.3"), (-500_000, "-0.5"), (2_000_000, "2"), (1, "0.000001"), (0, "0")] {
+            assert_eq!(decimal_text(millionths), expected);
+        }
     }
 }

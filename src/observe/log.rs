@@ -11,7 +11,7 @@ use std::{
 };
 
 use indicatif::MultiProgress;
-use jiff::tz::TimeZone;
+use jiff::{SignedDuration, tz::TimeZone};
 use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter, span, subscriber::SetGlobalDefaultError};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{Layer, layer::{Context, SubscriberExt}, registry::LookupSpan};
@@ -35,6 +35,9 @@ const OPEN_MAX: usize = 128;
 
 /// Lines that wait for the console; beyond that they are dropped and counted.
 const CONSOLE_LINES_MAX: usize = 16_384;
+
+/// One complaint in this time, however many files fail and however often they recover.
+const COMPLAIN_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +111,7 @@ pub struct LogHandle(Arc<Shared>);
 impl LogHandle {
     /// Puts other settings in force, after a reload.
     pub fn apply(&self, settings: LogSettings) {
-        self.0.files().clear();
+        self.0.files().slots.clear();
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         tracing::callsite::rebuild_interest_cache();
     }
@@ -183,7 +186,7 @@ impl Write for Console {
 /// What the layer and the handles share.
 struct Shared {
     settings: RwLock<Arc<LogSettings>>,
-    files: Mutex<HashMap<Box<str>, Slot>>,
+    files: Mutex<Files>,
     console: NonBlocking,
     console_drops: ErrorCounter,
     bars: MultiProgress,
@@ -197,10 +200,42 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// The log files in use, by name.
+#[derive(Default)]
+struct Files {
+    slots: HashMap<Box<str>, Slot>,
+    /// When the last complaint was made, in uptime.
+    complained_at: Option<SignedDuration>,
+}
+
+impl Files {
+    /// The file with this name. Where too many are open, the one that was not used for longest is closed.
+    fn slot(&mut self, name: &str, now: Now, make: impl FnOnce() -> LogFile) -> &mut Slot {
+        if self.slots.len() >= OPEN_MAX && !self.slots.contains_key(name) {
+            let idle = self.slots.iter().filter(|(_, slot)| !slot.file.is_failing()).min_by_key(|(_, slot)| slot.used);
+            if let Some(idle) = idle.map(|(name, _)| name.clone()) {
+                self.slots.remove(&idle);
+            }
+        }
+        let slot = self.slots.entry(name.into()).or_insert_with(|| Slot { file: make(), used: now.uptime });
+        slot.used = now.uptime;
+        slot
+    }
+
+    fn may_complain(&mut self, now: Now) -> bool {
+        let due = self.complained_at.is_none_or(|last| now.uptime >= last.saturating_add(COMPLAIN_EVERY));
+        if due {
+            self.complained_at = Some(now.uptime);
+        }
+        due
+    }
+}
+
 /// A log file in use.
 struct Slot {
     file: LogFile,
-    used: Now,
+    /// When it was last written to, in uptime.
+    used: SignedDuration,
 }
 
 impl Shared {
@@ -208,7 +243,7 @@ impl Shared {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<Box<str>, Slot>> {
+    fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -237,25 +272,16 @@ impl Shared {
 
     fn append(&self, name: &str, line: &str, settings: &LogSettings, now: Now) -> bool {
         let Some(dir) = &settings.dir else { return false };
-        let mut files = self.files();
-        if files.len() >= OPEN_MAX && !files.contains_key(name) {
-            let idle = files.iter().filter(|(_, slot)| !slot.file.is_failing()).min_by_key(|(_, slot)| slot.used.uptime);
-            if let Some(idle) = idle.map(|(name, _)| name.clone()) {
-                files.remove(&idle);
-            }
-        }
         let limits = Limits { max_size: settings.max_size, keep: settings.keep };
-        let slot = files.entry(name.into()).or_insert_with(|| Slot { file: LogFile::new(dir, name, limits), used: now });
-        slot.used = now;
         let notice = |lost| Entry::lost(lost, now).render(settings, settings.format, false).into_bytes();
+        let mut files = self.files();
+        let slot = files.slot(name, now, || LogFile::new(dir, name, limits));
         let Err(Lost { error, first }) = slot.file.append(line.as_bytes(), now, notice) else { return true };
-        let path = slot.file.path().display().to_string();
+        let complaint = format!("failed to write the log `{}`: {error}; tasks go on, its lines are lost until it can be written again", slot.file.path().display());
         self.failures.fetch_add(1, Ordering::Relaxed);
-        // One complaint for an outage, however many files it hits.
-        if first && files.values().filter(|slot| slot.file.is_failing()).count() == 1 {
+        if first && files.may_complain(now) {
             drop(files);
-            let complaint = Entry::complaint(format!("failed to write the log `{path}`: {error}; tasks go on, their log lines are lost until it can be written again"), now);
-            self.print(&complaint.render(settings, settings.format, settings.color));
+            self.print(&Entry::complaint(complaint, now).render(settings, settings.format, settings.color));
         }
         false
     }
@@ -310,3 +336,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         self.0.log(&Entry::of(event.metadata(), fields, now), now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,12 +81,12 @@ impl LogFile {
         let written = if self.lost == 0 {
             self.write(line, now)
         } else {
-            let notice = lost(self.lost);
-            self.write(&notice, now).and_then(|()| {
-                self.lost = 0;
-                self.write(line, now)
-            })
+            // In one piece: a nearly full disk has room for the notice alone, again and again.
+            self.write(&[&lost(self.lost), line].concat(), now)
         };
+        if written.is_ok() {
+            self.lost = 0;
+        }
         written.map_err(|error| {
             self.lost += 1;
             Lost { error, first: self.lost == 1 }
@@ -227,3 +227,6 @@ fn rotated_path(folder: &Path, name: &OsStr, stamp: DateTime) -> PathBuf {
 fn truncated(stamp: DateTime) -> DateTime {
     stamp.with().subsec_nanosecond(i32::from(stamp.millisecond()) * 1_000_000).build().unwrap_or(stamp)
 }
+
+#[cfg(test)]
+mod tests;

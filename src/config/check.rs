@@ -15,6 +15,9 @@ use super::{
 };
 use crate::core::{task::InstanceSet, value::{Params, Value}};
 
+/// The state folder, where the file names no other.
+pub(super) const STATE_DIR: &str = "state";
+
 /// Checks a tree. `faults`: what is already known to be wrong.
 pub(super) fn config(text: &str, path: &Path, options: &LoadOptions<'_>, tree: &Tree, faults: Vec<Fault>) -> Result<Config, Faults> {
     let base_dir = folder(path);
@@ -28,7 +31,7 @@ pub(super) fn config(text: &str, path: &Path, options: &LoadOptions<'_>, tree: &
 }
 
 /// The folder of the file, whatever becomes of the working directory.
-fn folder(path: &Path) -> PathBuf {
+pub(super) fn folder(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
@@ -56,8 +59,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     if let Some(entry) = table.entry("accounts") {
         task::idle_policies(reader, entry, &instances);
     }
-    let state_dir = base_dir.join(plain.text("state_dir").unwrap_or("state"));
-    let store = table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(store_in(&state_dir))), |entry| store(reader, entry, base_dir));
+    let (state_dir, store) = whereabouts(reader, table, &plain, base_dir);
     let count = |name, otherwise| plain.int(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(otherwise);
     Some(Config {
         path: PathBuf::new(),
@@ -76,6 +78,13 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         instances,
         warnings: Faults::default(),
     })
+}
+
+/// The state folder, and the store unless there is a fault with it.
+pub(super) fn whereabouts(reader: &mut Reader<'_>, table: Table<'_>, plain: &Params, base_dir: &Path) -> (PathBuf, Option<StoreLocation>) {
+    let state_dir = base_dir.join(plain.text("state_dir").unwrap_or(STATE_DIR));
+    let store = table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(store_in(&state_dir))), |entry| store(reader, entry, base_dir));
+    (state_dir, store)
 }
 
 fn texts(values: &[Value]) -> impl Iterator<Item = String> {

@@ -14,6 +14,7 @@ pub mod env;
 pub mod fault;
 mod file;
 pub mod keys;
+mod part;
 mod read;
 mod remote;
 mod task;
@@ -23,6 +24,7 @@ mod tree;
 pub use env::system_env;
 pub use crate::{core::value::Secret, shop::product::Platform};
 pub use fault::{Fault, Faults};
+pub use part::{setting, whereabouts};
 use keys::HandlerSpec;
 
 /// How a file is to be read.

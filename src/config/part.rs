@@ -1,0 +1,114 @@
+//! Parts of a configuration that are read by themselves: a parameter from the command line, and where a file with faults keeps its state.
+use std::path::{Path, PathBuf};
+
+use super::{
+    LoadOptions, StoreLocation, check,
+    fault::{Fault, Faults, quote},
+    file,
+    keys::{HandlerSpec, ROOT},
+    read::Reader,
+    store_in, tree,
+};
+use crate::core::value::Params;
+
+/// Reads `KEY=VALUE` as it would be read if it stood under `with`.
+///
+/// # Errors
+/// What is wrong with it; the places are those in `KEY: VALUE`.
+pub fn setting(setting: &str, spec: &HandlerSpec, options: &LoadOptions<'_>) -> Result<Params, Faults> {
+    let path = PathBuf::from("--set");
+    let Some((key, value)) = setting.split_once('=') else {
+        let fault = Fault::whole(format!("{} is no setting", quote(setting))).hint("write it like `batch_size=1`");
+        return Err(Faults::settle(path, setting.into(), None, vec![fault]));
+    };
+    let text = format!("{}: {value}\n", key.trim());
+    let mut faults = Vec::new();
+    let tree = tree::parse(&text, &mut faults).map_err(|fault| Faults::settle(path.clone(), text.as_str().into(), None, vec![*fault]))?;
+    let mut reader = Reader::new(options, faults);
+    let top = 0..0;
+    let params = reader.open_table(&tree.root, &top).map(|table| {
+        for entry in table.entries() {
+            let known = || spec.params.iter().map(|param| param.name);
+            if !known().any(|name| *name == *entry.key.text) {
+                reader.unknown(&entry.key.span, &format!("parameter of `{}`", spec.name), &entry.key.text, known());
+            }
+        }
+        reader.plain(table, &[spec.params])
+    });
+    match params {
+        Some(params) if reader.faults.is_empty() => Ok(params),
+        _ => Err(Faults::settle(path, text.into(), Some(&tree), reader.faults)),
+    }
+}
+
+/// The state folder and the store of a file, whatever else is wrong with it: a daemon may run under what it was before.
+pub fn whereabouts(path: &Path, options: &LoadOptions<'_>) -> (PathBuf, StoreLocation) {
+    let base_dir = check::folder(path);
+    let read = || {
+        let text = file::read(path).ok()?;
+        let tree = tree::parse(&text, &mut Vec::new()).ok()?;
+        let mut reader = Reader::new(options, Vec::new());
+        let top = 0..0;
+        let table = reader.open_table(&tree.root, &top)?;
+        let plain = reader.plain(table, &[ROOT]);
+        Some(check::whereabouts(&mut reader, table, &plain, &base_dir))
+    };
+    let (state_dir, store) = read().unwrap_or_else(|| (base_dir.join(check::STATE_DIR), None));
+    let store = store.unwrap_or_else(|| StoreLocation::Sqlite(store_in(&state_dir)));
+    (state_dir, store)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::{
+        config::{
+            Secrets,
+            keys::{Key, Kind},
+        },
+        core::value::Value,
+    };
+
+    const SPEC: HandlerSpec = HandlerSpec {
+        name: "upload_tick",
+        doc: "Uploads.",
+        params: &[
+            Key { name: "batch_size", kind: Kind::Int(1, 100), required: true, doc: "How many." },
+            Key { name: "spacing", kind: Kind::Duration(true), required: false, doc: "How far apart." },
+        ],
+        retries: 3,
+        resumable: true,
+        needs: &[],
+        eager_in_practice: false,
+    };
+
+    fn options(env: &dyn Fn(&str) -> Option<String>) -> LoadOptions<'_> {
+        LoadOptions { handlers: &[], practice: false, secrets: Secrets::NotNeeded, env, now: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_setting_is_read_as_if_it_stood_in_the_file() {
+        let options = options(&|_| None);
+        let read = |text| setting(text, &SPEC, &options);
+        assert_eq!(read("batch_size=5").unwrap().int("batch_size"), Some(5));
+        assert_eq!(read("spacing=2s").unwrap().get("spacing"), Some(&Value::Duration(SignedDuration::from_secs(2))));
+        for wrong in ["batch_size=many", "batch_size=0", "batchsize=5", "batch_size", "spacing=["] {
+            assert_eq!(read(wrong).unwrap_err().len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_broken_file_still_says_where_its_state_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tasks.yaml");
+        let options = options(&|_| None);
+        for (text, dir) in [("state_dir: elsewhere\ntasks: 5\n", "elsewhere"), ("tasks: [", "state")] {
+            std::fs::write(&path, text).unwrap();
+            let (state_dir, store) = whereabouts(&path, &options);
+            assert_eq!(state_dir, folder.path().join(dir));
+            assert_eq!(store, StoreLocation::Sqlite(state_dir.join("taskrun.db")));
+        }
+    }
+}

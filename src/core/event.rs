@@ -248,8 +248,9 @@ pub enum Event {
         instance: InstanceName,
         trigger: Trigger,
     },
+    /// The answer to a `Judge`, with the definition that was judged: a reload may have removed it since.
     Judged {
-        instance: InstanceName,
+        instance: Arc<Instance>,
         request: Ticket,
         answer: Judgement,
     },
@@ -335,14 +336,7 @@ pub enum Command {
     /// Counts the attempt; answered by `StartAnswered`. `raise_floor`: everything older is shut out from here on.
     Start { run: RunId, attempt: u32, raise_floor: bool },
     /// Calls the handler; answered by `AttemptEnded`.
-    Launch {
-        run: RunId,
-        attempt: u32,
-        generation: Generation,
-        instance: Arc<Instance>,
-        trigger: Trigger,
-        fire_at: Timestamp,
-    },
+    Launch { run: RunId, attempt: u32, generation: Generation, instance: Arc<Instance>, trigger: Trigger, fire_at: Timestamp },
     /// Tells a running attempt of ours to stop.
     Cancel { run: RunId, reason: StopReason },
     /// Kills the child processes of an attempt that did not stop in its grace period. No answer but the attempt's end.

@@ -6,7 +6,7 @@ use super::{
     plan,
     state::{Active, Phase},
     step::{LOOK_EVERY, Step},
-    task::{Generation, InstanceName, Overlap, RunId, Trigger},
+    task::{Generation, Instance, InstanceName, Overlap, RunId, Trigger},
 };
 
 /// Starts by hand of one instance that may wait for their turn; more are refused.
@@ -66,7 +66,8 @@ impl Step<'_> {
         self.state.runs.get(run).is_some_and(|active| matches!(active.phase, Phase::LockWait { until, .. } if until <= self.now.uptime))
     }
 
-    pub(super) fn judged(&mut self, name: &InstanceName, ticket: Ticket, answer: Judgement) {
+    pub(super) fn judged(&mut self, instance: &Arc<Instance>, ticket: Ticket, answer: Judgement) {
+        let name = &instance.name;
         if let Some(known) = self.state.instances.get_mut(name) {
             known.judging = false;
             // A suspect is looked at and asked again by the engine; here it means that nothing was written.
@@ -84,8 +85,8 @@ impl Step<'_> {
                 let skip = Skip { first_at: at, last_at: at, count: 1, at_least: false, reason, detail };
                 self.notice(Notice::Skipped { instance: name.clone(), skip });
             }
-            Judgement::LockWait { run, holder_hangs } => self.lock_wait(name, ticket, run, holder_hangs),
-            Judgement::Admitted { run, generation, rivals } => self.admitted(name, ticket, run, generation, &rivals),
+            Judgement::LockWait { run, holder_hangs } => self.lock_wait(instance, ticket, run, holder_hangs),
+            Judgement::Admitted { run, generation, rivals } => self.admitted(instance, ticket, run, generation, &rivals),
         }
         self.state.reschedule(name);
         self.judge_next(name);
@@ -103,7 +104,7 @@ impl Step<'_> {
         }
     }
 
-    fn lock_wait(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, holder_hangs: bool) {
+    fn lock_wait(&mut self, instance: &Arc<Instance>, ticket: Ticket, run: RunId, holder_hangs: bool) {
         let look_at = self.after(LOOK_EVERY);
         if self.state.runs.contains(run) {
             let now = self.now.uptime;
@@ -114,20 +115,20 @@ impl Step<'_> {
             });
             return;
         }
-        let Some(active) = self.new_run(name, ticket) else { return };
+        let Some(active) = new_run(instance, ticket) else { return };
         let wait = if holder_hangs { active.instance.lock_wait.max(active.instance.takeover) } else { active.instance.lock_wait };
         let locks = active.instance.locks.clone();
         let overlap = active.instance.overlap;
         let phase = Phase::LockWait { until: self.after(wait), look_at };
         self.state.runs.insert(run, Active { phase, ..active });
         self.answer_ask(ticket, AskAnswer::Run(run));
-        self.notice(Notice::LockWaits { instance: name.clone(), run, locks });
+        self.notice(Notice::LockWaits { instance: instance.name.clone(), run, locks });
         if overlap == Overlap::LastWins {
             // Of those that only wait, the newest counts, too.
             let older: Vec<RunId> = self
                 .state
                 .runs
-                .of(name)
+                .of(&instance.name)
                 .filter(|(other, active)| *other < run && matches!(active.phase, Phase::LockWait { .. }))
                 .map(|(other, _)| other)
                 .collect();
@@ -137,27 +138,9 @@ impl Step<'_> {
         }
     }
 
-    /// An `Active` for a fire that just got its row; it keeps the definition it was judged with.
-    fn new_run(&self, name: &InstanceName, ticket: Ticket) -> Option<Active> {
-        let asked = ticket.asked?;
-        let instance = Arc::clone(&self.state.instances.get(name)?.instance);
-        Some(Active {
-            instance,
-            trigger: asked.trigger,
-            fire_at: asked.fire_at,
-            generation: None,
-            attempts: 0,
-            phase: Phase::Queued,
-            stop: None,
-            began: None,
-            deadline_at: None,
-            ending: None,
-        })
-    }
-
-    fn admitted(&mut self, name: &InstanceName, ticket: Ticket, run: RunId, generation: Generation, rivals: &[Rival]) {
+    fn admitted(&mut self, instance: &Arc<Instance>, ticket: Ticket, run: RunId, generation: Generation, rivals: &[Rival]) {
         if !self.state.runs.contains(run) {
-            let Some(active) = self.new_run(name, ticket) else { return };
+            let Some(active) = new_run(instance, ticket) else { return };
             self.state.runs.insert(run, active);
             self.answer_ask(ticket, AskAnswer::Run(run));
         }
@@ -179,4 +162,21 @@ impl Step<'_> {
             self.stop_for_shutdown(run, grace);
         }
     }
+}
+
+/// A fire that just got its row; it keeps the definition it was judged with.
+fn new_run(instance: &Arc<Instance>, ticket: Ticket) -> Option<Active> {
+    let asked = ticket.asked?;
+    Some(Active {
+        instance: Arc::clone(instance),
+        trigger: asked.trigger,
+        fire_at: asked.fire_at,
+        generation: None,
+        attempts: 0,
+        phase: Phase::Queued,
+        stop: None,
+        began: None,
+        deadline_at: None,
+        ending: None,
+    })
 }

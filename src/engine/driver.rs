@@ -146,7 +146,8 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     let clock = Arc::clone(&options.clock);
     let now = clock.now();
     let seen = seen(&options.loaded.instances);
-    let marks = options.store.register_instances(seen, scheduling, now.wall).await?;
+    // A `once` changes nothing of what the daemon remembers.
+    let marks = if scheduling { options.store.register_instances(seen, true, now.wall).await? } else { Vec::new() };
     let dead = if scheduling { options.neighbours.dead().await? } else { Vec::new() };
     let left = if scheduling { options.neighbours.bury(dead.clone(), true).await? } else { Vec::new() };
     let beginning = Beginning {
@@ -208,7 +209,12 @@ pub(super) fn seen(instances: &InstanceSet) -> Vec<InstanceSeen> {
 }
 
 impl Driver {
-    async fn drive(&mut self, mut inbox: mpsc::Receiver<Message>, mut arrivals: mpsc::Receiver<Fresh>, requests: &mut mpsc::Receiver<Request>) -> StopReport {
+    async fn drive(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut arrivals: mpsc::Receiver<Fresh>,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> StopReport {
         let mut stop_look = tokio::time::interval(STOP_LOOK);
         stop_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut waiting: VecDeque<Message> = VecDeque::new();
@@ -260,7 +266,10 @@ impl Driver {
         let now = self.clock.now();
         let wake = wake(&self.state);
         let wall = wake.wall.map(|at| self.clock.real(at.duration_since(now.wall)));
-        let uptime = wake.uptime.into_iter().chain(self.shutdown.map(|shutdown| if shutdown.aborted { shutdown.leave_at } else { shutdown.abort_at }));
+        let uptime = wake
+            .uptime
+            .into_iter()
+            .chain(self.shutdown.map(|shutdown| if shutdown.aborted { shutdown.leave_at } else { shutdown.abort_at }));
         let uptime = uptime.map(|at| Duration::try_from(at.saturating_sub(now.uptime)).unwrap_or(Duration::ZERO));
         wall.into_iter().chain(uptime).min().unwrap_or(CLOCK_LOOK).min(CLOCK_LOOK)
     }

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     core::{
         event::{Command, Event, JudgeRequest, Judgement, LeftRun, Ticket},
-        task::{InstanceName, ProcessId, RunId},
+        task::{Instance, ProcessId, RunId},
     },
     store::{BoxFuture, CloseRequest, RunStore, StoreError, StoreResult},
 };
@@ -55,7 +55,11 @@ impl Trouble {
 }
 
 /// Makes a call until it succeeds; `None` once the store is closed.
-async fn insist<T>(trouble: Trouble, first: BoxFuture<'static, StoreResult<T>>, call: impl Fn() -> BoxFuture<'static, StoreResult<T>>) -> Option<T> {
+async fn insist<T>(
+    trouble: Trouble,
+    first: BoxFuture<'static, StoreResult<T>>,
+    call: impl Fn() -> BoxFuture<'static, StoreResult<T>>,
+) -> Option<T> {
     let mut attempt = first;
     loop {
         match attempt.await {
@@ -91,7 +95,10 @@ impl Driver {
         match command {
             Command::Judge { request, ticket } => self.judge(*request, ticket),
             Command::Start { run, attempt, raise_floor } => {
-                self.insist(move || store.start(me, run, attempt, raise_floor, at), move |answer| Some(Event::StartAnswered { run, attempt, answer }));
+                self.insist(
+                    move || store.start(me, run, attempt, raise_floor, at),
+                    move |answer| Some(Event::StartAnswered { run, attempt, answer }),
+                );
             }
             Command::Launch { run, attempt, generation, instance, trigger, fire_at } => {
                 let job = Job { run, attempt, generation, instance, trigger, fire_at };
@@ -176,7 +183,7 @@ impl Driver {
     }
 
     fn judge(&self, request: JudgeRequest, ticket: Ticket) {
-        let instance = request.instance.name.clone();
+        let instance = Arc::clone(&request.instance);
         let judge = Judge {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
@@ -195,7 +202,9 @@ impl Driver {
         self.performing.spawn(async move {
             let open = look(&*store, &neighbours, &messages, me, &rivals).await;
             match open {
-                Ok(open) => drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await),
+                Ok(open) => {
+                    drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await)
+                }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), run = run.0, "could not look at the runs of other processes; looking again");
                     tokio::time::sleep(AGAIN).await;
@@ -235,7 +244,13 @@ async fn hand_over(messages: &mpsc::Sender<Message>, left: Vec<LeftRun>) {
 }
 
 /// Which of the rivals are still open in processes that live. Runs of dead ones are handed to the core first.
-async fn look(store: &dyn RunStore, neighbours: &Neighbours, messages: &mpsc::Sender<Message>, me: ProcessId, rivals: &[RunId]) -> StoreResult<Vec<(RunId, ProcessId)>> {
+async fn look(
+    store: &dyn RunStore,
+    neighbours: &Neighbours,
+    messages: &mpsc::Sender<Message>,
+    me: ProcessId,
+    rivals: &[RunId],
+) -> StoreResult<Vec<(RunId, ProcessId)>> {
     let open = store.still_open(rivals.to_vec()).await?;
     let (mut living, mut dead, mut set_aside) = (Vec::new(), Vec::new(), false);
     for (run, process) in open {
@@ -289,7 +304,13 @@ struct Judge {
 }
 
 impl Judge {
-    async fn judge(self, first: BoxFuture<'static, StoreResult<Judgement>>, mut request: JudgeRequest, instance: InstanceName, ticket: Ticket) {
+    async fn judge(
+        self,
+        first: BoxFuture<'static, StoreResult<Judgement>>,
+        mut request: JudgeRequest,
+        instance: Arc<Instance>,
+        ticket: Ticket,
+    ) {
         let mut first = Some(first);
         let mut looks = 0;
         loop {
@@ -305,7 +326,7 @@ impl Judge {
             };
             looks += 1;
             if let Err(error) = self.look(suspects, &mut request, looks).await {
-                tracing::warn!(error = chain(&error), %instance, "could not look at the processes that hold what this fire wants; looking again");
+                tracing::warn!(error = chain(&error), instance = %instance.name, "could not look at the processes that hold what this fire wants; looking again");
                 tokio::time::sleep(AGAIN).await;
             }
         }

@@ -50,7 +50,10 @@ pub enum RecordError {
 
 fn taken(holder: Option<&Holder>) -> String {
     match holder {
-        Some(holder) => format!("a daemon already runs here: process {}, since {}; `taskrun run --replace` takes over from it", holder.pid, holder.started_at),
+        Some(holder) => format!(
+            "a daemon already runs here: process {}, since {}; `taskrun run --replace` takes over from it",
+            holder.pid, holder.started_at
+        ),
         None => "a daemon already runs here and is just starting".to_owned(),
     }
 }

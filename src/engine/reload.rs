@@ -10,7 +10,10 @@ use super::{
     perform::chain,
     view::ReloadView,
 };
-use crate::core::{event::{Event, Mark}, reload::differences};
+use crate::core::{
+    event::{Event, Mark},
+    reload::differences,
+};
 
 /// What is known of reloads.
 #[derive(Debug)]
@@ -69,10 +72,13 @@ impl Driver {
         }
         self.reloads.under_way = true;
         let replies = std::mem::take(&mut self.reloads.waiting);
-        let (load, store, clock, fresh) = (Arc::clone(&self.load), Arc::clone(&self.store), Arc::clone(&self.clock), self.fresh.clone());
+        // Everything due by now is on its way to be judged before the store hears of the new schedules.
+        let at = self.now().wall;
+        self.apply(Event::Tick);
+        let (load, store, fresh) = (Arc::clone(&self.load), Arc::clone(&self.store), self.fresh.clone());
         self.performing.spawn(async move {
             let result = match read(load).await {
-                Ok(loaded) => match store.register_instances(seen(&loaded.instances), true, clock.now().wall).await {
+                Ok(loaded) => match store.register_instances(seen(&loaded.instances), true, at).await {
                     Ok(marks) => Ok((loaded, marks)),
                     Err(error) => Err(vec![format!("the store did not take the new configuration: {}", chain(&error))]),
                 },

@@ -1,7 +1,10 @@
 //! What the system tells the process: signals, as messages on a channel.
 use std::io;
 
-use tokio::{signal::unix::{SignalKind, signal}, sync::mpsc};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 /// More signals than this, not yet looked at, mean nothing that fewer would not.
 const WAITING_MAX: usize = 16;

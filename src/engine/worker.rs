@@ -76,7 +76,8 @@ impl Workshop {
     pub(super) fn launch(&self, job: &Job, handlers: &Handlers, base_dir: PathBuf) -> Worker {
         let (cancel, progress) = (CancellationToken::new(), Progress::default());
         let now = self.clock.now().wall;
-        let children = Arc::new(RunChildren { store: Arc::clone(&self.store), marker: Arc::clone(&self.marker), started: Mutex::default() });
+        let children =
+            Arc::new(RunChildren { store: Arc::clone(&self.store), marker: Arc::clone(&self.marker), started: Mutex::default() });
         let timing = &job.instance.timing;
         let scheduled = matches!(job.trigger, Trigger::Schedule | Trigger::CatchUp);
         let closes_at = timing.hours.as_ref().filter(|_| scheduled).and_then(|hours| hours.closes_at(now, &timing.zone));
@@ -120,7 +121,8 @@ impl Workshop {
         });
         if let Err(error) = thread {
             threads.fetch_sub(1, Ordering::Relaxed);
-            let outcome = Outcome::Failed { transient: true, retry_after: None, error: format!("no thread could be started: {error}").into() };
+            let outcome =
+                Outcome::Failed { transient: true, retry_after: None, error: format!("no thread could be started: {error}").into() };
             let events = self.events.clone();
             tokio::spawn(async move { drop(events.send(Event::AttemptEnded { run, attempt, outcome }.into()).await) });
         }

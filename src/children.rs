@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group, test_kill_process_group};
 
-use crate::store::ChildGroup;
+use crate::{core::task::RunId, store::ChildGroup};
 
-/// The environment variable that every child carries: `RECORD:RUN`, the process record of its taskrun and its run.
+/// The environment variable that every child carries, with what [`marker`] makes of its attempt.
 pub const MARKER: &str = "TASKRUN_PROCESS";
 
 /// More environment than the kernel lets anybody have by default; what lies behind it is not looked at.
@@ -21,6 +21,11 @@ pub enum Push {
     Ask,
     /// SIGKILL.
     Kill,
+}
+
+/// What the children of an attempt carry: the record of their taskrun, the run, the attempt. What an attempt left behind is told from its retry.
+pub fn marker(record: &str, run: RunId, attempt: u32) -> String {
+    format!("{record}:{run}:{attempt}")
 }
 
 /// What names this boot of the machine. Where the system does not tell, it is a text that only this process gives, so that nobody else believes
@@ -67,7 +72,7 @@ fn is_still(child: &ChildGroup) -> bool {
         Some(leader) => leader.start_time == child.start_time,
         None if has_proc() => pids().into_iter().any(|pid| {
             let member = stat(pid).is_some_and(|stat| stat.pgid == child.pgid && stat.start_time >= child.start_time);
-            member && marker_of(pid).is_some_and(|marker| marker.rsplit(':').next() == Some(child.run.to_string().as_str()))
+            member && marker_of(pid).is_some_and(|marker| marker.split(':').nth(1) == Some(child.run.to_string().as_str()))
         }),
         None => true,
     }
@@ -147,7 +152,6 @@ mod tests {
     use std::{os::unix::process::CommandExt, process::{Child, Command}};
 
     use super::*;
-    use crate::core::task::RunId;
 
     fn sleeper(marker: &str) -> Child {
         Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap()
@@ -159,14 +163,14 @@ mod tests {
 
     #[test]
     fn a_recorded_group_is_killed() {
-        let mut child = sleeper("children-1:7");
+        let mut child = sleeper(&marker("children-1", RunId(7), 1));
         assert_eq!(kill_groups(&[group_of(&child)]), 1);
         assert!(!child.wait().unwrap().success());
     }
 
     #[test]
     fn a_group_of_another_start_or_boot_is_left_alone() {
-        let mut child = sleeper("children-2:7");
+        let mut child = sleeper(&marker("children-2", RunId(7), 1));
         let other_start = ChildGroup { start_time: 1, ..group_of(&child) };
         let other_boot = ChildGroup { boot_id: "other".to_owned(), ..group_of(&child) };
         assert_eq!(kill_groups(&[other_start, other_boot]), 0);
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn members_of_a_group_whose_leader_is_gone_are_killed_if_they_carry_the_marker() {
-        let mut leader = Command::new("sh").args(["-c", "sleep 60 & exec sleep 0.1"]).env(MARKER, "children-3:7").process_group(0).spawn().unwrap();
+        let mut leader = Command::new("sh").args(["-c", "sleep 60 & exec sleep 0.1"]).env(MARKER, marker("children-3", RunId(7), 1)).process_group(0).spawn().unwrap();
         let recorded = group_of(&leader);
         leader.wait().unwrap();
         assert!(group_lives(recorded.pgid));
@@ -187,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_marker_names_its_own_and_no_longer_one() {
-        let mut ours = sleeper("children-4:1");
-        let mut other = sleeper("children-44:1");
+        let mut ours = sleeper(&marker("children-4", RunId(1), 1));
+        let mut other = sleeper(&marker("children-44", RunId(1), 1));
         assert_eq!(kill_marked("children-4"), 1);
         ours.wait().unwrap();
         assert_eq!(other.try_wait().unwrap(), None);

@@ -19,6 +19,7 @@ use super::{
     worker::Job,
 };
 use crate::{
+    children,
     clock::Clock,
     core::{
         event::{Command, Event, JudgeRequest, Judgement, LeftRun, Ticket},
@@ -177,9 +178,9 @@ impl Driver {
     }
 
     fn kill_children(&self, run: RunId) {
-        let groups = self.workers.get(&run).map(super::worker::Worker::children).unwrap_or_default();
-        let marker = format!("{}:{run}", self.workshop.marker);
-        self.performing.spawn(process::kill_children(groups, vec![marker]));
+        let Some(worker) = self.workers.get(&run) else { return };
+        let marker = children::marker(&self.workshop.marker, run, worker.attempt);
+        self.performing.spawn(process::kill_children(worker.children(), vec![marker]));
     }
 
     fn judge(&self, request: JudgeRequest, ticket: Ticket) {

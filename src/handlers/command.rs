@@ -92,7 +92,7 @@ impl Command {
         if ctx.cancel.is_cancelled() {
             return Err(HandlerError::Cancelled);
         }
-        let marker = format!("{}:{}", ctx.children.marker(), ctx.run);
+        let marker = children::marker(ctx.children.marker(), ctx.run, ctx.attempt);
         let mut child = invocation.spawn(ctx, &marker)?;
         let group = Group::led_by(&child, marker);
         let mut output = Output::of(&mut child, invocation.output_cap);

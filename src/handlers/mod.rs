@@ -94,6 +94,6 @@ pub struct AttemptContext {
 pub trait Children: Send + Sync + fmt::Debug {
     /// Remembers a child durably before it is left to run. An error: the child must be killed at once.
     fn record(&self, child: ChildGroup) -> BoxFuture<'_, Result<(), HandlerError>>;
-    /// The marker that every child of this process carries in its environment, as `TASKRUN_PROCESS`: whoever still has it after the run is left over.
+    /// What the marker of every child of this process begins with ([`crate::children::marker`]): whoever still has it after the attempt is left over.
     fn marker(&self) -> &str;
 }

@@ -64,7 +64,9 @@ fn names_keep_the_order_of_writing_when_the_clock_is_set_back() {
 fn logs_of_other_names_are_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let others = ["sync_other.2027-01-15T08-01-20.000Z.log", "sync.old.log", "sync.2027-01-15.log"];
-    others.iter().for_each(|name| fs::write(dir.path().join(name), "kept").unwrap());
+    for name in others {
+        fs::write(dir.path().join(name), "kept").unwrap();
+    }
     let mut log = LogFile::new(dir.path(), "sync", SMALL);
     (0..100).for_each(|line| append(&mut log, &"x".repeat(99), line).unwrap());
     assert!(others.iter().all(|name| dir.path().join(name).exists()));
@@ -171,7 +173,9 @@ fn processes_that_rotate_one_log_lose_and_cut_no_line() {
     let writer = || Command::new(std::env::current_exe().unwrap()).args(["--exact", "observe::rotate::tests::writes_its_lines"]).env(DIR, dir.path()).spawn().unwrap();
     let writers: Vec<_> = (0..WRITERS).map(|_| writer()).collect();
     let pids: Vec<u32> = writers.iter().map(std::process::Child::id).collect();
-    writers.into_iter().for_each(|mut writer| assert!(writer.wait().unwrap().success()));
+    for mut writer in writers {
+        assert!(writer.wait().unwrap().success());
+    }
     let mut found = lines(dir.path());
     let mut expected: Vec<String> = pids.iter().flat_map(|pid| (0..EACH).map(move |line| format!("{pid} {line} {}", "x".repeat(line % 200)))).collect();
     found.sort();

@@ -1,2 +1,6 @@
 //! Arguments in, exit code out; nothing else.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    taskrun::cli::main(std::env::args_os())
+}

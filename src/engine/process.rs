@@ -197,7 +197,10 @@ pub fn remove_strays(dir: &Path, known: &[String]) -> io::Result<()> {
 }
 
 /// The names of all records in the folder, dead or alive.
-fn records(dir: &Path) -> io::Result<Vec<String>> {
+///
+/// # Errors
+/// The folder can't be read.
+pub fn records(dir: &Path) -> io::Result<Vec<String>> {
     let record = |entry: fs::DirEntry| {
         let name = entry.file_name();
         let record = name.to_str()?.strip_suffix(".lock")?;
@@ -289,15 +292,15 @@ fn network_drive(_dir: &Path) -> Option<&'static str> {
 }
 
 /// Instants in records, as text.
-mod timestamp {
+pub(crate) mod timestamp {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(at)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod command;
+pub mod registry;
 
 pub use crate::access::{Access, Plan, Planned, Progress};
 

@@ -11,7 +11,7 @@ const PING_LIMIT: Duration = Duration::from_secs(1);
 /// How long an ordinary request may take: a store that waits for a slow disk still answers in time.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// How long a reload may take: ten thousand tasks are read in half a second, on a machine that does nothing else.
-const RELOAD_LIMIT: Duration = Duration::from_secs(60);
+const RELOAD_LIMIT: Duration = Duration::from_mins(1);
 
 /// What can go wrong when another taskrun is asked.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,14 @@ pub async fn answers(socket: &Path) -> bool {
     match Client::of(socket) {
         // A refusal is an answer too: it stops, but it lives.
         Ok(client) => matches!(client.ping().await, Ok(_) | Err(ClientError::Refused { .. })),
+        Err(_) => false,
+    }
+}
+
+/// Makes the process that listens on this socket look at the store at once. Whether it answered.
+pub async fn poke(socket: &Path) -> bool {
+    match Client::of(socket) {
+        Ok(client) => client.poke().await.is_ok(),
         Err(_) => false,
     }
 }

@@ -102,7 +102,9 @@ fn router(control: Control) -> Router {
         .route("/v1/stop", post(stop))
         .route("/v1/poke", post(poke))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path") })
-        .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path wants another method") })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path wants another method")
+        })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(control)
 }

@@ -25,7 +25,7 @@ async fn engine(mut requests: tokio::sync::mpsc::Receiver<Request>) {
         match request {
             Request::Status { reply } => reply.send(status_view()).unwrap(),
             Request::Trigger { name, reply, .. } => {
-                let known = (name == "sync").then(|| TriggeredView { instance: name, run: Some(7), skipped: None });
+                let known = (name == "sync").then_some(TriggeredView { instance: name, run: Some(7), skipped: None });
                 reply.send(known.into_iter().collect()).unwrap();
             }
             Request::Cancel { run, reply } => reply.send(run == RunId(7)).unwrap(),

@@ -1,0 +1,70 @@
+//! `taskrun explain`: why a task ran, or did not, at a given time.
+use super::{
+    exit::{Exit, Failure},
+    history,
+    place::Place,
+    text,
+};
+use crate::store::{HistoryFilter, HistoryRow, RowState, RunStore as _};
+
+/// Rows looked at: some days of a busy task.
+const ROWS: usize = 10_000;
+/// Rows shown around the time in question.
+const AROUND: usize = 3;
+
+/// Why it ran, or did not, at that time
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun explain sync_inventory --at 2026-11-22T15:00:00+09:00")]
+pub(crate) struct Args {
+    /// A task or an instance
+    #[arg(value_name = "TASK")]
+    name: String,
+    /// When; otherwise the last time
+    #[arg(long, value_name = "T")]
+    at: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    let now = place.now()?;
+    let at = args.at.as_deref().map_or(Ok(now), |at| text::instant_before(at, now))?;
+    let rows = match place.existing_store().await? {
+        Some(store) => store.history(HistoryFilter { name: Some(args.name.clone()), limit: ROWS, ..HistoryFilter::default() }).await?,
+        None => Vec::new(),
+    };
+    if rows.is_empty() {
+        place.known_name(&args.name)?;
+        place.screen.say(&format!("{} has no history yet: no fire of it came due while a taskrun with this state ran", args.name));
+        return Ok(Exit::Done);
+    }
+    let times = place.times(now);
+    // Newest first: the first row that had come due by then is the answer, its neighbours are the story.
+    let answer = rows.iter().position(|row| row.fire_at <= at);
+    let from = answer.unwrap_or(rows.len()).saturating_sub(AROUND);
+    let around: Vec<HistoryRow> = rows.iter().skip(from).take(2 * AROUND + 1).cloned().collect();
+    let sentence = match answer.and_then(|index| rows.get(index)) {
+        Some(row) => because(row, &args.name, at),
+        None => format!("{} had not come due by then", args.name),
+    };
+    place.screen.data(&format!("{sentence}\n\n{}", history::render(&around, &times)))?;
+    Ok(Exit::Done)
+}
+
+fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp) -> String {
+    let who = if row.instance.as_str() == name { name.to_owned() } else { row.instance.to_string() };
+    let detail = row.text.as_deref().map(|text| format!(": {}", text::one_line(text))).unwrap_or_default();
+    match &row.state {
+        RowState::Skipped { reason, last_at, .. } if *last_at >= at || row.fire_at == *last_at => {
+            format!("{who} did not run: skipped ({}){detail}", reason.word().replace('_', " "))
+        }
+        RowState::Skipped { reason, .. } => {
+            format!("{who} was last due before that, and skipped ({}){detail}", reason.word().replace('_', " "))
+        }
+        RowState::Waiting | RowState::Running | RowState::Backoff { .. } => {
+            format!("{who} has run {}, which is still open ({})", row.run, history::state_word(&row.state))
+        }
+        RowState::Ended { end, by } => {
+            let by = by.map(|run| format!(" by run {run}")).unwrap_or_default();
+            format!("{who} ran as run {} ({}), which ended as {}{by}{detail}", row.run, row.trigger, end.word().replace('_', " "))
+        }
+    }
+}

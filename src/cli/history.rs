@@ -1,0 +1,280 @@
+//! `taskrun history`: runs and skips, newest first, one row per due instant (adjacent equal skips share one).
+use clap::builder::styling::Style;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    Place,
+    exit::{Exit, Failure},
+    text::{self, BAD, Cell, DIM, GOOD, ODD, PLAIN, Times},
+};
+use crate::{
+    core::{event::RunEnd, task::Trigger},
+    store::{self, HistoryFilter, HistoryRow, RowState, RunStore},
+};
+
+/// Rows shown unless `-n` says otherwise: about a screenful.
+const ROWS: usize = 30;
+
+/// Runs and skips, newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun history sync_inventory --failed --since 7d")]
+pub(crate) struct Args {
+    /// Only this task or instance
+    #[arg(value_name = "TASK")]
+    name: Option<String>,
+    /// Only runs that failed, timed out or were lost
+    #[arg(long)]
+    failed: bool,
+    /// Only what was due since then: `2h`, `7d`, or an instant
+    #[arg(long, value_name = "D")]
+    since: Option<String>,
+    /// At most this many rows
+    #[arg(short = 'n', value_name = "N", default_value_t = ROWS)]
+    rows: usize,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    let now = place.now()?;
+    let since = args.since.as_deref().map(|since| text::instant_before(since, now)).transpose()?;
+    let rows = match place.existing_store().await? {
+        Some(store) => {
+            let filter = HistoryFilter { name: args.name.clone(), failed: args.failed, since, open: false, limit: args.rows };
+            store.history(filter).await?
+        }
+        None => Vec::new(),
+    };
+    if let (true, Some(name)) = (rows.is_empty(), &args.name) {
+        place.known_name(name)?;
+    }
+    if args.json {
+        let views: Vec<HistoryView> = rows.iter().map(HistoryView::of).collect();
+        place.screen.json(&views)?;
+    } else if rows.is_empty() {
+        place.screen.say("nothing in the history yet");
+    } else {
+        place.screen.data(&render(&rows, &place.times(now)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A row of the history as JSON; stable.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryView {
+    run: i64,
+    instance: String,
+    fire_at: String,
+    trigger: &'static str,
+    /// `waiting`, `running`, `backoff`, an end (`succeeded`, `failed`, `timed_out`, `superseded`, `cancelled`, `lost`), or `skipped`.
+    state: &'static str,
+    /// Why it was skipped.
+    reason: Option<&'static str>,
+    /// How many fire times the row stands for.
+    count: u32,
+    /// There were more than were counted.
+    at_least: bool,
+    /// The last of the fire times the row stands for.
+    last_fire_at: String,
+    superseded_by: Option<i64>,
+    retry_at: Option<String>,
+    generation: Option<i64>,
+    attempts: u32,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    took_s: Option<f64>,
+    dry: bool,
+    text: Option<String>,
+}
+
+impl HistoryView {
+    pub(crate) fn of(row: &HistoryRow) -> Self {
+        let (mut reason, mut count, mut at_least, mut last_at) = (None, 1, false, row.fire_at);
+        let (mut superseded_by, mut retry) = (None, None);
+        match &row.state {
+            RowState::Waiting | RowState::Running => {}
+            RowState::Backoff { retry_at } => retry = Some(retry_at.to_string()),
+            RowState::Ended { end: _, by } => superseded_by = by.map(|run| run.0),
+            RowState::Skipped { reason: why, count: many, at_least: more, last_at: last } => {
+                (reason, count, at_least, last_at) = (Some(why.word()), *many, *more, *last);
+            }
+        }
+        Self {
+            run: row.run.0,
+            instance: row.instance.to_string(),
+            fire_at: row.fire_at.to_string(),
+            trigger: row.trigger.word(),
+            state: state_word(&row.state),
+            reason,
+            count,
+            at_least,
+            last_fire_at: last_at.to_string(),
+            superseded_by,
+            retry_at: retry,
+            generation: row.generation.map(|generation| generation.0),
+            attempts: row.attempts,
+            started_at: row.started_at.map(|at| at.to_string()),
+            ended_at: row.ended_at.map(|at| at.to_string()),
+            took_s: store::took(row).map(|took| took.as_secs_f64()),
+            dry: row.dry,
+            text: row.text.clone(),
+        }
+    }
+}
+
+/// The word of a row's state in JSON.
+pub(crate) fn state_word(state: &RowState) -> &'static str {
+    match state {
+        RowState::Waiting => "waiting",
+        RowState::Running => "running",
+        RowState::Backoff { .. } => "backoff",
+        RowState::Ended { end, .. } => end.word(),
+        RowState::Skipped { .. } => "skipped",
+    }
+}
+
+/// The rows as a table, for people.
+pub(crate) fn render(rows: &[HistoryRow], times: &Times) -> String {
+    let header = ["# run", "task", "due", "start", "what", "took", "text"].map(|title| Cell::new(title, DIM));
+    let body = rows.iter().map(|row| cells(row, times));
+    text::table(&std::iter::once(header).chain(body).collect::<Vec<_>>())
+}
+
+fn cells(row: &HistoryRow, times: &Times) -> [Cell; 7] {
+    let (what, style) = what(row, times);
+    let dry = if row.dry { "dry run: " } else { "" };
+    let attempts = if row.attempts > 1 { format!(" in {} attempts", row.attempts) } else { String::new() };
+    let took = store::took(row).filter(|_| is_run(row)).map(text::took).unwrap_or_default();
+    [
+        format!("{:>5}", row.run.0).into(),
+        row.instance.as_str().into(),
+        times.dated(row.fire_at).into(),
+        trigger(row.trigger).into(),
+        Cell::new(format!("{dry}{what}"), style),
+        format!("{took}{attempts}").into(),
+        text::one_line(row.text.as_deref().unwrap_or_default()).into(),
+    ]
+}
+
+fn is_run(row: &HistoryRow) -> bool {
+    !matches!(row.state, RowState::Skipped { .. })
+}
+
+fn trigger(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Schedule => "schedule",
+        Trigger::CatchUp => "catch-up",
+        Trigger::Manual => "by hand",
+        Trigger::Api => "trigger",
+    }
+}
+
+/// What became of the fire, in words.
+fn what(row: &HistoryRow, times: &Times) -> (String, Style) {
+    match &row.state {
+        RowState::Waiting => ("waiting".to_owned(), PLAIN),
+        RowState::Running => ("running".to_owned(), PLAIN),
+        RowState::Backoff { retry_at } => (format!("tries again {}", times.coming(*retry_at, &times.zone)), ODD),
+        RowState::Ended { end, by } => {
+            let by = by.map(|run| format!(" by run {run}")).unwrap_or_default();
+            (format!("{}{by}", end_words(end.word())), end_style(*end))
+        }
+        RowState::Skipped { reason, count, at_least, last_at } => {
+            let reason = reason.word().replace('_', " ");
+            let more = if *at_least { "at least " } else { "" };
+            let many = if *count > 1 { format!(" {more}{count} times until {}", last(*last_at, times)) } else { String::new() };
+            (format!("skipped ({reason}){many}"), DIM)
+        }
+    }
+}
+
+fn last(at: Timestamp, times: &Times) -> String {
+    if times.relative { times.day(at, &times.zone) } else { text::stamp(at, &times.zone) }
+}
+
+/// How an end reads: `ok`, `timed out`.
+pub(crate) fn end_words(word: &str) -> String {
+    if word == RunEnd::Succeeded.word() { "ok".to_owned() } else { word.replace('_', " ") }
+}
+
+pub(crate) fn end_style(end: RunEnd) -> Style {
+    match end {
+        RunEnd::Succeeded => GOOD,
+        RunEnd::Failed | RunEnd::TimedOut | RunEnd::Lost => BAD,
+        RunEnd::Superseded | RunEnd::Cancelled => ODD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::core::{
+        event::SkipReason,
+        task::{Generation, InstanceName, RunId},
+    };
+
+    fn row(run: i64, state: RowState) -> HistoryRow {
+        let fire_at: Timestamp = "2026-11-22T10:00:00+09:00".parse().unwrap();
+        HistoryRow {
+            run: RunId(run),
+            instance: InstanceName::from("sync_inventory"),
+            fire_at,
+            trigger: Trigger::Schedule,
+            state,
+            generation: Some(Generation(1)),
+            attempts: 1,
+            started_at: Some(fire_at),
+            ended_at: Some(fire_at + SignedDuration::from_mins(89)),
+            text: Some("240 items read".to_owned()),
+            dry: false,
+            process: None,
+        }
+    }
+
+    fn times() -> Times {
+        let zone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap();
+        Times { now: "2026-11-22T13:00:00+09:00".parse().unwrap(), zone, relative: true }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_row_says_what_became_of_its_fire_and_who_superseded_whom() {
+        let ended = |end, by| RowState::Ended { end, by };
+        let skipped = RowState::Skipped {
+            reason: SkipReason::OutsideHours,
+            count: 3,
+            at_least: false,
+            last_at: "2026-11-22T12:00:00+09:00".parse().unwrap(),
+        };
+        let rows = [row(9, skipped), row(8, ended(RunEnd::Succeeded, None)), row(7, ended(RunEnd::Superseded, Some(RunId(8))))];
+        let text = plain(&render(&rows, &times()));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("skipped (outside hours) 3 times until Sun 12:00"), "{text}");
+        assert!(lines[2].contains("Sun 10:00 (3h ago)  schedule  ok"), "{text}");
+        assert!(lines[2].ends_with("1h 29m  240 items read"), "{text}");
+        assert!(lines[3].contains("superseded by run 8"), "{text}");
+    }
+
+    #[test]
+    fn a_dry_run_is_marked() {
+        let dry = HistoryRow { dry: true, ..row(9, RowState::Ended { end: RunEnd::Succeeded, by: None }) };
+        assert!(plain(&render(&[dry], &times())).contains("dry run: ok"));
+    }
+
+    #[test]
+    fn json_names_every_state_with_one_word() {
+        let view = HistoryView::of(&row(7, RowState::Ended { end: RunEnd::Superseded, by: Some(RunId(8)) }));
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(json["state"], "superseded");
+        assert_eq!(json["superseded_by"], 8);
+        assert_eq!(json["took_s"], 5340.0);
+        assert_eq!(json["fire_at"], "2026-11-22T01:00:00Z");
+    }
+}

@@ -1,0 +1,234 @@
+//! Where a command stands: which file, which state directory, which daemon, and how it talks to the user.
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    Global,
+    exit::{Exit, Failure},
+    practice,
+    screen::Screen,
+    text::Times,
+};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    config::{self, Config, Faults, LoadOptions, LogLevel, Secrets, StoreLocation, system_env},
+    core::value::Params,
+    engine::process::{self, Holder},
+    handlers::registry,
+    http::client::Client,
+    store::sqlite::SqliteStore,
+};
+
+/// The configuration where nothing else is said.
+const FILE: &str = "tasks.yaml";
+/// The variable that names another.
+const FILE_VARIABLE: &str = "TASKRUN_CONFIG";
+/// The folder for practice within the state directory.
+const PRACTICE: &str = "practice";
+
+/// Where a command stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) screen: Screen,
+    global: Global,
+    clock: Arc<SystemClock>,
+}
+
+impl Place {
+    pub(crate) fn new(screen: Screen, global: Global) -> Self {
+        Self { screen, global, clock: SystemClock::start() }
+    }
+
+    /// The practice clock's speed, if this is practice.
+    pub(crate) fn practice(&self) -> Option<u32> {
+        self.global.sandbox
+    }
+
+    /// The level of the log, where the command line names one.
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        self.global.log_level
+    }
+
+    /// The configuration's file: `--config`, `./tasks.yaml`, or `$TASKRUN_CONFIG`.
+    pub(crate) fn config_file(&self) -> Result<PathBuf, Failure> {
+        self.find_config_file().ok_or_else(|| {
+            Failure::usage(format!("there is no {FILE} here, and ${FILE_VARIABLE} is not set"))
+                .advise("go to the folder of tasks.yaml, or name the file with `--config FILE`")
+        })
+    }
+
+    fn find_config_file(&self) -> Option<PathBuf> {
+        let here = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
+        self.global.config.clone().or_else(here).or_else(|| system_env(FILE_VARIABLE).map(PathBuf::from))
+    }
+
+    /// Reads a configuration. The inner error is its faults.
+    pub(crate) fn read_config(&self, file: &Path, secrets: Secrets) -> Result<Result<Config, Faults>, Failure> {
+        let mut config = match config::load(file, &self.load_options(secrets)) {
+            Ok(config) => config,
+            Err(faults) => return Ok(Err(faults)),
+        };
+        if let Some(dir) = &self.global.state_dir {
+            config.keep_state_in(std::path::absolute(dir)?);
+        }
+        if self.practice().is_some() {
+            let dir = config.state_dir.join(PRACTICE);
+            config.log.dir = dir.join("logs");
+            config.keep_state_in(dir);
+        }
+        Ok(Ok(config))
+    }
+
+    fn load_options(&self, secrets: Secrets) -> LoadOptions<'static> {
+        LoadOptions {
+            handlers: registry::SPECS,
+            practice: self.practice().is_some(),
+            secrets,
+            env: &system_env,
+            now: self.clock.now().wall,
+        }
+    }
+
+    /// Reads `KEY=VALUE` as a parameter of a handler.
+    pub(crate) fn setting(&self, setting: &str, handler: &str) -> Result<Params, Failure> {
+        let Some(spec) = registry::SPECS.iter().find(|spec| spec.name == handler) else {
+            return Err(Failure::usage(format!("there is no handler `{handler}`")));
+        };
+        config::setting(setting, spec, &self.load_options(Secrets::Required)).map_err(Failure::Faults)
+    }
+
+    /// The configuration, for commands that run tasks.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        self.read_config(&self.config_file()?, Secrets::Required)?.map_err(Failure::Faults)
+    }
+
+    /// The configuration, for commands that look: unset secrets are no fault.
+    pub(crate) fn load_without_secrets(&self) -> Result<Config, Failure> {
+        self.read_config(&self.config_file()?, Secrets::NotNeeded)?.map_err(Failure::Faults)
+    }
+
+    /// Where the store and the process records are. A file with faults still says it: its daemon may run under an earlier one.
+    fn state(&self) -> Result<State, Failure> {
+        let (mut dir, mut store) = match &self.global.state_dir {
+            Some(dir) => {
+                let dir = std::path::absolute(dir)?;
+                let store = StoreLocation::Sqlite(config::store_in(&dir));
+                (dir, store)
+            }
+            None => config::whereabouts(&self.config_file()?, &self.load_options(Secrets::NotNeeded)),
+        };
+        if self.practice().is_some() {
+            dir = dir.join(PRACTICE);
+            store = StoreLocation::Sqlite(config::store_in(&dir));
+        }
+        Ok(State::of(&dir, &store))
+    }
+
+    /// What time it is: the practice clock's in practice.
+    pub(crate) fn now(&self) -> Result<Timestamp, Failure> {
+        let now = self.clock.now().wall;
+        match self.practice() {
+            Some(_) => Ok(practice::time(&self.state()?, now)),
+            None => Ok(now),
+        }
+    }
+
+    /// How to show times: in a terminal relative.
+    pub(crate) fn times(&self, now: Timestamp) -> Times {
+        let zone = self.zone();
+        Times { now, zone, relative: self.screen.out_is_terminal() }
+    }
+
+    /// The file's zone; the system's where there is no file that can be read.
+    pub(crate) fn zone(&self) -> TimeZone {
+        let file = self.find_config_file().and_then(|file| self.read_config(&file, Secrets::NotNeeded).ok()?.ok());
+        file.map_or_else(TimeZone::system, |config| config.timezone)
+    }
+
+    /// The store, if there is one already; for looking.
+    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<SqliteStore>>, Failure> {
+        let path = self.state()?.store;
+        if path.exists() { open(&path).await.map(Some) } else { Ok(None) }
+    }
+
+    /// The store; made if there is none.
+    pub(crate) async fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
+        open(&self.state()?.store).await
+    }
+
+    /// A connection to the running daemon.
+    pub(crate) async fn daemon(&self) -> Result<Client, Failure> {
+        let state = self.state()?;
+        let none = || Failure::no_daemon(&state.dir);
+        let holder = state.daemon().ok_or_else(none)?;
+        let client = Client::of(&process::socket_of(&state.records, &holder.record).ok_or_else(none)?)?;
+        client.ping().await.map_err(|error| {
+            Failure::because(Exit::NoDaemon, "the daemon lives but does not answer", &error)
+                .advise("is it stopped (SIGSTOP) or out of memory?")
+        })?;
+        Ok(client)
+    }
+
+    /// Whether a daemon holds its lock, answering or not.
+    pub(crate) fn daemon_lives(&self) -> Result<bool, Failure> {
+        Ok(self.state()?.daemon().is_some())
+    }
+
+    /// Makes the daemon look at the store at once, if there is one: otherwise it looks within a second.
+    pub(crate) async fn poke_daemon(&self) {
+        if let Ok(daemon) = self.daemon().await {
+            drop(daemon.poke().await);
+        }
+    }
+
+    /// Makes another process look at the store at once; otherwise it looks within a second.
+    pub(crate) async fn poke(&self, record: &str) {
+        if let Ok(state) = self.state()
+            && let Some(socket) = process::socket_of(&state.records, record)
+            && let Ok(client) = Client::of(&socket)
+        {
+            drop(client.poke().await);
+        }
+    }
+
+    /// Refuses a name that is no task and no instance of the configuration.
+    pub(crate) fn known_name(&self, name: &str) -> Result<(), Failure> {
+        let config = self.load_without_secrets()?;
+        super::views::named(&config.instances, name).map(|_| ())
+    }
+}
+
+/// Where things are that a state directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) dir: PathBuf,
+    /// The database file.
+    pub(crate) store: PathBuf,
+    /// The folder of the process records, beside it.
+    pub(crate) records: PathBuf,
+}
+
+impl State {
+    pub(crate) fn of(dir: &Path, store: &StoreLocation) -> Self {
+        let StoreLocation::Sqlite(store) = store;
+        // Named after the store: two stores may lie in one folder, and each has its own daemon.
+        Self { dir: dir.to_owned(), store: store.clone(), records: store.with_extension("processes") }
+    }
+
+    /// The running daemon, answering or not.
+    pub(crate) fn daemon(&self) -> Option<Holder> {
+        process::daemon(&self.records).filter(|holder| !process::is_dead(&self.records, &holder.record))
+    }
+}
+
+/// Opens a store; reading its pages from a cold disk takes a while, so off the async threads.
+pub(crate) async fn open(path: &Path) -> Result<Arc<SqliteStore>, Failure> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
+    let store = opened.map_err(|error| Failure::because(Exit::Store, "opening the store went wrong", &error))??;
+    Ok(Arc::new(store))
+}

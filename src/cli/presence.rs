@@ -1,0 +1,265 @@
+//! This process among others: its record, its store, its log, its socket, and in practice its clock and marketplace.
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rustix::process::{Pid, Signal};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+
+use super::{
+    exit::{Exit, Failure},
+    place::{Place, State},
+    practice::{self, Marketplace, PracticeClock},
+    text,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, LogFormat, LogLevel, Secrets},
+    core::task::ProcessId,
+    engine::{
+        EngineOptions, Handlers, Load, Loaded,
+        control::{Control, Request},
+        neighbours::{Call, Neighbours},
+        process::{self, DaemonLock, Holder, ProcessRecord, RecordError},
+    },
+    handlers::registry,
+    http::{
+        self,
+        client::{self, Client},
+    },
+    observe::log::{self, LogGuard, LogSettings},
+    store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore},
+};
+
+/// How much longer than its own grace period a daemon that is replaced may take to end.
+const REPLACE_MARGIN: Duration = Duration::from_secs(10);
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How often we look whether it is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a process is here for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Fires schedules; there is one for each store. `replace`: it takes over from another.
+    Daemon { replace: bool },
+    /// Runs something once.
+    Once,
+}
+
+/// This process among others.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    pub(crate) state: State,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) log: LogGuard,
+    role: Role,
+    record: ProcessRecord,
+    process: ProcessId,
+    _daemon: Option<DaemonLock>,
+    practice: Option<(PracticeClock, Marketplace)>,
+}
+
+impl Presence {
+    /// Takes its place: from here on other processes know of it. In practice, the practice marketplace stands in for the real ones in `config`.
+    pub(crate) async fn begin(role: Role, config: &mut Config, place: &Place) -> Result<Self, Failure> {
+        let state = State::of(&config.state_dir, &config.store);
+        let system = SystemClock::start();
+        let now = system.now().wall;
+        let record = ProcessRecord::create(&state.records, role == Role::Once, now).map_err(|error| refused(&error))?;
+        let daemon = match role {
+            Role::Daemon { replace } => Some(lock(&state, &record, replace, config, place).await?),
+            Role::Once => None,
+        };
+        let practice = place.practice().map(|speed| PracticeClock::start(&state, speed, record.name(), now)).transpose()?;
+        let clock: Arc<dyn Clock> =
+            practice.as_ref().map_or(system as Arc<dyn Clock>, |practice| Arc::clone(&practice.clock) as Arc<dyn Clock>);
+        let settings = log_settings(config, role, place);
+        let log =
+            log::init(settings, Arc::clone(&clock)).map_err(|error| Failure::because(Exit::Failed, "failed to start the log", &error))?;
+        let store = super::place::open(&state.store).await?;
+        let process = store.register_process(std::process::id(), role == Role::Once, record.name().to_owned(), clock.now().wall).await?;
+        let practice = match practice {
+            Some(practice) => {
+                let marketplace = Marketplace::start(&state, Arc::clone(&clock), role != Role::Once).await?;
+                practice::stand_in(config, &marketplace.endpoint());
+                practice::seed(&*store, clock.now().wall).await?;
+                Some((practice, marketplace))
+            }
+            None => None,
+        };
+        Ok(Self { state, clock, store, log, role, record, process, _daemon: daemon, practice })
+    }
+
+    /// The practice marketplace's address and the practice clock's speed.
+    pub(crate) fn practice(&self) -> Option<(String, u32)> {
+        self.practice.as_ref().map(|(clock, marketplace)| (marketplace.endpoint(), clock.speed))
+    }
+
+    /// An engine for this process, over this configuration.
+    pub(crate) fn engine(&self, config: &Config, requests: mpsc::Receiver<Request>, place: &Place) -> EngineOptions {
+        let ping: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::answers(&socket).await }));
+        let poke: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::poke(&socket).await }));
+        EngineOptions {
+            loaded: loaded(config.clone(), self.handlers(config)),
+            load: self.load(place),
+            store: self.store.clone(),
+            process: self.process,
+            neighbours: Neighbours::new(self.store.clone(), self.state.records.clone(), ping, poke),
+            clock: Arc::clone(&self.clock),
+            scheduling: self.role != Role::Once,
+            marker: self.record.name().into(),
+            requests,
+            practice_speed: self.practice().map(|(_, speed)| speed),
+        }
+    }
+
+    /// Listens on the local socket until `closing`.
+    pub(crate) fn listen(&self, control: Control, closing: CancellationToken) -> Result<JoinHandle<std::io::Result<()>>, Failure> {
+        http::serve(&self.record.socket(), control, closing).map_err(|error| {
+            let message = format!("failed to listen on the local socket `{}`", self.record.socket().display());
+            Failure::because(Exit::Failed, message, &error)
+        })
+    }
+
+    /// Leaves in order: nothing of this process is open any more.
+    pub(crate) async fn end(self, nothing_open: bool) -> Result<(), Failure> {
+        if let Some((clock, marketplace)) = self.practice {
+            marketplace.stop().await;
+            clock.stop();
+        }
+        // With something open, the record stays: the next start proves this process dead by it and cleans up.
+        if nothing_open {
+            self.store.retire_process(self.process).await?;
+            self.record.retire();
+        }
+        Ok(())
+    }
+
+    /// The handlers, ready to work under this configuration.
+    pub(crate) fn handlers(&self, config: &Config) -> Handlers {
+        let shop: Arc<dyn ShopStore> = self.store.clone();
+        Arc::new(registry::build(config, &shop))
+    }
+
+    /// Reads the configuration again. What names the store and the state folder counts from the next start on.
+    fn load(&self, place: &Place) -> Load {
+        let (place, state, endpoint) = (place.clone(), self.state.clone(), self.practice().map(|(endpoint, _)| endpoint));
+        let shop: Arc<dyn ShopStore> = self.store.clone();
+        Arc::new(move || {
+            let said = |failure: Failure| vec![failure.to_string()];
+            let file = place.config_file().map_err(said)?;
+            let read = place.read_config(&file, Secrets::Required).map_err(said)?;
+            let mut config = read.map_err(|faults| faults.to_string().lines().map(ToOwned::to_owned).collect::<Vec<_>>())?;
+            if State::of(&config.state_dir, &config.store) != state {
+                tracing::warn!("the store or the state folder is another one now; that counts from the next start on");
+            }
+            if let Some(endpoint) = &endpoint {
+                practice::stand_in(&mut config, endpoint);
+            }
+            let handlers = Arc::new(registry::build(&config, &shop));
+            Ok(loaded(config, handlers))
+        })
+    }
+}
+
+/// What the engine needs of a configuration.
+fn loaded(config: Config, handlers: Handlers) -> Loaded {
+    Loaded {
+        instances: config.instances,
+        running_max: config.max_running,
+        shutdown_grace: config.shutdown_grace,
+        handlers,
+        base_dir: config.base_dir,
+        path: config.path,
+    }
+}
+
+fn refused(error: &RecordError) -> Failure {
+    let exit = match error {
+        RecordError::Io { .. } => Exit::Store,
+        RecordError::NetworkDrive { .. } | RecordError::DaemonRuns { .. } => Exit::Usage,
+    };
+    Failure::told(exit, crate::engine::chain(error))
+}
+
+/// Takes the daemon's lock, from another daemon if that is wanted.
+async fn lock(state: &State, record: &ProcessRecord, replace: bool, config: &Config, place: &Place) -> Result<DaemonLock, Failure> {
+    let first = DaemonLock::take(&state.records, record);
+    let holder = match first {
+        Err(RecordError::DaemonRuns { holder: Some(holder) }) if replace => holder,
+        taken => return taken.map_err(|error| refused(&error)),
+    };
+    place.screen.say(&format!("taking over from process {}", holder.pid));
+    let grace = Duration::try_from(config.shutdown_grace).unwrap_or_default();
+    replace_daemon(state, &holder, grace, place).await?;
+    DaemonLock::take(&state.records, record).map_err(|error| refused(&error))
+}
+
+/// Stops a daemon: it is asked, then told, then killed. It keeps the kernel's lock as long as it lives, so no softer way is left for one that hangs.
+async fn replace_daemon(state: &State, holder: &Holder, grace: Duration, place: &Place) -> Result<(), Failure> {
+    let client = process::socket_of(&state.records, &holder.record).and_then(|socket| Client::of(&socket).ok());
+    let asked = match client {
+        Some(client) => client.stop().await.is_ok(),
+        None => false,
+    };
+    if !asked {
+        kill(holder, Signal::TERM);
+    }
+    if gone_within(state, holder, grace + REPLACE_MARGIN).await {
+        return Ok(());
+    }
+    let patience = text::took(text::real(grace + REPLACE_MARGIN));
+    place.screen.say(&format!("process {} did not end within {patience}: killing it", holder.pid));
+    kill(holder, Signal::KILL);
+    if gone_within(state, holder, KILL_LIMIT).await {
+        return Ok(());
+    }
+    Err(Failure::told(Exit::Failed, format!("process {} cannot be killed", holder.pid))
+        .advise("the kernel holds it; a dead network drive can do that"))
+}
+
+/// The record is still locked, so the process id is still that process's.
+fn kill(holder: &Holder, signal: Signal) {
+    let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw);
+    if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, signal)) {
+        tracing::debug!(%error, pid = holder.pid, "the other daemon could not be signalled");
+    }
+}
+
+async fn gone_within(state: &State, holder: &Holder, limit: Duration) -> bool {
+    let gone = async {
+        while !process::is_dead(&state.records, &holder.record) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(limit, gone).await.is_ok()
+}
+
+/// The log as the configuration and the command line want it.
+pub(crate) fn log_settings(config: &Config, role: Role, place: &Place) -> LogSettings {
+    let level = match place.log_level().unwrap_or(config.log.level) {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let format = match config.log.format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    LogSettings {
+        dir: Some(config.log.dir.clone()),
+        level,
+        format,
+        max_size: config.log.max_size,
+        keep: config.log.keep,
+        console: config.log.console && !place.screen.is_quiet(),
+        color: place.screen.err_has_color(),
+        zone: config.timezone.clone(),
+        secrets: log::Secrets::default(),
+        daemon: role != Role::Once,
+    }
+}

@@ -1,0 +1,117 @@
+//! `taskrun run`: the daemon, in the foreground.
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    exit::{Exit, Failure},
+    place::Place,
+    presence::{Presence, Role},
+    text::{self, BOLD, Cell, ODD, Times},
+    views,
+};
+use crate::{
+    config::Config,
+    engine::{
+        self,
+        control::Control,
+        signal::{self, Signal},
+    },
+    handlers::registry,
+};
+
+/// Fires that the first screen shows.
+const FIRST_FIRES: usize = 3;
+
+/// The daemon, in the foreground: fires each task at its time until it is stopped
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  taskrun run --sandbox     practice: nothing real is touched\n  taskrun run --replace     take over from a daemon that runs"
+)]
+pub(crate) struct Args {
+    /// Stop the daemon that runs, and take over from it
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    let mut config = place.load()?;
+    let signals = signal::listen()?;
+    let presence = Presence::begin(Role::Daemon { replace: args.replace }, &mut config, place).await?;
+    let (control, requests) = Control::channel();
+    let options = presence.engine(&config, requests, place);
+    let closing = CancellationToken::new();
+    let served = presence.listen(control.clone(), closing.clone())?;
+    introduce(&config, &presence, place).await?;
+    let engine = tokio::spawn(engine::run(options));
+    let heeding = tokio::spawn(heed(signals, control.clone()));
+    if place.practice().is_some() {
+        begin_eagerly(&config, &control).await;
+    }
+    let report = engine.await.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
+    heeding.abort();
+    closing.cancel();
+    if let Ok(Err(error)) = served.await {
+        tracing::debug!(%error, "the local socket was not closed in order");
+    }
+    let in_time = report.in_time;
+    presence.end(in_time).await?;
+    place.screen.say(if in_time { "stopped" } else { "stopped; some runs did not end in time, the next start goes on with them" });
+    Ok(if in_time { Exit::Done } else { Exit::Failed })
+}
+
+/// Turns signals into requests.
+async fn heed(mut signals: mpsc::Receiver<Signal>, control: Control) {
+    while let Some(signal) = signals.recv().await {
+        match signal {
+            Signal::Terminate | Signal::Interrupt => drop(control.stop().await),
+            Signal::HangUp => {
+                // Its outcome goes to the log and to status; nobody waits for it here.
+                let control = control.clone();
+                tokio::spawn(async move { drop(control.reload(false).await) });
+            }
+        }
+    }
+}
+
+/// In practice, what would be due in hours begins at once.
+async fn begin_eagerly(config: &Config, control: &Control) {
+    let eager = |handler: &str| registry::SPECS.iter().any(|spec| spec.name == handler && spec.eager_in_practice);
+    for instance in config.instances.values().filter(|instance| instance.enabled && eager(&instance.handler)) {
+        drop(control.trigger(instance.name.to_string(), false).await);
+    }
+}
+
+/// The first screen: what this is, what it will do, where to look.
+async fn introduce(config: &Config, presence: &Presence, place: &Place) -> Result<(), Failure> {
+    let now = presence.clock.now().wall;
+    let times = Times { now, zone: config.timezone.clone(), relative: true };
+    let mut views = views::instances(config, Some(&*presence.store), now).await?;
+    views.retain(|view| view.next_at.is_some());
+    views.sort_by(|a, b| a.next_at.cmp(&b.next_at));
+    let flag = if place.practice().is_some() { " --sandbox" } else { "" };
+    let tasks = text::counted(views::tasks(config), "task");
+    let mut rows: Vec<[Cell; 2]> = vec![[
+        "  file".into(),
+        format!("{}: {tasks}, {}", config.path.display(), text::counted(config.instances.len(), "instance")).into(),
+    ]];
+    for (index, view) in views.iter().take(FIRST_FIRES).enumerate() {
+        let at = view.next_at.as_deref().and_then(|at| at.parse().ok()).map(|at| times.coming(at, &config.timezone)).unwrap_or_default();
+        rows.push([if index == 0 { "  next" } else { "" }.into(), format!("{}  {at}", view.instance).into()]);
+    }
+    if views.is_empty() {
+        rows.push(["  next".into(), "nothing is due by itself".into()]);
+    }
+    rows.push(["  logs".into(), format!("{}: taskrun.log, and a file for each instance", config.log.dir.display()).into()]);
+    rows.push(["  state".into(), config.state_dir.display().to_string().into()]);
+    rows.push([
+        "  look".into(),
+        format!("`taskrun status{flag}` shows what runs, `taskrun history{flag}` what ran, `taskrun list{flag}` what is declared").into(),
+    ]);
+    if let Some((endpoint, speed)) = presence.practice() {
+        let what = format!("nothing real is touched: a made-up marketplace at {endpoint}, and time runs {speed} times as fast");
+        rows.push([Cell::new("  practice", ODD), what.into()]);
+    }
+    place.screen.say(&format!("{BOLD}taskrun {}{BOLD:#} runs until Ctrl+C", env!("CARGO_PKG_VERSION")));
+    place.screen.say(text::table(&rows).trim_end());
+    Ok(())
+}

@@ -2,7 +2,30 @@
 #![warn(missing_docs)]
 use std::sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}};
 
-use crate::store::Fence;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock::Clock, store::Fence};
+
+/// What a call to the outside needs to know of the attempt that makes it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Fires when the attempt should stop.
+    pub cancel: CancellationToken,
+    /// What it may do.
+    pub access: Access,
+    /// Where it shows what it waits for.
+    pub progress: Progress,
+}
+
+impl Caller {
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now().wall
+    }
+}
 
 /// What an attempt may do to the outside.
 ///

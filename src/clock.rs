@@ -16,6 +16,11 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now(&self) -> Now;
     /// How long to really wait for this much of wall-clock time to pass; the same unless the clock is scaled.
     fn real(&self, wall: SignedDuration) -> Duration;
+    /// How much of wall-clock time passes in this much real time; the same unless the clock is scaled.
+    fn wall(&self, real: Duration) -> SignedDuration {
+        let an_hour = self.real(SignedDuration::from_hours(1)).as_secs_f64();
+        SignedDuration::try_from_secs_f64(real.as_secs_f64() * 3600.0 / an_hour).unwrap_or(SignedDuration::ZERO)
+    }
     /// Completes when this much of wall-clock time has passed.
     fn sleep(&self, wall: SignedDuration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(self.real(wall)))

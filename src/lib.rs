@@ -19,6 +19,8 @@ pub mod engine;
 pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod http;
+#[cfg(feature = "daemon")]
+pub mod marketplace;
 #[cfg(feature = "sqlite")]
 pub mod sandbox;
 #[cfg(feature = "daemon")]

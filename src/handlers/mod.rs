@@ -16,8 +16,9 @@ use crate::{
 
 pub mod command;
 pub mod registry;
+pub mod sync_inventory;
 
-pub use crate::access::{Access, Plan, Planned, Progress};
+pub use crate::access::{Access, Caller, Plan, Planned, Progress};
 
 /// Work that a task names.
 pub trait Handler: Send + Sync + fmt::Debug {
@@ -89,6 +90,18 @@ pub struct AttemptContext {
     pub base_dir: PathBuf,
     /// Where child process groups are remembered, so that they can be killed whatever happens to us.
     pub children: Arc<dyn Children>,
+}
+
+impl AttemptContext {
+    /// What calls to the outside need of this attempt.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            clock: Arc::clone(&self.clock),
+            cancel: self.cancel.clone(),
+            access: self.access.clone(),
+            progress: self.progress.clone(),
+        }
+    }
 }
 
 /// Remembers child process groups.

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::{BoxFuture, Fence, StoreResult};
 use crate::{
-    core::{task::RunId, value::Secret},
+    access::{Access, Planned},
+    core::value::Secret,
     shop::{
         difference::Edit,
         offer::Finding,
@@ -69,8 +70,6 @@ pub struct IntentId(pub i64);
 pub struct OpenIntent {
     /// Its number.
     pub id: IntentId,
-    /// The run that recorded it.
-    pub run: RunId,
     /// What was to be written.
     pub intent: Intent,
 }
@@ -166,4 +165,46 @@ pub trait ShopStore: Send + Sync + std::fmt::Debug {
     fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
     /// The marketplace says how far apart calls have to be, in milliseconds.
     fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> BoxFuture<'static, StoreResult<()>>;
+}
+
+/// Keeps what a run has found, as far as the run may write.
+///
+/// # Errors
+/// When the store fails.
+pub async fn keep_findings(
+    store: &dyn ShopStore,
+    access: &Access,
+    findings: Vec<(Asin, Finding)>,
+    at: Timestamp,
+) -> StoreResult<Guarded<()>> {
+    let planned = || Planned {
+        kind: "catalogue",
+        target: format!("{} products", findings.len()),
+        change: "cost and stock as found".to_owned(),
+        reason: "offers read".to_owned(),
+    };
+    match access.permit(planned) {
+        Some(fence) => store.learn(fence.clone(), findings, at).await,
+        None => Ok(Guarded::Done(())),
+    }
+}
+
+/// Settles a write whose answer was lost, or that an earlier run left open, as far as the run may write.
+///
+/// # Errors
+/// When the store fails.
+pub async fn settle_open(store: &dyn ShopStore, access: &Access, open: &OpenIntent, fate: Fate, at: Timestamp) -> StoreResult<Guarded<()>> {
+    let planned = || Planned {
+        kind: "settle",
+        target: format!("{} item {} ({})", open.intent.shop.account, open.intent.item_id, open.intent.asin),
+        change: match fate {
+            Fate::Made => "was made".to_owned(),
+            Fate::NotMade => "was not made".to_owned(),
+        },
+        reason: "its answer was lost".to_owned(),
+    };
+    match access.permit(planned) {
+        Some(fence) => store.settle_intent(fence.clone(), open.id, fate, at).await,
+        None => Ok(Guarded::Done(())),
+    }
 }

@@ -11,7 +11,7 @@ use super::{
     tokens,
 };
 use crate::{
-    core::{task::RunId, value::Secret},
+    core::value::Secret,
     shop::{
         difference::Edit,
         offer::Finding,
@@ -191,7 +191,6 @@ fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<Op
     let intent = |row: &Row<'_>| {
         Ok(OpenIntent {
             id: IntentId(row.get("id")?),
-            run: RunId(row.get("run")?),
             intent: Intent {
                 shop: shop.clone(),
                 asin: asin(row)?,

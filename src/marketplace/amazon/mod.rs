@@ -1,0 +1,112 @@
+//! Amazon's SP-API, for one seller.
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+
+use super::{
+    CallError,
+    http::{self, Answer, Http},
+    limit::Budget,
+    token::{Access, Grant, Tokens},
+};
+use crate::{
+    access::Caller,
+    config::{self, Account},
+    store::shop::{AccountKey, QuotaKey, ShopStore},
+};
+
+pub(super) mod lwa;
+mod pricing;
+
+/// A seller at Amazon: the client of its calls, its tokens, its limits.
+#[derive(Debug)]
+pub struct Seller {
+    http: Http,
+    marketplace_id: String,
+    tokens: Tokens,
+    /// The quota of the offers batch.
+    offers: Budget,
+}
+
+impl Seller {
+    pub(super) fn connect(amazon: &config::Amazon, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>) -> Self {
+        let login = lwa::Login {
+            http: Http::new(&amazon.lwa_endpoint, account.proxy.as_ref()),
+            client_id: amazon.client_id.clone(),
+            client_secret: amazon.client_secret.clone(),
+        };
+        let quota =
+            QuotaKey { application: amazon.client_id.as_str().into(), account: Arc::clone(&key.account), operation: "getItemOffersBatch" };
+        Self {
+            http: Http::new(&amazon.endpoint, account.proxy.as_ref()),
+            marketplace_id: amazon.marketplace_id.clone(),
+            offers: Budget::new(Arc::clone(store), quota, pricing::OFFERS_BATCH, "Amazon's offers batch"),
+            tokens: Tokens::new(Arc::clone(store), key, account.refresh_token.clone(), Grant::Lwa(login)),
+        }
+    }
+
+    /// Sends a request of an operation: its token, its place in the quota, and what the answer says about either.
+    async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
+        let access = self.tokens.access(caller).await?;
+        budget.spend(caller).await?;
+        let request = request.header("x-amz-access-token", access.token.expose()).header("x-amz-date", stamp(caller.now()));
+        let answer = http::send(what, request.header("accept", "application/json")).await?;
+        let rate = answer.headers.get("x-amzn-RateLimit-Limit").and_then(|rate| rate.to_str().ok()).and_then(|rate| rate.parse().ok());
+        if let Some(rate) = rate {
+            budget.learn(caller, rate).await?;
+        }
+        match answer.status {
+            200..=299 => Ok(answer),
+            429 => {
+                budget.exhaust(caller).await?;
+                tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
+                Err(CallError::Again { what, why: "the quota is used up (429)".to_owned() })
+            }
+            _ => Err(self.refused(caller, what, &answer, &access).await),
+        }
+    }
+
+    /// What an error answer means. An expired token is renewed on the way.
+    async fn refused(&self, caller: &Caller, what: &'static str, answer: &Answer, access: &Access) -> CallError {
+        let error = serde_json::from_slice::<Errors>(&answer.body).ok().and_then(|errors| errors.errors.into_iter().next());
+        let Some(Fault { code, message, details }) = error else { return http::unreadable(what, answer) };
+        let text = http::said(&format!("{message} {details} (request {})", request_id(answer)), &[&access.token]);
+        // An expired token is a 403, not a 401.
+        if answer.status == 403 && details.contains("expired") {
+            return match self.tokens.renew(caller, access.generation).await {
+                Ok(_) => CallError::Again { what, why: text },
+                Err(error) => error,
+            };
+        }
+        if answer.status >= 500 {
+            return CallError::Unwell { what, status: answer.status, text, retry_after: http::retry_after(answer) };
+        }
+        CallError::Refused { what, status: answer.status, code, text, item: false }
+    }
+}
+
+/// SP-API's error body.
+#[derive(Debug, Deserialize)]
+struct Errors {
+    errors: Vec<Fault>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Fault {
+    code: String,
+    message: String,
+    details: String,
+}
+
+fn request_id(answer: &Answer) -> &str {
+    answer.headers.get("x-amzn-RequestId").and_then(|id| id.to_str().ok()).unwrap_or("unknown")
+}
+
+/// `20261122T031500Z`.
+fn stamp(now: Timestamp) -> String {
+    now.strftime("%Y%m%dT%H%M%SZ").to_string()
+}

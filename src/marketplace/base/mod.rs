@@ -1,0 +1,97 @@
+//! BASE's shop API, for one shop.
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use reqwest::RequestBuilder;
+use serde::de::DeserializeOwned;
+
+use super::{
+    CallError,
+    http::{self, Http},
+    limit::Budget,
+    token::{Access, Grant, Tokens},
+};
+use crate::{
+    access::Caller,
+    config::{self, Account},
+    shop::quota::Rule,
+    store::shop::{AccountKey, QuotaKey, ShopStore},
+};
+
+mod errors;
+mod items;
+pub(super) mod oauth;
+
+pub use items::{ShopItem, Target};
+
+/// All calls of a shop share 5,000 in a clock hour.
+const HOURLY: Rule = Rule::Window { length_ms: 3_600_000, calls: 5_000 };
+
+/// A shop at BASE: the client of its calls, its tokens, its limit.
+#[derive(Debug)]
+pub struct Shop {
+    http: Http,
+    key: AccountKey,
+    store: Arc<dyn ShopStore>,
+    tokens: Tokens,
+    /// The token that was got because the one before was refused. A refusal of this one has another reason.
+    renewed_to: AtomicI64,
+    calls: Budget,
+}
+
+impl Shop {
+    pub(super) fn connect(base: &config::Base, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>) -> Self {
+        let http = Http::new(&base.endpoint, account.proxy.as_ref());
+        let login = oauth::Login {
+            http: http.clone(),
+            client_id: base.client_id.clone(),
+            client_secret: base.client_secret.clone(),
+            redirect_uri: base.redirect_uri.clone().unwrap_or_default(),
+        };
+        let quota = QuotaKey { application: base.client_id.as_str().into(), account: Arc::clone(&key.account), operation: "calls" };
+        Self {
+            http,
+            calls: Budget::new(Arc::clone(store), quota, HOURLY, "BASE's calls of this hour"),
+            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login)),
+            renewed_to: AtomicI64::new(-1),
+            store: Arc::clone(store),
+            key,
+        }
+    }
+
+    /// Whose shop it is.
+    pub fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// What must be had before a call: a token, and a place in the quota.
+    async fn prepare(&self, caller: &Caller) -> Result<Access, CallError> {
+        let access = self.tokens.access(caller).await?;
+        self.calls.spend(caller).await?;
+        Ok(access)
+    }
+
+    /// Sends a request and reads its answer. What a refusal asks for is done on the way: a token is renewed, a limit marked as used up.
+    async fn send<T: DeserializeOwned>(&self, caller: &Caller, what: &'static str, access: &Access, request: RequestBuilder) -> Result<T, CallError> {
+        let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
+        match errors::read(what, &answer, &access.token) {
+            Ok(body) => Ok(body),
+            Err(errors::Refusal::Token(error)) => {
+                if self.renewed_to.load(Ordering::Relaxed) == access.generation {
+                    return Err(error);
+                }
+                let renewed = self.tokens.renew(caller, access.generation).await?;
+                self.renewed_to.store(renewed.generation, Ordering::Relaxed);
+                Err(CallError::Again { what, why: error.to_string() })
+            }
+            Err(errors::Refusal::HourLimit(error)) => {
+                self.calls.exhaust(caller).await?;
+                Err(CallError::Again { what, why: error.to_string() })
+            }
+            Err(errors::Refusal::DayLimit) => Err(CallError::Limited { what, until: errors::next_day(caller.now()) }),
+            Err(errors::Refusal::Other(error)) => Err(error),
+        }
+    }
+}

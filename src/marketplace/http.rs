@@ -1,0 +1,300 @@
+//! The HTTP client, the way to read, and the one door for writes.
+//!
+//! Every request has a deadline, every body a bound, no redirect is followed, and nothing that is said about a request holds a secret.
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, ClientBuilder, Proxy, RequestBuilder, header, redirect};
+use tokio_retry::{
+    RetryIf,
+    strategy::{ExponentialBackoff, jitter},
+};
+
+use super::CallError;
+use crate::{
+    access::{Caller, Planned},
+    core::value::Secret,
+    store::shop::{Fate, Guarded, Intent, ShopStore},
+};
+
+/// A host that is there answers a connection at once, also from the other end of the world.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// The slowest call we know takes four seconds.
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// The largest answer we ask for, twenty products with twenty offers each, is half a megabyte.
+const BODY_MAX: usize = 10 * 1024 * 1024;
+/// What is repeated of a marketplace's own words.
+const TEXT_MAX: usize = 200;
+/// Repeats of a read within one attempt; longer trouble is the engine's to wait for.
+const REPEATS_MAX: usize = 2;
+/// Refusals that were put right, in a row, before something must be wrong that we don't see.
+const AGAIN_MAX: u32 = 5;
+/// A server that asks for a longer wait is not waited for within the attempt.
+const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// What Amazon asks callers to name themselves; BASE does not mind.
+const USER_AGENT: &str = concat!("taskrun/", env!("CARGO_PKG_VERSION"), " (Language=Rust/", env!("CARGO_PKG_RUST_VERSION"), "; Platform=");
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: header::HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The shop shows it.
+    Made,
+    /// It was noted in the plan: this is a dry run.
+    Planned,
+}
+
+/// The way to one endpoint: through the account's proxy where it has one. A proxy that can't be reached makes its calls fail: none ever goes
+/// around it.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Result<Client, String>,
+    endpoint: String,
+}
+
+impl Http {
+    pub(super) fn new(endpoint: &str, proxy: Option<&Secret>) -> Self {
+        Self { client: client(endpoint, proxy), endpoint: endpoint.to_owned() }
+    }
+
+    pub(super) fn get(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.get(format!("{}{path}", self.endpoint)))
+    }
+
+    pub(super) fn post(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.post(format!("{}{path}", self.endpoint)))
+    }
+
+    fn client(&self, what: &'static str) -> Result<&Client, CallError> {
+        self.client.as_ref().map_err(|why| CallError::NoClient { what, why: why.clone() })
+    }
+}
+
+fn client(endpoint: &str, proxy: Option<&Secret>) -> Result<Client, String> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that somebody was faster.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+    match builder(endpoint, proxy)?.build() {
+        Ok(client) => Ok(client),
+        // A machine without a certificate store: reqwest then builds no client, not even for plain http.
+        Err(error) => {
+            tracing::warn!("no certificates of the system ({}); using those built in", deepest(&error));
+            let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok());
+            builder(endpoint, proxy)?.tls_certs_only(built_in).build().map_err(|error| deepest(&error))
+        }
+    }
+}
+
+fn builder(endpoint: &str, proxy: Option<&Secret>) -> Result<ClientBuilder, String> {
+    let builder = Client::builder()
+        .user_agent(format!("{USER_AGENT}{})", std::env::consts::OS))
+        .connect_timeout(CONNECT_MAX)
+        .timeout(REQUEST_MAX)
+        .redirect(redirect::Policy::none())
+        .pool_max_idle_per_host(4);
+    match proxy {
+        Some(proxy) => {
+            let proxy = Proxy::all(proxy.expose()).map_err(|_| "its `proxy` is not the URL of a proxy".to_owned())?;
+            Ok(builder.no_proxy().proxy(proxy))
+        }
+        // The practice marketplace is on this machine, where no proxy would find it.
+        None if is_here(endpoint) => Ok(builder.no_proxy()),
+        None => Ok(builder),
+    }
+}
+
+fn is_here(endpoint: &str) -> bool {
+    let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The innermost cause: it names no URL.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Sends a request and reads the whole answer, within the deadline and the bound.
+pub(super) async fn send(what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
+    let lost = |error: &reqwest::Error| no_answer(what, error);
+    let mut response = request.send().await.map_err(|error| lost(&error))?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+        if BODY_MAX < body.len() + chunk.len() {
+            return Err(CallError::Unreadable { what, status, why: format!("it is longer than {BODY_MAX} bytes") });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body })
+}
+
+fn no_answer(what: &'static str, error: &reqwest::Error) -> CallError {
+    let sent = !error.is_connect() && !error.is_builder();
+    let why = match (error.is_connect(), error.is_timeout()) {
+        (true, true) => format!("no connection within {} s", CONNECT_MAX.as_secs()),
+        (true, false) => format!("no connection: {}", deepest(error)),
+        (false, true) => format!("no answer within {} s", REQUEST_MAX.as_secs()),
+        (false, false) => format!("the connection broke: {}", deepest(error)),
+    };
+    CallError::NoAnswer { what, why, sent }
+}
+
+/// The marketplace's own words, short, on one line and without the secrets that it may have repeated.
+pub(super) fn said(text: &str, secrets: &[&Secret]) -> String {
+    let clean = secrets.iter().fold(text.to_owned(), |text, secret| secret.scrub(&text));
+    let line: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_MAX).collect();
+    line.trim().to_owned()
+}
+
+/// An answer that is no JSON of the expected shape: a page of HTML, a broken body.
+pub(super) fn unreadable(what: &'static str, answer: &Answer) -> CallError {
+    if answer.status >= 500 {
+        return CallError::Unwell { what, status: answer.status, text: String::new(), retry_after: retry_after(answer) };
+    }
+    let is_html = answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let why = if is_html { "it is a page of HTML".to_owned() } else { format!("{} bytes that are not what was expected", answer.body.len()) };
+    CallError::Unreadable { what, status: answer.status, why }
+}
+
+/// What the server asked for, in seconds or as a date seen from its own clock.
+pub(super) fn retry_after(answer: &Answer) -> Option<SignedDuration> {
+    let text = answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(SignedDuration::from_secs(seconds.into()));
+    }
+    let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp());
+    let sent: Option<Timestamp> = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok()).and_then(date);
+    Some(date(text)?.duration_since(sent?).max(SignedDuration::ZERO))
+}
+
+/// Makes a call that changes nothing, and repeats it a few times while that can help.
+pub(super) async fn read<T, F>(caller: &Caller, mut call: impl FnMut() -> F) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut refusals = 0;
+    loop {
+        // What the server asked for goes from the condition to the delay, which is asked for after it.
+        let asked_ms = AtomicU64::new(0);
+        let delays = ExponentialBackoff::from_millis(2).factor(250).map(jitter).take(REPEATS_MAX);
+        let delays = delays.map(|delay| delay.max(Duration::from_millis(asked_ms.load(Ordering::Relaxed))));
+        let helps = |error: &CallError| {
+            let asked = error.retry_after(caller.now()).unwrap_or(SignedDuration::ZERO);
+            asked_ms.store(u64::try_from(caller.clock.real(asked).as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let dealt_with = matches!(error, CallError::Again { .. } | CallError::Limited { .. } | CallError::Store(_));
+            error.is_passing() && !dealt_with && asked <= RETRY_AFTER_MAX
+        };
+        let attempt = RetryIf::start(delays, &mut call, helps);
+        match caller.cancel.run_until_cancelled(attempt).await {
+            None => return Err(CallError::Cancelled),
+            Some(Err(CallError::Again { .. })) if refusals < AGAIN_MAX => refusals += 1,
+            Some(ended) => return ended,
+        }
+    }
+}
+
+/// The one door for writes: in a dry run the write is noted, and nothing goes out. Else its intent is recorded under the run's fence, it is made,
+/// and its fate is written down.
+///
+/// `prepare` waits for whatever must be had first (a token, a place in the quota), so that nothing stands between the store's answer and the
+/// request. `send` is never broken off: a run that is told to stop finishes the item in hand.
+pub(super) async fn write<R, P, S>(
+    caller: &Caller,
+    store: &dyn ShopStore,
+    (intent, planned): (&Intent, Planned),
+    mut prepare: impl FnMut() -> P,
+    mut send: impl FnMut(R) -> S,
+) -> Result<Written, CallError>
+where
+    P: Future<Output = Result<R, CallError>>,
+    S: Future<Output = Result<(), CallError>>,
+{
+    let Some(fence) = caller.access.permit(|| planned) else { return Ok(Written::Planned) };
+    let mut refusals = 0;
+    loop {
+        let ready = caller.cancel.run_until_cancelled(prepare()).await.ok_or(CallError::Cancelled)??;
+        let Guarded::Done(id) = store.open_intent(fence.clone(), intent.clone(), caller.now()).await? else {
+            return Err(CallError::Fenced);
+        };
+        let sent = send(ready).await;
+        let fate = match sent {
+            Ok(()) => Fate::Made,
+            Err(cause) if cause.may_have_been_made() => return Err(CallError::Uncertain { intent: id, cause: Box::new(cause) }),
+            Err(_) => Fate::NotMade,
+        };
+        if store.settle_intent(fence.clone(), id, fate, caller.now()).await? == Guarded::Fenced {
+            return Err(CallError::Fenced);
+        }
+        match sent {
+            Err(CallError::Again { .. }) if refusals < AGAIN_MAX => refusals += 1,
+            sent => return sent.map(|()| Written::Made),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &[(header::HeaderName, &str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_str(value).unwrap())).collect();
+        Answer { status: 503, headers, body: Vec::new() }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        let seconds = |headers: &[_]| retry_after(&answer(headers)).map(|duration| duration.as_secs());
+        assert_eq!(seconds(&[(header::RETRY_AFTER, "120")]), Some(120));
+        assert_eq!(
+            seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT"), (header::DATE, "Mon, 30 Mar 2026 00:00:00 GMT")]),
+            Some(60)
+        );
+        assert_eq!(seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT")]), None, "a date says nothing without the server's own");
+        assert_eq!(seconds(&[(header::RETRY_AFTER, "-5")]), None);
+        assert_eq!(seconds(&[]), None);
+    }
+
+    #[test]
+    fn what_a_marketplace_said_is_short_and_holds_no_secret() {
+        let token = Secret::new("Atza|canary");
+        assert_eq!(said("bad token Atza|canary\nline 2", &[&token]), "bad token *** line 2");
+        assert_eq!(said(&"あ".repeat(1000), &[]).chars().count(), TEXT_MAX);
+    }
+
+    #[test]
+    fn only_this_machine_is_reached_without_the_systems_proxy() {
+        for (endpoint, here) in
+            [("http://127.0.0.1:9", true), ("http://[::1]:9", true), ("http://localhost", true), ("https://api.thebase.in", false), ("", false)]
+        {
+            assert_eq!(is_here(endpoint), here, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_built_with_and_without_a_proxy() {
+        client("https://api.thebase.in", None).unwrap();
+        client("https://api.thebase.in", Some(&Secret::new("socks5h://user:canary@127.0.0.1:1"))).err().into_iter().for_each(|why| {
+            assert!(!why.contains("canary"), "{why}");
+        });
+        let why = client("https://api.thebase.in", Some(&Secret::new("http://user:canary@[bad"))).unwrap_err();
+        assert!(!why.contains("canary"), "{why}");
+    }
+}

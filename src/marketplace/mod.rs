@@ -1,0 +1,210 @@
+//! The marketplaces: their wire protocols, their limits and tokens, and the one door through which anything is changed there.
+//!
+//! Nothing here decides what a price is or which item is hidden; nothing here retries a task.
+#![warn(missing_docs)]
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    config::{Account, Marketplaces, Platform},
+    store::{
+        StoreError,
+        shop::{AccountKey, IntentId, ShopStore},
+    },
+};
+
+pub mod amazon;
+pub mod base;
+mod http;
+mod limit;
+mod token;
+
+pub use http::Written;
+
+/// Every seller and shop that is configured, ready to be called.
+#[derive(Debug)]
+pub struct Market {
+    sellers: BTreeMap<Arc<str>, amazon::Seller>,
+    shops: BTreeMap<Arc<str>, base::Shop>,
+}
+
+impl Market {
+    /// Prepares each enabled account whose marketplace is configured. Nothing is called yet.
+    pub fn connect(marketplaces: &Marketplaces, accounts: &BTreeMap<Arc<str>, Account>, store: &Arc<dyn ShopStore>) -> Self {
+        let mut market = Self { sellers: BTreeMap::new(), shops: BTreeMap::new() };
+        for (name, account) in accounts.iter().filter(|(_, account)| account.enabled) {
+            let key = AccountKey { platform: account.platform, account: Arc::clone(name) };
+            match (account.platform, &marketplaces.amazon, &marketplaces.base) {
+                (Platform::Amazon, Some(amazon), _) => {
+                    market.sellers.insert(Arc::clone(name), amazon::Seller::connect(amazon, key, account, store));
+                }
+                (Platform::Base, _, Some(base)) => {
+                    market.shops.insert(Arc::clone(name), base::Shop::connect(base, key, account, store));
+                }
+                (Platform::Amazon, None, _) | (Platform::Base, _, None) => {}
+            }
+        }
+        market
+    }
+
+    /// Amazon's sellers, by account.
+    pub fn sellers(&self) -> &BTreeMap<Arc<str>, amazon::Seller> {
+        &self.sellers
+    }
+
+    /// The BASE shops, by account.
+    pub fn shops(&self) -> &BTreeMap<Arc<str>, base::Shop> {
+        &self.shops
+    }
+}
+
+/// How a call ended that gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The attempt was told to stop.
+    #[error("stopped when asked to")]
+    Cancelled,
+    /// A newer run has taken over: nothing was sent.
+    #[error("a newer run has taken over")]
+    Fenced,
+    /// The limit is used up for longer than anybody would wait.
+    #[error("{what}: no more calls are allowed before {until}")]
+    Limited {
+        /// The call.
+        what: &'static str,
+        /// When it may be made.
+        until: Timestamp,
+    },
+    /// Refused for something that was put right since: the call can be made again at once.
+    #[error("{what}: {why}")]
+    Again {
+        /// The call.
+        what: &'static str,
+        /// What was wrong.
+        why: String,
+    },
+    /// There is no way to make calls for this account.
+    #[error("{what}: no call can be made: {why}")]
+    NoClient {
+        /// The call.
+        what: &'static str,
+        /// What is wrong, without the proxy's password.
+        why: String,
+    },
+    /// No answer came.
+    #[error("{what}: {why}")]
+    NoAnswer {
+        /// The call.
+        what: &'static str,
+        /// What happened.
+        why: String,
+        /// It may have arrived all the same.
+        sent: bool,
+    },
+    /// The other side has trouble of its own.
+    #[error("{what}: the answer was {status}{}", detail(.text))]
+    Unwell {
+        /// The call.
+        what: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// What it said, if that could be read.
+        text: String,
+        /// When it wants to be asked again.
+        retry_after: Option<SignedDuration>,
+    },
+    /// The answer can't be read.
+    #[error("{what}: the answer ({status}) can't be read: {why}")]
+    Unreadable {
+        /// The call.
+        what: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No, and a repeat would be refused too.
+    #[error("{what}: refused ({status} {code}){}", detail(.text))]
+    Refused {
+        /// The call.
+        what: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The marketplace's own word for it.
+        code: String,
+        /// What it said.
+        text: String,
+        /// It is about the one item, not about the account.
+        item: bool,
+    },
+    /// The account's credentials are no good; a person has to see to it.
+    #[error("account `{account}` can't log in: {why}")]
+    Login {
+        /// The account.
+        account: Arc<str>,
+        /// What the authorisation server said, and what to do.
+        why: String,
+    },
+    /// A write may or may not have been made; its intent is open.
+    #[error("{cause}; whether it was made is not known")]
+    Uncertain {
+        /// The intent.
+        intent: IntentId,
+        /// What happened.
+        cause: Box<CallError>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn detail(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+impl CallError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Limited { .. } | Self::Again { .. } | Self::NoAnswer { .. } | Self::Unwell { .. } | Self::Unreadable { .. } | Self::Store(_) => true,
+            Self::Uncertain { cause, .. } => cause.is_passing(),
+            Self::Cancelled | Self::Fenced | Self::NoClient { .. } | Self::Refused { .. } | Self::Login { .. } => false,
+        }
+    }
+
+    /// How long the other side wants to be left alone, seen from `now`.
+    pub fn retry_after(&self, now: Timestamp) -> Option<SignedDuration> {
+        match self {
+            Self::Limited { until, .. } => Some(until.duration_since(now).max(SignedDuration::ZERO)),
+            Self::Unwell { retry_after, .. } => *retry_after,
+            Self::Uncertain { cause, .. } => cause.retry_after(now),
+            Self::Cancelled
+            | Self::Fenced
+            | Self::Again { .. }
+            | Self::NoClient { .. }
+            | Self::NoAnswer { .. }
+            | Self::Unreadable { .. }
+            | Self::Refused { .. }
+            | Self::Login { .. }
+            | Self::Store(_) => None,
+        }
+    }
+
+    /// Whether a write that ended so may have been made.
+    fn may_have_been_made(&self) -> bool {
+        match self {
+            Self::NoAnswer { sent, .. } => *sent,
+            Self::Unwell { .. } | Self::Unreadable { .. } => true,
+            Self::Cancelled
+            | Self::Fenced
+            | Self::Limited { .. }
+            | Self::Again { .. }
+            | Self::NoClient { .. }
+            | Self::Refused { .. }
+            | Self::Login { .. }
+            | Self::Uncertain { .. }
+            | Self::Store(_) => false,
+        }
+    }
+}

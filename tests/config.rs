@@ -8,21 +8,7 @@ use taskrun::config::{
 };
 
 const HANDLERS: &[HandlerSpec] = &[
-    HandlerSpec {
-        name: "command",
-        doc: "Runs a program.",
-        params: &[
-            Key { name: "run", kind: Kind::List(&Kind::Text), required: true, doc: "The program and its arguments." },
-            Key { name: "shell", kind: Kind::Bool, required: false, doc: "Let a shell read it." },
-            Key { name: "env", kind: Kind::Map(&Kind::Text), required: false, doc: "Variables for the program." },
-            Key { name: "cwd", kind: Kind::Path, required: false, doc: "Where it runs." },
-            Key { name: "output_cap", kind: Kind::Size, required: false, doc: "How much of its output is kept." },
-        ],
-        retries: 0,
-        resumable: false,
-        needs: &[],
-        eager_in_practice: false,
-    },
+    taskrun::handlers::command::SPEC,
     HandlerSpec {
         name: "sync_inventory",
         doc: "Syncs prices and visibility.",
@@ -63,4 +49,14 @@ fn a_task_gets_the_built_in_defaults() {
     let config = read("timezone: Asia/Tokyo\ntasks:\n  hello: {handler: command, schedule: \"0 9 * * *\", with: {run: [echo, hi]}}\n").unwrap();
     let hello = config.instances.values().next().unwrap();
     assert_eq!((hello.name.as_str(), hello.retries.max, hello.timing.zone_name.as_ref()), ("hello", 0, "Asia/Tokyo"));
+}
+
+#[test]
+fn a_program_is_a_list_unless_a_shell_takes_the_line_apart() {
+    let run = |with: &str| read(&format!("timezone: Asia/Tokyo\ntasks:\n  hello: {{handler: command, schedule: \"0 9 * * *\", with: {{{with}}}}}\n"));
+    let refused = |with: &str| run(with).unwrap_err().to_string();
+    assert!(run("run: [./report.sh, --daily]").is_ok());
+    assert!(run("run: ./report.sh --daily | tail, shell: true").is_ok());
+    assert!(refused("run: ./report.sh --daily").contains(r#"write `run: ["./report.sh", "--daily"]`, or `shell: true` beside it"#));
+    assert!(refused("run: []").contains("this list is empty"));
 }

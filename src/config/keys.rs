@@ -37,6 +37,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A list of .0; a single value counts as a list of one.
     List(&'static Kind),
+    /// At least one text, in a list; a single text only where the key .0 beside it is `true`.
+    Words(&'static str),
     /// A table with these keys.
     Table(&'static [Key]),
     /// A table with the keys of all these tables.

@@ -230,6 +230,7 @@ impl<'a> Reader<'a> {
                 let elements = self.elements(node, at, "a list");
                 Some(Value::List(elements.iter().filter_map(|node| self.value(*element, node, at)).collect()))
             }
+            Kind::Words(_) => self.value(Kind::List(&Kind::Text), node, at),
             Kind::Table(keys) => self.params(node, at, &[keys]).map(Value::Table),
             Kind::Tables(keys) => self.params(node, at, keys).map(Value::Table),
             Kind::Map(element) => {
@@ -258,12 +259,31 @@ impl<'a> Reader<'a> {
 
     fn params_of(&mut self, entries: Vec<&Entry>, kind: impl Fn(&str) -> Option<Kind>) -> Params {
         let mut params = BTreeMap::new();
-        for entry in entries {
+        for entry in &entries {
             if let Some(value) = kind(&entry.key.text).and_then(|kind| self.value(kind, &entry.value, &entry.key.span)) {
                 params.insert(Arc::from(&*entry.key.text), value);
             }
         }
-        Params(params)
+        let params = Params(params);
+        for entry in entries {
+            if let Some(Kind::Words(flag)) = kind(&entry.key.text) {
+                self.words(entry, flag, params.bool(flag).unwrap_or(false));
+            }
+        }
+        params
+    }
+
+    /// Reports words that are one text where they had to be apart, and no words at all.
+    fn words(&mut self, entry: &Entry, flag: &str, joined: bool) {
+        match &entry.value.data {
+            Data::Scalar(scalar) if !joined && !entry.value.is_null() => {
+                let words: Vec<_> = scalar.text.split_whitespace().map(|word| format!("{word:?}")).collect();
+                let hint = format!("write `{}: [{}]`, or `{flag}: true` beside it", entry.key.text, words.join(", "));
+                self.fault(&entry.value.span, format!("{} is one text, and nothing takes it apart", quote(&scalar.text)), hint);
+            }
+            Data::List(items) if items.is_empty() => self.fault(&entry.value.span, "this list is empty", "write at least one element"),
+            Data::Scalar(_) | Data::List(_) | Data::Map(_) => {}
+        }
     }
 
     fn boolean(&mut self, node: &Node, at: &Range<usize>) -> Option<bool> {

@@ -55,3 +55,19 @@ pub fn listen() -> io::Result<mpsc::Receiver<Signal>> {
     });
     Ok(receiver)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal as Sent, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_signal_comes_as_a_message() {
+        let mut signals = listen().unwrap();
+        for (sent, expected) in [(Sent::HUP, Signal::HangUp), (Sent::TERM, Signal::Terminate), (Sent::INT, Signal::Interrupt), (Sent::TERM, Signal::Terminate)] {
+            kill_process(getpid(), sent).unwrap();
+            assert_eq!(signals.recv().await, Some(expected));
+        }
+    }
+}

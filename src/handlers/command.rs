@@ -27,9 +27,9 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     params: &[
         Key {
             name: "run",
-            kind: Kind::List(&Kind::Text),
+            kind: Kind::Words("shell"),
             required: true,
-            doc: "The program and its arguments, one element each; no shell sees them. With `shell: true` a script line, and its arguments `$1`...",
+            doc: "The program and its arguments, one element each; no shell sees them. With `shell: true` a script line, then its arguments `$1`...",
         },
         Key { name: "shell", kind: Kind::Bool, required: false, doc: "Whether /bin/sh runs the first element of `run`; default false." },
         Key {

@@ -59,7 +59,7 @@ pub struct LogSettings {
     pub format: Format,
     /// Bytes of one file.
     pub max_size: u64,
-    /// Files of each log, the current one included.
+    /// Rotated files of each log, beside the current one.
     pub keep: usize,
     /// Whether everything goes to stderr too.
     pub console: bool,

@@ -20,12 +20,12 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(500);
 /// The time in the name of a rotated file: sorts as text, and is a legal file name everywhere.
 const STAMP: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
 
-/// How big a log file may become, and how many there are of it.
+/// How big a log file may become, and how many of them are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Bytes of one file; a line that would exceed them goes to the next.
     pub(super) max_size: u64,
-    /// Files in all, the current one included.
+    /// Rotated files, beside the current one.
     pub(super) keep: usize,
 }
 
@@ -148,7 +148,7 @@ impl LogFile {
         }
         fs::rename(&self.path, rotated_path(folder, name, stamp))?;
         rotated.push(stamp);
-        let excess = rotated.len().saturating_sub(self.limits.keep.saturating_sub(1));
+        let excess = rotated.len().saturating_sub(self.limits.keep);
         for oldest in rotated.iter().take(excess) {
             match fs::remove_file(rotated_path(folder, name, *oldest)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

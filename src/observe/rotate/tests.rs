@@ -7,7 +7,7 @@ use super::*;
 
 const DIR: &str = "TASKRUN_TEST_LOG_DIR";
 
-const SMALL: Limits = Limits { max_size: 1_000, keep: 3 };
+const SMALL: Limits = Limits { max_size: 1_000, keep: 2 };
 
 fn at(seconds: i64) -> Now {
     Now { wall: Timestamp::from_second(1_800_000_000 + seconds).unwrap(), uptime: SignedDuration::from_secs(seconds) }
@@ -129,7 +129,7 @@ fn a_disk_that_fills_up_leaves_no_piece_of_a_line() {
         println!("skipped: a small tmpfs could not be mounted (it takes root): {mount:?}");
         return;
     }
-    let mut log = LogFile::new(dir.path(), "sync", Limits { max_size: 1_000_000, keep: 3 });
+    let mut log = LogFile::new(dir.path(), "sync", Limits { max_size: 1_000_000, keep: 2 });
     let line = "x".repeat(299);
     let written = (0..100).filter(|_| append(&mut log, &line, 0).is_ok()).count();
     let path = dir.path().join("sync.log");

@@ -38,7 +38,7 @@ const PRACTICE_SPEED_MAX: i64 = 86_400;
 
 /// A declarative, cron-style task runner: one tasks.yaml, one binary
 #[derive(Debug, Parser)]
-#[command(name = "taskrun", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "taskrun", version, disable_help_subcommand = true)]
 #[command(after_help = "Start with `taskrun run --sandbox` (practice, nothing real is touched) or `taskrun check`.\n\
     Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 no daemon answers, 74 store damaged or unwritable,\n\
     75 skipped or superseded, 130/143 a `once` ended by a signal.")]
@@ -51,8 +51,9 @@ struct Line {
 
 /// What every command understands.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "For every command")]
 struct Global {
-    /// The configuration; otherwise ./tasks.yaml, then what the variable `TASKRUN_CONFIG` names
+    /// The configuration; otherwise ./tasks.yaml, then the file that `TASKRUN_CONFIG` names
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Keep the store and all other state here, whatever the file says
@@ -70,7 +71,7 @@ struct Global {
     /// Nothing on stderr but errors
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Practice: a made-up marketplace and a clock SPEED times as fast, with a state of their own [default speed: 60]
+    /// Practice: a made-up marketplace, a clock SPEED times as fast (60), a state of their own
     #[arg(long, value_name = "SPEED", global = true, num_args = 0..=1, require_equals = true, default_missing_value = PRACTICE_SPEED)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=PRACTICE_SPEED_MAX))]
     sandbox: Option<u32>,

@@ -1,5 +1,9 @@
 //! This process among others: its record, its store, its log, its socket, and in practice its clock and marketplace.
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -14,10 +18,10 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, LogFormat, LogLevel, Secrets},
+    config::{Config, LogFormat, LogLevel, Secret, Secrets},
     core::task::ProcessId,
     engine::{
-        EngineOptions, Handlers, Load, Loaded,
+        EngineOptions, Handlers, InForce, Load, Loaded,
         control::{Control, Request},
         neighbours::{Call, Neighbours},
         process::{self, DaemonLock, Holder, ProcessRecord, RecordError},
@@ -47,6 +51,9 @@ pub(crate) enum Role {
     Once,
 }
 
+/// The log's settings of a configuration that was read and is not in force yet.
+type PendingLog = Arc<Mutex<Option<LogSettings>>>;
+
 /// This process among others.
 #[derive(Debug)]
 pub(crate) struct Presence {
@@ -69,7 +76,13 @@ impl Presence {
         let now = system.now().wall;
         let record = ProcessRecord::create(&state.records, role == Role::Once, now).map_err(|error| refused(&error))?;
         let daemon = match role {
-            Role::Daemon { replace } => Some(lock(&state, &record, replace, config, place).await?),
+            Role::Daemon { replace } => match lock(&state, &record, replace, config, place).await {
+                Ok(lock) => Some(lock),
+                Err(failure) => {
+                    record.retire();
+                    return Err(failure);
+                }
+            },
             Role::Once => None,
         };
         let practice = place.practice().map(|speed| PracticeClock::start(&state, speed, record.name(), now)).transpose()?;
@@ -79,6 +92,9 @@ impl Presence {
         let log =
             log::init(settings, Arc::clone(&clock)).map_err(|error| Failure::because(Exit::Failed, "failed to start the log", &error))?;
         let store = super::place::open(&state.store).await?;
+        if daemon.is_some() {
+            sweep(&state, &store).await?;
+        }
         let process = store.register_process(std::process::id(), role == Role::Once, record.name().to_owned(), clock.now().wall).await?;
         let practice = match practice {
             Some(practice) => {
@@ -99,11 +115,13 @@ impl Presence {
 
     /// An engine for this process, over this configuration.
     pub(crate) fn engine(&self, config: &Config, requests: mpsc::Receiver<Request>, place: &Place) -> EngineOptions {
+        let log = PendingLog::default();
         let ping: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::answers(&socket).await }));
         let poke: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::poke(&socket).await }));
         EngineOptions {
             loaded: loaded(config.clone(), self.handlers(config)),
-            load: self.load(place),
+            load: self.load(place, Arc::clone(&log)),
+            in_force: self.in_force(log),
             store: self.store.clone(),
             process: self.process,
             neighbours: Neighbours::new(self.store.clone(), self.state.records.clone(), ping, poke),
@@ -137,15 +155,26 @@ impl Presence {
         Ok(())
     }
 
+    /// Puts the log's settings in force with the rest of a configuration.
+    fn in_force(&self, log: PendingLog) -> InForce {
+        let handle = self.log.handle();
+        Arc::new(move || {
+            if let Some(settings) = log.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                handle.apply(settings);
+            }
+        })
+    }
+
     /// The handlers, ready to work under this configuration.
     pub(crate) fn handlers(&self, config: &Config) -> Handlers {
         let shop: Arc<dyn ShopStore> = self.store.clone();
         Arc::new(registry::build(config, &shop))
     }
 
-    /// Reads the configuration again. What names the store and the state folder counts from the next start on.
-    fn load(&self, place: &Place) -> Load {
-        let (place, state, endpoint) = (place.clone(), self.state.clone(), self.practice().map(|(endpoint, _)| endpoint));
+    /// Reads the configuration again. What names the store and the state folder counts from the next start on; `log` is put in force with the rest.
+    fn load(&self, place: &Place, log: PendingLog) -> Load {
+        let (place, role, state) = (place.clone(), self.role, self.state.clone());
+        let endpoint = self.practice().map(|(endpoint, _)| endpoint);
         let shop: Arc<dyn ShopStore> = self.store.clone();
         Arc::new(move || {
             let said = |failure: Failure| vec![failure.to_string()];
@@ -158,6 +187,7 @@ impl Presence {
             if let Some(endpoint) = &endpoint {
                 practice::stand_in(&mut config, endpoint);
             }
+            *log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log_settings(&config, role, &place));
             let handlers = Arc::new(registry::build(&config, &shop));
             Ok(loaded(config, handlers))
         })
@@ -182,6 +212,12 @@ fn refused(error: &RecordError) -> Failure {
         RecordError::NetworkDrive { .. } | RecordError::DaemonRuns { .. } => Exit::Usage,
     };
     Failure::told(exit, crate::engine::chain(error))
+}
+
+/// Removes the records of processes that died before the store knew them.
+async fn sweep(state: &State, store: &SqliteStore) -> Result<(), Failure> {
+    let known: Vec<String> = store.processes().await?.into_iter().map(|process| process.record).collect();
+    Ok(process::remove_strays(&state.records, &known)?)
 }
 
 /// Takes the daemon's lock, from another daemon if that is wanted.
@@ -237,6 +273,14 @@ async fn gone_within(state: &State, holder: &Holder, limit: Duration) -> bool {
     tokio::time::timeout(limit, gone).await.is_ok()
 }
 
+/// What must not appear in a log.
+fn secrets(config: &Config) -> impl Iterator<Item = &str> {
+    let amazon = config.marketplaces.amazon.iter().map(|amazon| &amazon.client_secret);
+    let base = config.marketplaces.base.iter().map(|base| &base.client_secret);
+    let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
+    amazon.chain(base).chain(accounts).map(Secret::expose)
+}
+
 /// The log as the configuration and the command line want it.
 pub(crate) fn log_settings(config: &Config, role: Role, place: &Place) -> LogSettings {
     let level = match place.log_level().unwrap_or(config.log.level) {
@@ -259,7 +303,7 @@ pub(crate) fn log_settings(config: &Config, role: Role, place: &Place) -> LogSet
         console: config.log.console && !place.screen.is_quiet(),
         color: place.screen.err_has_color(),
         zone: config.timezone.clone(),
-        secrets: log::Secrets::default(),
+        secrets: log::Secrets::new(secrets(config)),
         daemon: role != Role::Once,
     }
 }

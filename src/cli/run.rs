@@ -1,4 +1,9 @@
 //! `taskrun run`: the daemon, in the foreground.
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -6,6 +11,7 @@ use super::{
     exit::{Exit, Failure},
     place::Place,
     presence::{Presence, Role},
+    render,
     text::{self, BOLD, Cell, ODD, Times},
     views,
 };
@@ -21,6 +27,9 @@ use crate::{
 
 /// Fires that the first screen shows.
 const FIRST_FIRES: usize = 3;
+
+/// How often a watched file is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The daemon, in the foreground: fires each task at its time until it is stopped
 #[derive(Debug, clap::Args)]
@@ -41,9 +50,15 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let options = presence.engine(&config, requests, place);
     let closing = CancellationToken::new();
     let served = presence.listen(control.clone(), closing.clone())?;
+    if !config.warnings.is_empty() {
+        place.screen.say(render::warnings(&config.warnings, place.screen.err_has_color()).trim_end());
+    }
     introduce(&config, &presence, place).await?;
     let engine = tokio::spawn(engine::run(options));
     let heeding = tokio::spawn(heed(signals, control.clone()));
+    if config.watch {
+        tokio::spawn(watch(config.path.clone(), control.clone()));
+    }
     if place.practice().is_some() {
         begin_eagerly(&config, &control).await;
     }
@@ -71,6 +86,28 @@ async fn heed(mut signals: mpsc::Receiver<Signal>, control: Control) {
             }
         }
     }
+}
+
+/// Loads the configuration again when the file has changed and rests, for `watch: true`.
+async fn watch(path: PathBuf, control: Control) {
+    let mut loaded = changed_at(&path).await;
+    let mut seen = loaded;
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        let now = changed_at(&path).await;
+        // A file that is being written is left until it has not changed between two looks.
+        if now.is_some() && now == seen && now != loaded {
+            loaded = now;
+            if control.reload(false).await.is_err() {
+                return;
+            }
+        }
+        seen = now;
+    }
+}
+
+async fn changed_at(path: &Path) -> Option<SystemTime> {
+    tokio::fs::metadata(path).await.ok()?.modified().ok()
 }
 
 /// In practice, what would be due in hours begins at once.

@@ -58,10 +58,15 @@ pub struct Loaded {
 /// Loads the configuration again. The error is every fault, as `file:line:column: message (hint)`.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, Vec<String>> + Send + Sync>;
 
+/// Called when a configuration has come into force.
+pub type InForce = Arc<dyn Fn() + Send + Sync>;
+
 /// What an engine is made of.
 pub struct EngineOptions {
     pub loaded: Loaded,
     pub load: Load,
+    /// Called when what was loaded has come into force: for what the engine does not know of, such as the log.
+    pub in_force: InForce,
     pub store: Arc<dyn RunStore>,
     pub process: ProcessId,
     pub neighbours: Neighbours,
@@ -122,6 +127,7 @@ pub(super) struct Driver {
     pub reloads: Reloads,
     pub fresh: mpsc::Sender<Fresh>,
     pub load: Load,
+    pub in_force: InForce,
     pub practice_speed: Option<u32>,
     pub started_at: Timestamp,
     /// When the shutdown's patience ends, on the real clock; then once more for the last moment.
@@ -186,6 +192,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         asks: BTreeMap::new(),
         next_ask: 0,
         load: options.load,
+        in_force: options.in_force,
         practice_speed: options.practice_speed,
         started_at: now.wall,
         shutdown: None,

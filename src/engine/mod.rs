@@ -11,7 +11,7 @@ mod status;
 pub mod view;
 mod worker;
 
-pub use driver::{EngineOptions, Load, Loaded, StopReport, run};
+pub use driver::{EngineOptions, InForce, Load, Loaded, StopReport, run};
 pub use perform::{chain, rough};
 pub use report::Ended;
 pub use status::{past, pause_of};

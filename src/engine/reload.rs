@@ -112,6 +112,7 @@ impl Driver {
                 let instances = loaded.instances.clone();
                 self.state.running_max = loaded.running_max;
                 self.loaded = loaded;
+                (self.in_force)();
                 self.apply(Event::Reloaded { instances, marks });
                 ReloadView { applied: true, differences, faults: Vec::new() }
             }

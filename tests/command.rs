@@ -258,6 +258,23 @@ async fn output_over_its_cap_keeps_beginning_and_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn endless_output_is_capped_drained_and_can_be_stopped() {
+    let bench = script("echo $$ > pid; while :; do cat block; done").with("output_cap", Value::Size(100_000));
+    fs::write(bench.path("block"), "x".repeat(99_999) + "\n").unwrap();
+    let running = bench.start();
+    until(|| bench.logged("WARN").len() == 1).await;
+    // It is never held up: what it prints beyond the cap is read and counted.
+    let pid = bench.pid("pid").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(lives(pid));
+    bench.cancel.cancel();
+    assert_eq!(message(running.await.unwrap()), "cancelled");
+    let left_out: u64 = bench.logged("WARN").last().unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(left_out > 10_000_000, "only {left_out} bytes were read");
+    assert!(fs::metadata(bench.path("logs/report.log")).unwrap().len() < 200_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_arguments_full_of_metacharacters_arrive_byte_by_byte() {
     let odd = "$(reboot) `reboot` ; & | < > * ? [a] {a,b} ~ # ! ' \" \\ \n \t \u{1} 三脚 %s -n --";
     let characters: Vec<char> = odd.chars().collect();

@@ -113,7 +113,7 @@ fn left(done: u64, todo: u64, took: SignedDuration, clock: &dyn Clock) -> Option
     }
     let hour = SignedDuration::from_hours(1);
     let speed = hour.as_secs_f64() / clock.real(hour).as_secs_f64();
-    SignedDuration::try_from_secs_f64(took.as_secs_f64() * speed * (todo as f64) / (done as f64)).ok()
+    SignedDuration::try_from_secs_f64(took.as_secs_f64() * speed * (todo as f64) / (done as f64)).ok().filter(|left| left.as_secs() > 0)
 }
 
 /// A duration to one unit or two: `50s`, `3m`, `1h 20m`.

@@ -30,9 +30,12 @@ pub struct MemoryStore {
 type Answer<T> = BoxFuture<'static, StoreResult<T>>;
 
 impl MemoryStore {
-    /// Whether a handler's write may happen: its run is open under that generation, which is at or above the floor.
-    pub fn check_fence(&self, fence: &Fence) -> bool {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).check_fence(fence)
+    /// Whether a handler's write may happen at this moment: its run is open under that generation, which is at or above the floor.
+    ///
+    /// # Errors
+    /// None.
+    pub fn may_write(&self, fence: Fence) -> Answer<bool> {
+        self.now(|tables| tables.may_write(&fence))
     }
 
     /// Works at the time of the call, not of the first poll.

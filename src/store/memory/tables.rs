@@ -379,7 +379,8 @@ impl Tables {
 
     pub fn record_child(&mut self, child: ChildGroup) {
         if let Some(run) = self.runs.get(&child.run) {
-            self.children.insert((child.run, child.pgid), (child, run.row.process));
+            let had = self.open.contains(&child.run) || self.unheard.contains(&child.run);
+            self.children.insert((child.run, child.pgid), (child, run.row.process.filter(|_| had)));
         }
     }
 
@@ -408,7 +409,7 @@ impl Tables {
     }
 
     /// Whether a handler's write may happen: its run is open under that generation, which is at or above the floor.
-    pub fn check_fence(&self, fence: &Fence) -> bool {
+    pub fn may_write(&self, fence: &Fence) -> bool {
         let floor = self.instances.get(&fence.instance).map_or(i64::MAX, |instance| instance.floor);
         let open = self.open.contains(&fence.run).then(|| self.runs.get(&fence.run)).flatten();
         open.is_some_and(|run| run.row.instance == fence.instance && run.row.generation == Some(fence.generation) && floor <= fence.generation.0)
@@ -418,7 +419,7 @@ impl Tables {
 impl Run {
     /// Ends the attempt that runs, if one does.
     fn end_attempt(&mut self, outcome: OutcomeKind, text: Option<&str>, at: Timestamp) {
-        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.outcome.is_none()) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
             attempt.outcome = Some(outcome);
             attempt.text = text.map(ToOwned::to_owned);
             attempt.ended_at = Some(millis(at));

@@ -6,25 +6,22 @@ use std::{
 
 use rusqlite::Connection;
 
-/// A write transaction takes milliseconds. Whoever holds the file for this long is stopped or hangs, and waiting longer would only hide it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Makes a connection wait for the file in short random naps. SQLite's own handler backs off to 100 ms, and so starves beside a process that locks
 /// again at once; short naps are fair.
-pub(super) fn wait_fairly(conn: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn wait_fairly(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
     let mut since: Option<Instant> = None;
     conn.busy_handler(Some(move |count: i32| {
         if count == 0 {
             since = None;
         }
-        nap(&mut since)
+        nap(&mut since, patience)
     }))
 }
 
 /// Naps once; false when the patience since the first nap is used up.
 #[expect(clippy::disallowed_methods, reason = "a wait of this thread for the file, in real time whatever the clock of the schedules says")]
-pub(super) fn nap(since: &mut Option<Instant>) -> bool {
-    if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+pub(super) fn nap(since: &mut Option<Instant>, patience: Duration) -> bool {
+    if since.get_or_insert_with(Instant::now).elapsed() >= patience {
         return false;
     }
     std::thread::sleep(Duration::from_micros(fastrand::u64(100..=1_000)));

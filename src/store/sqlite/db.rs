@@ -9,6 +9,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
@@ -30,6 +31,8 @@ const READERS_MAX: usize = 4;
 const STATEMENTS_MAX: usize = 128;
 /// A file up to this size is checked for damage when it is opened; a larger one would delay the start.
 const CHECK_MAX_BYTES: u64 = 50 * 1024 * 1024;
+/// A write transaction takes milliseconds. Whoever holds the file for this long is stopped or hangs, and waiting longer would only hide it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What is left of a `-wal` file that grew.
 const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
 
@@ -57,9 +60,14 @@ impl fmt::Debug for Db {
 impl Db {
     /// Opens the file, creating it and its folder where missing (0600 and 0700), and brings it to the newest schema.
     pub(super) fn open(path: &Path) -> StoreResult<Self> {
+        Self::open_patiently(path, PATIENCE)
+    }
+
+    /// `patience`: how long to wait for another process that writes.
+    fn open_patiently(path: &Path, patience: Duration) -> StoreResult<Self> {
         check_version(rusqlite::version_number(), rusqlite::version())?;
         prepare_files(path).map_err(|source| StoreError::Open { path: path.to_owned(), source: source.into() })?;
-        let conn = open_writer(path).map_err(|fault| match fault {
+        let conn = open_writer(path, patience).map_err(|fault| match fault {
             Fault::Refused(error) => error,
             Fault::Sqlite(error) => damaged(path, &error).unwrap_or_else(|| StoreError::Open { path: path.to_owned(), source: error.into() }),
         })?;
@@ -180,7 +188,7 @@ where
 enum WriteFault {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    #[error("the file is locked for {} seconds, {}", busy::PATIENCE.as_secs(), by_whom(*.holder))]
+    #[error("the file stays locked {}", by_whom(*.holder))]
     Locked { holder: Option<u32>, #[source] source: rusqlite::Error },
     #[error("{QUEUE_MAX} writes wait for the disk already")]
     Full,
@@ -301,13 +309,13 @@ fn shut_out_others(_file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn open_writer(path: &Path) -> Result<Connection, Fault> {
+fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Fault> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    busy::wait_fairly(&mut conn)?;
+    busy::wait_fairly(&mut conn, patience)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Looks before anything is written.
     migrate::inspect(&conn, path)?;
-    let mode = to_wal(&conn)?;
+    let mode = to_wal(&conn, patience)?;
     if mode != "wal" {
         return Err(Fault::Refused(StoreError::NoWal { path: path.to_owned(), mode }));
     }
@@ -326,12 +334,12 @@ fn open_writer(path: &Path) -> Result<Connection, Fault> {
 }
 
 /// Switches to a write-ahead log. SQLite does not call the busy handler where two processes switch a new file at the same time.
-fn to_wal(conn: &Connection) -> rusqlite::Result<String> {
+fn to_wal(conn: &Connection, patience: Duration) -> rusqlite::Result<String> {
     let mut since = None;
     loop {
         let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
         let busy = mode.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
-        if !busy || !busy::nap(&mut since) {
+        if !busy || !busy::nap(&mut since, patience) {
             return mode;
         }
     }
@@ -339,7 +347,7 @@ fn to_wal(conn: &Connection) -> rusqlite::Result<String> {
 
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    busy::wait_fairly(&mut conn)?;
+    busy::wait_fairly(&mut conn, PATIENCE)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(conn)
 }

@@ -43,10 +43,17 @@ impl SqliteStore {
     pub fn open(path: &Path) -> StoreResult<Self> {
         Ok(Self { db: Db::open(path)? })
     }
+
+    /// Whether a handler's write may happen at this moment: its run is open under that generation, which is at or above the floor.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn may_write(&self, fence: Fence) -> BoxFuture<'static, StoreResult<bool>> {
+        self.db.read("look at a run's fence", move |conn| check_fence(conn, &fence))
+    }
 }
 
-/// Whether a handler's write may happen: its run is open under that generation, which is at or above the floor. To be asked in the transaction of
-/// the write.
+/// [`SqliteStore::may_write`], to be asked in the transaction of the write.
 fn check_fence(conn: &Connection, fence: &Fence) -> rusqlite::Result<bool> {
     conn.prepare_cached(concat!(
         "SELECT EXISTS (SELECT 1 FROM runs r JOIN instances i ON i.name = r.instance

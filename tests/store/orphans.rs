@@ -1,0 +1,170 @@
+//! Runs whose process is gone: set aside by an orderly stop, or left by a crash.
+use taskrun::{
+    core::{
+        event::{AdoptAnswer, CloseAnswer, Judgement, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason},
+        task::{Generation, Overlap},
+    },
+    store::RowState,
+};
+
+use crate::world::{World, ended, failed, fire, instance, locking, minute, overlapping, vouching};
+
+#[tokio::test]
+async fn an_attempt_that_was_set_aside_does_not_count() {
+    for w in World::each() {
+        let (me, task) = (w.daemon().await, instance("sync"));
+        let run = w.running(me, fire(&task, 1)).await;
+        w.store.ask_stop(run, StopReason::Shutdown).await.unwrap();
+        w.store.set_aside(me, run, minute(4)).await.unwrap();
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.attempts, row.process, row.started_at), (RowState::Waiting, 0, None, None), "{}", w.name);
+        let attempts = w.store.attempts(run).await.unwrap();
+        assert_eq!((attempts[0].outcome, attempts[0].ended_at), (Some(OutcomeKind::Cancelled), Some(minute(4))), "{}", w.name);
+        assert_eq!(w.close(me, run, RunEnd::Failed).await, CloseAnswer::Fenced, "{}: it is nobody's", w.name);
+        w.store.retire_process(me).await.unwrap();
+        // The next start goes on with it, under the same attempt number.
+        let next = w.daemon().await;
+        assert_eq!(w.store.leftover(Vec::new(), false).await.unwrap(), [], "{}", w.name);
+        let left = w.store.leftover(Vec::new(), true).await.unwrap();
+        assert_eq!((left[0].run, left[0].process, left[0].running, left[0].attempts, left[0].stop), (run, None, false, 0, None), "{}", w.name);
+        let answer = w.store.adopt(run, next, false, minute(5)).await.unwrap();
+        assert_eq!(answer, AdoptAnswer::Adopted { generation: Generation(2) }, "{}", w.name);
+        assert_eq!(w.start(next, run, 1, true).await, StartAnswer::Started, "{}", w.name);
+        let attempts = w.store.attempts(run).await.unwrap();
+        assert_eq!((attempts.len(), attempts[0].outcome, w.row(run).await.started_at), (1, None, Some(minute(1))), "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_set_aside_between_two_attempts_keeps_those_it_had() {
+    for w in World::each() {
+        let (me, task) = (w.daemon().await, instance("sync"));
+        let run = w.running(me, fire(&task, 1)).await;
+        w.store.postpone(me, run, 1, failed("503"), minute(9), minute(2)).await.unwrap();
+        w.store.set_aside(me, run, minute(3)).await.unwrap();
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.attempts, row.started_at), (RowState::Waiting, 1, Some(minute(1))), "{}", w.name);
+        assert_eq!(row.text.as_deref(), Some("503"), "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_a_dead_process_is_adopted_once_and_its_old_process_is_shut_out() {
+    for w in World::each() {
+        let (dead, me, task) = (w.daemon().await, w.daemon().await, instance("sync"));
+        let (run, old, _) = w.admit(dead, fire(&task, 1)).await;
+        w.start(dead, run, 1, true).await;
+        let left = w.store.leftover(vec![dead], false).await.unwrap();
+        assert_eq!((left[0].run, left[0].process, left[0].once, left[0].running), (run, Some(dead), false, true), "{}", w.name);
+        assert_eq!((left[0].attempts, left[0].generation, left[0].started_at), (1, Some(old), Some(minute(1))), "{}", w.name);
+        assert_eq!((left[0].instance.as_str(), left[0].fire_at), ("sync", minute(1)), "{}", w.name);
+        let AdoptAnswer::Adopted { generation } = w.store.adopt(run, me, true, minute(5)).await.unwrap() else { panic!("{}", w.name) };
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.attempts, row.generation, row.process), (RowState::Waiting, 1, Some(generation), Some(me)), "{}", w.name);
+        assert_eq!(w.store.attempts(run).await.unwrap()[0].outcome, Some(OutcomeKind::Lost), "{}", w.name);
+        assert!(old < generation && w.may_write("sync", run, generation).await && !w.may_write("sync", run, old).await, "{}", w.name);
+        // The proof was wrong, or somebody else adopts it, too: nothing changes.
+        assert_eq!(w.start(dead, run, 2, true).await, StartAnswer::Fenced, "{}", w.name);
+        assert_eq!(w.close(dead, run, RunEnd::Succeeded).await, CloseAnswer::Fenced, "{}", w.name);
+        w.store.postpone(dead, run, 1, failed("?"), minute(9), minute(6)).await.unwrap();
+        w.store.set_aside(dead, run, minute(6)).await.unwrap();
+        let third = w.daemon().await;
+        assert_eq!(w.store.adopt(run, third, false, minute(7)).await.unwrap(), AdoptAnswer::Gone, "{}", w.name);
+        w.store.close_orphan(run, RunEnd::Lost, None, minute(7)).await.unwrap();
+        assert_eq!(w.row(run).await.process, Some(me), "{}", w.name);
+        assert_eq!(w.start(me, run, 2, true).await, StartAnswer::Started, "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn the_run_of_a_living_process_is_no_orphan() {
+    for w in World::each() {
+        let (living, me, task) = (w.daemon().await, w.daemon().await, instance("sync"));
+        let run = w.running(living, fire(&task, 1)).await;
+        assert_eq!(w.store.adopt(run, me, true, minute(2)).await.unwrap(), AdoptAnswer::Gone, "{}", w.name);
+        w.store.close_orphan(run, RunEnd::Lost, None, minute(2)).await.unwrap();
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.process), (RowState::Running, Some(living)), "{}", w.name);
+        assert_eq!(w.store.leftover(vec![me], true).await.unwrap(), [], "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_waited_for_its_locks_cannot_be_adopted_without_them() {
+    for w in World::each() {
+        let (dead, me) = (w.daemon().await, w.daemon().await);
+        let wait = jiff::SignedDuration::from_mins(1);
+        let (one, two) = (locking("one", &["base"]), taskrun::core::task::Instance { lock_wait: wait, ..locking("two", &["base"]) });
+        w.running(dead, fire(&one, 1)).await;
+        let Judgement::LockWait { run, .. } = w.judge(dead, fire(&two, 2)).await else { panic!("{}", w.name) };
+        let left = w.store.leftover(vec![dead], false).await.unwrap();
+        assert_eq!((left.len(), left[1].run, left[1].generation), (2, run, None), "{}", w.name);
+        assert_eq!(w.store.adopt(run, me, false, minute(3)).await.unwrap(), AdoptAnswer::Gone, "{}", w.name);
+        w.store.close_orphan(run, RunEnd::Lost, None, minute(3)).await.unwrap();
+        assert_eq!(w.state(run).await, ended(RunEnd::Lost, None), "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_orphan_frees_its_locks_and_changes_nothing_any_more() {
+    for w in World::each() {
+        let (dead, me, one, two) = (w.once().await, w.daemon().await, locking("one", &["base"]), locking("two", &["base"]));
+        let (run, generation, _) = w.admit(dead, fire(&one, 1)).await;
+        w.start(dead, run, 1, true).await;
+        w.store.postpone(dead, run, 1, failed("503"), minute(9), minute(2)).await.unwrap();
+        assert!(w.store.leftover(vec![dead], false).await.unwrap()[0].once, "{}", w.name);
+        w.store.close_orphan(run, RunEnd::Lost, None, minute(3)).await.unwrap();
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.text.as_deref()), (ended(RunEnd::Lost, None), Some("503")), "{}: no attempt was running", w.name);
+        assert!(!w.may_write("one", run, generation).await, "{}", w.name);
+        assert!(matches!(w.judge(me, fire(&two, 2)).await, Judgement::Admitted { .. }), "{}", w.name);
+        w.store.retire_process(dead).await.unwrap();
+        assert_eq!(w.store.processes().await.unwrap().len(), 1, "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn under_allow_an_orphan_that_is_closed_or_adopted_shuts_no_living_run_out() {
+    for w in World::each() {
+        let (dead, living, me, task) = (w.daemon().await, w.once().await, w.daemon().await, overlapping("sync", Overlap::Allow));
+        let (alive, generation, _) = w.admit(living, fire(&task, 1)).await;
+        w.start(living, alive, 1, false).await;
+        let two = w.running(dead, vouching(fire(&task, 2), &[(living, true)])).await;
+        let three = w.running(dead, vouching(fire(&task, 3), &[(living, true)])).await;
+        w.store.leftover(vec![dead], false).await.unwrap();
+        w.store.close_orphan(two, RunEnd::Lost, None, minute(4)).await.unwrap();
+        w.store.adopt(three, me, true, minute(4)).await.unwrap();
+        assert!(w.may_write("sync", alive, generation).await, "{}", w.name);
+        assert_eq!(w.close(living, alive, RunEnd::Succeeded).await, CloseAnswer::Closed { superseded_in_row: 0 }, "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_may_be_closed_as_what_it_was_told_to_end_as() {
+    for w in World::each() {
+        let (dead, me, task) = (w.daemon().await, w.once().await, instance("sync"));
+        let older = w.running(dead, fire(&task, 1)).await;
+        let (newer, ..) = w.admit(me, vouching(fire(&task, 2), &[(dead, false)])).await;
+        let left = w.store.leftover(vec![dead], false).await.unwrap();
+        assert_eq!(left[0].stop, Some(StopReason::Superseded(newer)), "{}", w.name);
+        w.store.close_orphan(older, RunEnd::Superseded, Some(newer), minute(3)).await.unwrap();
+        assert_eq!(w.state(older).await, ended(RunEnd::Superseded, Some(newer)), "{}", w.name);
+        assert_eq!(w.store.stop_requests(dead).await.unwrap(), [], "{}: nobody is left to be told", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_set_aside_keeps_its_named_locks() {
+    for w in World::each() {
+        let (me, one, two) = (w.daemon().await, locking("one", &["base"]), locking("two", &["base"]));
+        let run = w.running(me, fire(&one, 1)).await;
+        w.store.set_aside(me, run, minute(2)).await.unwrap();
+        let answer = w.judge(me, fire(&two, 2)).await;
+        assert!(matches!(answer, Judgement::Skipped { reason: SkipReason::LockBusy, .. }), "{}: {answer:?}", w.name);
+        // A newer start of the same instance has it in its way, but not its locks.
+        let (_, _, rivals) = w.admit(me, fire(&one, 3)).await;
+        assert_eq!((rivals[0].run, rivals[0].process, rivals[0].told), (run, None, true), "{}", w.name);
+        w.store.close_orphan(run, RunEnd::Superseded, None, minute(3)).await.unwrap();
+        assert_eq!(w.state(run).await, ended(RunEnd::Superseded, None), "{}", w.name);
+    }
+}

@@ -25,7 +25,7 @@ use crate::{
         event::{Command, Event, JudgeRequest, Judgement, LeftRun, Ticket},
         task::{Instance, ProcessId, RunId},
     },
-    store::{BoxFuture, CloseRequest, RunStore, StoreError, StoreResult},
+    store::{BoxFuture, CloseRequest, PostponeRequest, RunStore, StoreError, StoreResult},
 };
 
 /// A call to the store that failed is made again after this.
@@ -121,7 +121,8 @@ impl Driver {
             }
             Command::Postpone { run, attempt, outcome, retry_in } => {
                 let retry_at = at.saturating_add(retry_in).unwrap_or(at);
-                self.insist(move || store.postpone(me, run, attempt, outcome.clone(), retry_at, at), |()| None);
+                let request = PostponeRequest { run, process: me, attempt, outcome, retry_at };
+                self.insist(move || store.postpone(request.clone(), at), |()| None);
             }
             Command::Close { run, end, by, attempt, outcome, raise_floor } => {
                 let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor };

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 pub use self::tables::Tables;
 use super::{
-    AttemptRow, BoxFuture, ChildGroup, CloseRequest, Fence, HistoryFilter, HistoryRow, InstanceSeen, Pause, ProcessRow, RunStore, StoreResult,
+    Answer, AttemptRow, ChildGroup, CloseRequest, Fence, HistoryFilter, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow,
+    RunStore,
 };
 use crate::core::{
-    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, RunEnd, StartAnswer, StopReason},
+    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
     task::{InstanceName, ProcessId, RunId},
 };
 
@@ -26,16 +27,13 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
 }
 
-/// An answer of the store; it is there at once.
-type Answer<T> = BoxFuture<'static, StoreResult<T>>;
-
 impl MemoryStore {
     /// Whether a handler's write may happen at this moment: its run is open under that generation, which is at or above the floor.
     ///
     /// # Errors
     /// None.
-    pub fn may_write(&self, fence: Fence) -> Answer<bool> {
-        self.now(|tables| tables.may_write(&fence))
+    pub fn may_write(&self, fence: &Fence) -> Answer<bool> {
+        self.now(|tables| tables.may_write(fence))
     }
 
     /// Works at the time of the call, not of the first poll.
@@ -74,8 +72,8 @@ impl RunStore for MemoryStore {
         self.now(|tables| tables.start(process, run, attempt, raise_floor, at))
     }
 
-    fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> Answer<()> {
-        self.now(|tables| tables.postpone(process, (run, attempt), &outcome, retry_at, at))
+    fn postpone(&self, request: PostponeRequest, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.postpone(&request, at))
     }
 
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer> {

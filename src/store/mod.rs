@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use crate::clock::BoxFuture;
 use crate::core::{
-    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason},
+    event::{
+        AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason,
+    },
     task::{Generation, InstanceName, ProcessId, RunId, Trigger},
 };
 
@@ -30,7 +32,9 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file was written by a newer taskrun.
-    #[error("the store `{path}` has schema {found}, this taskrun knows up to {known}: it was written by a newer version; install that one, or restore a backup made before the upgrade")]
+    #[error(
+        "the store `{path}` has schema {found}, this taskrun knows up to {known}: it was written by a newer version; install that one, or restore a backup made before the upgrade"
+    )]
     Newer {
         /// The database file.
         path: PathBuf,
@@ -83,6 +87,8 @@ pub enum StoreError {
 
 /// A result of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
+/// An answer of the store, when it comes. The work is on its way whether or not anybody waits for the answer.
+pub type Answer<T> = BoxFuture<'static, StoreResult<T>>;
 
 /// A running taskrun, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +236,21 @@ pub struct HistoryFilter {
 /// Rows of the history that one call may give: more than a person reads, few enough to hold in memory.
 pub const HISTORY_MAX: usize = 10_000;
 
+/// An attempt that is to be tried again.
+#[derive(Clone, Debug)]
+pub struct PostponeRequest {
+    /// The run.
+    pub run: RunId,
+    /// The process that has it.
+    pub process: ProcessId,
+    /// The attempt that ended.
+    pub attempt: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the next one is due.
+    pub retry_at: Timestamp,
+}
+
 /// A run to be closed.
 #[derive(Clone, Debug)]
 pub struct CloseRequest {
@@ -257,76 +278,76 @@ pub struct CloseRequest {
 /// about ownership depends on it.
 pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// Registers this process. The record file is already locked by then.
-    fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> BoxFuture<'static, StoreResult<ProcessId>>;
+    fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> Answer<ProcessId>;
     /// Removes a process that ended in order, or was proved dead and has no open run left. Its children rows go with it. While it has an open run,
     /// nothing happens.
-    fn retire_process(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<()>>;
+    fn retire_process(&self, process: ProcessId) -> Answer<()>;
     /// Every registered process.
-    fn processes(&self) -> BoxFuture<'static, StoreResult<Vec<ProcessRow>>>;
+    fn processes(&self) -> Answer<Vec<ProcessRow>>;
 
     /// Registers the configuration's instances and gives what is remembered of each. One that is new, was absent last time, or whose schedule
     /// text differs gets `at` as its watermark: nothing before counts as missed. `all`: instances that are not named become absent.
-    fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<Vec<Mark>>>;
+    fn register_instances(&self, seen: Vec<InstanceSeen>, all: bool, at: Timestamp) -> Answer<Vec<Mark>>;
 
     /// The clock was set back: watermarks and ends later than `to` become `to`, so that nobody waits for years. What ran keeps its row and is not
     /// run again.
-    fn lower_watermarks(&self, to: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn lower_watermarks(&self, to: Timestamp) -> Answer<()>;
 
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
     /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none). A run that waits for its named
     /// locks and was told to stop goes on waiting; one that is not this process's any more is `AlreadyJudged`.
-    fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<Judgement>>;
+    fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> Answer<Judgement>;
     /// Counts an attempt, unless the run was told to stop. `raise_floor`: the floor becomes its generation.
-    fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<StartAnswer>>;
+    fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> Answer<StartAnswer>;
     /// Ends an attempt that is to be tried again.
-    fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn postpone(&self, request: PostponeRequest, at: Timestamp) -> Answer<()>;
     /// Closes a run, ends its attempt, and frees its named locks (a lock that another run of the instance was admitted with goes on being that run's) in one
     /// transaction. The floor never rises above the generation of another open run of the instance.
-    fn close(&self, request: CloseRequest, at: Timestamp) -> BoxFuture<'static, StoreResult<CloseAnswer>>;
+    fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer>;
     /// Sets a run aside for the next start: no process has it, and its running attempt does not count.
-    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()>;
 
     /// Raises the floor to the newcomer's generation and closes the rivals as superseded by it.
-    fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> Answer<()>;
     /// Which of these runs are still open, and who has them.
-    fn still_open(&self, runs: Vec<RunId>) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<ProcessId>)>>>;
+    fn still_open(&self, runs: Vec<RunId>) -> Answer<Vec<(RunId, Option<ProcessId>)>>;
     /// The open runs of these processes, which were proved dead and are remembered as such: their runs are orphans. With `set_aside` also those
     /// that an orderly stop set aside, which are orphans, too.
-    fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> BoxFuture<'static, StoreResult<Vec<LeftRun>>>;
+    fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> Answer<Vec<LeftRun>>;
     /// Takes an orphan: it becomes this process's, under the next generation, and the floor rises to that. `lost`: its running attempt ends as lost.
     /// A run that is no orphan is `Gone`; so is one that has no generation, as it waited for its named locks and has to be judged again.
-    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> BoxFuture<'static, StoreResult<AdoptAnswer>>;
+    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer>;
     /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free. A run that is no orphan stays.
-    fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> Answer<()>;
 
     /// Asks for an open run's stop, whoever has it. The first reason counts, unless it is a shutdown. False: the run is not open.
-    fn ask_stop(&self, run: RunId, reason: StopReason) -> BoxFuture<'static, StoreResult<bool>>;
+    fn ask_stop(&self, run: RunId, reason: StopReason) -> Answer<bool>;
     /// Which of this process's runs were told to stop, or were closed by somebody else (`None`; until this process tries to close it).
-    fn stop_requests(&self, process: ProcessId) -> BoxFuture<'static, StoreResult<Vec<(RunId, Option<StopReason>)>>>;
+    fn stop_requests(&self, process: ProcessId) -> Answer<Vec<(RunId, Option<StopReason>)>>;
     /// Remembers a child process group before the run goes on.
-    fn record_child(&self, child: ChildGroup) -> BoxFuture<'static, StoreResult<()>>;
+    fn record_child(&self, child: ChildGroup) -> Answer<()>;
     /// Forgets the children of a run once none is left.
-    fn forget_children(&self, run: RunId) -> BoxFuture<'static, StoreResult<()>>;
+    fn forget_children(&self, run: RunId) -> Answer<()>;
     /// The children of these processes' runs, or of these runs.
-    fn children(&self, processes: Vec<ProcessId>, runs: Vec<RunId>) -> BoxFuture<'static, StoreResult<Vec<ChildGroup>>>;
+    fn children(&self, processes: Vec<ProcessId>, runs: Vec<RunId>) -> Answer<Vec<ChildGroup>>;
 
     /// Pauses an instance or a task.
-    fn pause(&self, pause: Pause) -> BoxFuture<'static, StoreResult<()>>;
+    fn pause(&self, pause: Pause) -> Answer<()>;
     /// Ends a pause. False: there was none.
-    fn resume(&self, name: String) -> BoxFuture<'static, StoreResult<bool>>;
+    fn resume(&self, name: String) -> Answer<bool>;
     /// Every pause.
-    fn pauses(&self) -> BoxFuture<'static, StoreResult<Vec<Pause>>>;
+    fn pauses(&self) -> Answer<Vec<Pause>>;
 
     /// Writes the row of a finished dry run: it has no generation and no attempt rows, takes no lock and moves no watermark.
-    fn record_dry(&self, instance: InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> BoxFuture<'static, StoreResult<RunId>>;
+    fn record_dry(&self, instance: InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> Answer<RunId>;
     /// The history, newest first.
-    fn history(&self, filter: HistoryFilter) -> BoxFuture<'static, StoreResult<Vec<HistoryRow>>>;
+    fn history(&self, filter: HistoryFilter) -> Answer<Vec<HistoryRow>>;
     /// One row.
-    fn row(&self, run: RunId) -> BoxFuture<'static, StoreResult<Option<HistoryRow>>>;
+    fn row(&self, run: RunId) -> Answer<Option<HistoryRow>>;
     /// The attempts of a run, oldest first.
-    fn attempts(&self, run: RunId) -> BoxFuture<'static, StoreResult<Vec<AttemptRow>>>;
+    fn attempts(&self, run: RunId) -> Answer<Vec<AttemptRow>>;
     /// The last finished row of each instance (a run's end or a skip; no dry run).
-    fn last_ends(&self) -> BoxFuture<'static, StoreResult<Vec<HistoryRow>>>;
+    fn last_ends(&self) -> Answer<Vec<HistoryRow>>;
 }
 
 /// What a write of a handler carries: refused when the instance's floor is above the generation.

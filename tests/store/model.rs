@@ -9,7 +9,7 @@ use taskrun::{
         event::{Asked, JudgeRequest, Judgement, Outcome, RunEnd, Skip, SkipReason, StopReason},
         task::{Instance, Overlap, ProcessId, RunId, Trigger},
     },
-    store::{ChildGroup, CloseRequest, Fence, HistoryFilter, InstanceSeen, Pause},
+    store::{ChildGroup, CloseRequest, Fence, HistoryFilter, InstanceSeen, Pause, PostponeRequest},
 };
 
 use crate::world::{World, failed, locking, minute, succeeded};
@@ -149,7 +149,8 @@ impl Pair {
             }
             52..58 => {
                 let (process, run, outcome, attempt) = (self.process(), self.run(), self.outcome(), self.rng.u32(1..3));
-                both!(self, postpone(process, run, attempt, outcome.clone(), at, at));
+                let request = PostponeRequest { run, process, attempt, outcome, retry_at: at };
+                both!(self, postpone(request.clone(), at));
             }
             58..70 => self.close().await,
             70..74 => {
@@ -240,8 +241,15 @@ impl Pair {
     async fn close(&mut self) {
         let by = Some(self.run()).filter(|_| self.rng.bool());
         let outcome = Some(self.outcome()).filter(|_| self.rng.bool());
-        let request =
-            CloseRequest { run: self.run(), process: self.process(), end: self.end(), by, attempt: 1, outcome, raise_floor: self.rng.bool() };
+        let request = CloseRequest {
+            run: self.run(),
+            process: self.process(),
+            end: self.end(),
+            by,
+            attempt: 1,
+            outcome,
+            raise_floor: self.rng.bool(),
+        };
         both!(self, close(request.clone(), minute(self.now)));
     }
 

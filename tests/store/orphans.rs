@@ -26,7 +26,12 @@ async fn an_attempt_that_was_set_aside_does_not_count() {
         let next = w.daemon().await;
         assert_eq!(w.store.leftover(Vec::new(), false).await.unwrap(), [], "{}", w.name);
         let left = w.store.leftover(Vec::new(), true).await.unwrap();
-        assert_eq!((left[0].run, left[0].process, left[0].running, left[0].attempts, left[0].stop), (run, None, false, 0, None), "{}", w.name);
+        assert_eq!(
+            (left[0].run, left[0].process, left[0].running, left[0].attempts, left[0].stop),
+            (run, None, false, 0, None),
+            "{}",
+            w.name
+        );
         let answer = w.store.adopt(run, next, false, minute(5)).await.unwrap();
         assert_eq!(answer, AdoptAnswer::Adopted { generation: Generation(2) }, "{}", w.name);
         assert_eq!(w.start(next, run, 1, true).await, StartAnswer::Started, "{}", w.name);
@@ -40,7 +45,7 @@ async fn a_run_set_aside_between_two_attempts_keeps_those_it_had() {
     for w in World::each() {
         let (me, task) = (w.daemon().await, instance("sync"));
         let run = w.running(me, fire(&task, 1)).await;
-        w.store.postpone(me, run, 1, failed("503"), minute(9), minute(2)).await.unwrap();
+        w.postpone(me, run, 1, failed("503"), minute(9)).await;
         w.store.set_aside(me, run, minute(3)).await.unwrap();
         let row = w.row(run).await;
         assert_eq!((row.state, row.attempts, row.started_at), (RowState::Waiting, 1, Some(minute(1))), "{}", w.name);
@@ -60,13 +65,18 @@ async fn a_run_of_a_dead_process_is_adopted_once_and_its_old_process_is_shut_out
         assert_eq!((left[0].instance.as_str(), left[0].fire_at), ("sync", minute(1)), "{}", w.name);
         let AdoptAnswer::Adopted { generation } = w.store.adopt(run, me, true, minute(5)).await.unwrap() else { panic!("{}", w.name) };
         let row = w.row(run).await;
-        assert_eq!((row.state, row.attempts, row.generation, row.process), (RowState::Waiting, 1, Some(generation), Some(me)), "{}", w.name);
+        assert_eq!(
+            (row.state, row.attempts, row.generation, row.process),
+            (RowState::Waiting, 1, Some(generation), Some(me)),
+            "{}",
+            w.name
+        );
         assert_eq!(w.store.attempts(run).await.unwrap()[0].outcome, Some(OutcomeKind::Lost), "{}", w.name);
         assert!(old < generation && w.may_write("sync", run, generation).await && !w.may_write("sync", run, old).await, "{}", w.name);
         // The proof was wrong, or somebody else adopts it, too: nothing changes.
         assert_eq!(w.start(dead, run, 2, true).await, StartAnswer::Fenced, "{}", w.name);
         assert_eq!(w.close(dead, run, RunEnd::Succeeded).await, CloseAnswer::Fenced, "{}", w.name);
-        w.store.postpone(dead, run, 1, failed("?"), minute(9), minute(6)).await.unwrap();
+        w.postpone(dead, run, 1, failed("?"), minute(9)).await;
         w.store.set_aside(dead, run, minute(6)).await.unwrap();
         let third = w.daemon().await;
         assert_eq!(w.store.adopt(run, third, false, minute(7)).await.unwrap(), AdoptAnswer::Gone, "{}", w.name);
@@ -111,7 +121,7 @@ async fn a_closed_orphan_frees_its_locks_and_changes_nothing_any_more() {
         let (dead, me, one, two) = (w.once().await, w.daemon().await, locking("one", &["base"]), locking("two", &["base"]));
         let (run, generation, _) = w.admit(dead, fire(&one, 1)).await;
         w.start(dead, run, 1, true).await;
-        w.store.postpone(dead, run, 1, failed("503"), minute(9), minute(2)).await.unwrap();
+        w.postpone(dead, run, 1, failed("503"), minute(9)).await;
         assert!(w.store.leftover(vec![dead], false).await.unwrap()[0].once, "{}", w.name);
         w.store.close_orphan(run, RunEnd::Lost, None, minute(3)).await.unwrap();
         let row = w.row(run).await;

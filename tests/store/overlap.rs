@@ -7,7 +7,7 @@ use taskrun::{
     store::{CloseRequest, RowState},
 };
 
-use crate::world::{World, again, by_hand, closing, ended, fire, instance, locking, minute, overlapping, vouching};
+use crate::world::{World, again, by_hand, closing, ended, failed, fire, instance, locking, minute, overlapping, vouching};
 
 #[tokio::test]
 async fn the_newest_start_wins_also_against_another_process() {
@@ -18,7 +18,12 @@ async fn the_newest_start_wins_also_against_another_process() {
         assert_eq!(rivals, [Rival { run: older, process: Some(daemon), told: true }], "{}", w.name);
         assert_eq!(w.store.stop_requests(daemon).await.unwrap(), [(older, Some(StopReason::Superseded(newer)))], "{}", w.name);
         assert_eq!(w.start(daemon, older, 2, true).await, StartAnswer::Stop(StopReason::Superseded(newer)), "{}", w.name);
-        assert_eq!(w.store.still_open(vec![older, newer, RunId(999)]).await.unwrap(), [(older, Some(daemon)), (newer, Some(once))], "{}", w.name);
+        assert_eq!(
+            w.store.still_open(vec![older, newer, RunId(999)]).await.unwrap(),
+            [(older, Some(daemon)), (newer, Some(once))],
+            "{}",
+            w.name
+        );
         let request = CloseRequest { by: Some(newer), ..closing(daemon, older, RunEnd::Superseded) };
         assert_eq!(w.store.close(request, minute(2)).await.unwrap(), CloseAnswer::Closed { superseded_in_row: 1 }, "{}", w.name);
         assert_eq!(w.state(older).await, ended(RunEnd::Superseded, Some(newer)), "{}", w.name);
@@ -185,7 +190,7 @@ async fn before_a_foreign_process_was_looked_at_nothing_is_written() {
         for task in [&task, &locking("tick", &["amazon"])] {
             let request = taskrun::core::event::JudgeRequest { skips: skips.clone(), ..fire(task, 4) };
             assert_eq!(w.judge(once, request).await, Judgement::Suspect(vec![daemon]), "{}", w.name);
-            assert_eq!(w.watermark(task.name.as_str()).await, minute(if task.name.as_str() == "sync" { 1 } else { 0 }), "{}", w.name);
+            assert_eq!(w.watermark(task.name.as_str()).await, minute(i64::from(task.name.as_str() == "sync")), "{}", w.name);
         }
         assert_eq!((w.history().await, w.store.stop_requests(daemon).await.unwrap()), (before, Vec::new()), "{}", w.name);
         assert_eq!(w.state(older).await, RowState::Running, "{}", w.name);
@@ -200,7 +205,7 @@ async fn a_named_lock_has_one_holder_and_is_free_when_its_run_ends() {
         let answer = w.judge(me, fire(&two, 1)).await;
         let Judgement::Skipped { reason: SkipReason::LockBusy, detail: Some(detail), .. } = answer else { panic!("{answer:?}") };
         assert_eq!(&*detail, format!("lock `base` is held by run {holder} of one"), "{}", w.name);
-        w.store.postpone(me, holder, 1, crate::world::failed("503"), minute(5), minute(2)).await.unwrap();
+        w.postpone(me, holder, 1, failed("503"), minute(5)).await;
         assert!(matches!(w.judge(me, fire(&two, 2)).await, Judgement::Skipped { .. }), "{}: held between two attempts, too", w.name);
         w.close(me, holder, RunEnd::Failed).await;
         assert!(matches!(w.judge(me, fire(&two, 3)).await, Judgement::Admitted { .. }), "{}", w.name);
@@ -211,7 +216,8 @@ async fn a_named_lock_has_one_holder_and_is_free_when_its_run_ends() {
 async fn a_start_that_may_wait_for_a_lock_has_its_row_and_harms_nobody() {
     for w in World::each() {
         let me = w.daemon().await;
-        let (one, two) = (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
+        let (one, two) =
+            (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
         w.register(&["two"], true, 0).await;
         let holder = w.running(me, fire(&one, 1)).await;
         let Judgement::LockWait { run, holder_hangs: false } = w.judge(me, fire(&two, 2)).await else { panic!("{}", w.name) };
@@ -233,11 +239,16 @@ async fn a_start_that_may_wait_for_a_lock_has_its_row_and_harms_nobody() {
 async fn a_wait_for_a_lock_that_was_in_vain_becomes_a_skip() {
     for w in World::each() {
         let me = w.daemon().await;
-        let (one, two) = (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
+        let (one, two) =
+            (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
         w.running(me, fire(&one, 1)).await;
         let Judgement::LockWait { run, .. } = w.judge(me, fire(&two, 2)).await else { panic!("{}", w.name) };
         let answer = w.judge(me, again(fire(&two, 2), run, true)).await;
-        assert!(matches!(answer, Judgement::Skipped { run: skipped, reason: SkipReason::LockBusy, .. } if skipped == run), "{}: {answer:?}", w.name);
+        assert!(
+            matches!(answer, Judgement::Skipped { run: skipped, reason: SkipReason::LockBusy, .. } if skipped == run),
+            "{}: {answer:?}",
+            w.name
+        );
         let state = RowState::Skipped { reason: SkipReason::LockBusy, count: 1, at_least: false, last_at: minute(2) };
         let row = w.row(run).await;
         assert_eq!((row.state, row.process), (state, None), "{}", w.name);
@@ -250,7 +261,8 @@ async fn a_wait_for_a_lock_that_was_in_vain_becomes_a_skip() {
 async fn a_waiting_start_that_was_told_to_stop_is_not_admitted() {
     for w in World::each() {
         let me = w.daemon().await;
-        let (one, two) = (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
+        let (one, two) =
+            (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
         let holder = w.running(me, fire(&one, 1)).await;
         let Judgement::LockWait { run, .. } = w.judge(me, fire(&two, 2)).await else { panic!("{}", w.name) };
         w.store.ask_stop(run, StopReason::Cancelled).await.unwrap();
@@ -266,7 +278,8 @@ async fn a_waiting_start_that_was_told_to_stop_is_not_admitted() {
 async fn only_its_own_process_may_judge_a_waiting_start_again() {
     for w in World::each() {
         let (me, other) = (w.daemon().await, w.once().await);
-        let (one, two) = (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
+        let (one, two) =
+            (locking("one", &["base"]), Instance { lock_wait: jiff::SignedDuration::from_mins(1), ..locking("two", &["base"]) });
         w.running(me, fire(&one, 1)).await;
         let Judgement::LockWait { run, .. } = w.judge(me, fire(&two, 2)).await else { panic!("{}", w.name) };
         assert_eq!(w.judge(other, again(fire(&two, 2), run, true)).await, Judgement::AlreadyJudged, "{}", w.name);

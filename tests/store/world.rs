@@ -9,7 +9,10 @@ use taskrun::{
         timing::Timing,
         value::Params,
     },
-    store::{CloseRequest, Fence, HistoryFilter, HistoryRow, RowState, RunStore, StoreResult, memory::MemoryStore, sqlite::SqliteStore},
+    store::{
+        CloseRequest, Fence, HistoryFilter, HistoryRow, PostponeRequest, RowState, RunStore, StoreResult, memory::MemoryStore,
+        sqlite::SqliteStore,
+    },
 };
 
 /// A store of either kind.
@@ -159,6 +162,10 @@ impl World {
         self.store.start(process, run, attempt, raise_floor, minute(1)).await.unwrap()
     }
 
+    pub(crate) async fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp) {
+        self.store.postpone(PostponeRequest { run, process, attempt, outcome, retry_at }, minute(2)).await.unwrap();
+    }
+
     pub(crate) async fn close(&self, process: ProcessId, run: RunId, end: RunEnd) -> CloseAnswer {
         self.store.close(closing(process, run, end), minute(2)).await.unwrap()
     }
@@ -190,7 +197,7 @@ impl World {
     pub(crate) async fn may_write(&self, name: &str, run: RunId, generation: Generation) -> bool {
         let fence = Fence { instance: InstanceName::from(name), run, generation };
         let answer: StoreResult<bool> = match &self.kind {
-            Kind::Memory(store) => store.may_write(fence).await,
+            Kind::Memory(store) => store.may_write(&fence).await,
             Kind::Sqlite(store) => store.may_write(fence).await,
         };
         answer.unwrap()

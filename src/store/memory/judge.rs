@@ -161,7 +161,8 @@ impl Tables {
         let mut names = vec![name.as_str(), task];
         names.sort_unstable();
         names.dedup();
-        let in_force = names.into_iter().filter_map(|name| self.pauses.get(name)).filter(|pause| pause.until.is_none_or(|until| at < until));
+        let in_force =
+            names.into_iter().filter_map(|name| self.pauses.get(name)).filter(|pause| pause.until.is_none_or(|until| at < until));
         // Of equals the first by name: `max_by_key` would give the last.
         let longest = in_force.rev().max_by_key(|pause| pause.until.unwrap_or(Timestamp::MAX))?;
         Some((longest.until, longest.reason.as_deref().map(Into::into)))

@@ -8,7 +8,7 @@ use crate::{
         event::{AdoptAnswer, CloseAnswer, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
         task::{Generation, InstanceName, LockName, ProcessId, RunId, Trigger},
     },
-    store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, ProcessRow, RowState},
+    store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow, RowState},
 };
 
 /// Everything that the store keeps.
@@ -208,7 +208,8 @@ impl Tables {
         StartAnswer::Started
     }
 
-    pub fn postpone(&mut self, process: ProcessId, (run, attempt): (RunId, u32), outcome: &Outcome, retry_at: Timestamp, at: Timestamp) {
+    pub fn postpone(&mut self, request: &PostponeRequest, at: Timestamp) {
+        let PostponeRequest { run, process, attempt, ref outcome, retry_at } = *request;
         let Some(own) = self.own_run(process, run) else { return };
         if own.row.state != RowState::Running || own.row.attempts != attempt {
             return;
@@ -236,7 +237,14 @@ impl Tables {
     }
 
     /// Ends a run, its attempt and its claims on named locks. A process that has it and is not the closer will be told.
-    fn end_run(&mut self, run: RunId, (end, by): (RunEnd, Option<RunId>), outcome: Option<&Outcome>, closer: Option<ProcessId>, at: Timestamp) {
+    fn end_run(
+        &mut self,
+        run: RunId,
+        (end, by): (RunEnd, Option<RunId>),
+        outcome: Option<&Outcome>,
+        closer: Option<ProcessId>,
+        at: Timestamp,
+    ) {
         let Some(ended) = self.open_run(run) else { return };
         let text = outcome.and_then(Outcome::text);
         ended.row.state = RowState::Ended { end, by };
@@ -397,7 +405,14 @@ impl Tables {
         self.pauses.remove(name).is_some()
     }
 
-    pub fn record_dry(&mut self, instance: &InstanceName, end: RunEnd, text: Option<String>, started_at: Timestamp, at: Timestamp) -> RunId {
+    pub fn record_dry(
+        &mut self,
+        instance: &InstanceName,
+        end: RunEnd,
+        text: Option<String>,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> RunId {
         self.know(instance, millis(at));
         let dry = self.add(instance, (started_at, Trigger::Manual), RowState::Ended { end, by: None });
         dry.row.dry = true;
@@ -412,7 +427,9 @@ impl Tables {
     pub fn may_write(&self, fence: &Fence) -> bool {
         let floor = self.instances.get(&fence.instance).map_or(i64::MAX, |instance| instance.floor);
         let open = self.open.contains(&fence.run).then(|| self.runs.get(&fence.run)).flatten();
-        open.is_some_and(|run| run.row.instance == fence.instance && run.row.generation == Some(fence.generation) && floor <= fence.generation.0)
+        open.is_some_and(|run| {
+            run.row.instance == fence.instance && run.row.generation == Some(fence.generation) && floor <= fence.generation.0
+        })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn nap(since: &mut Option<Instant>, patience: Duration) -> bool {
 #[cfg(target_os = "linux")]
 pub(super) fn holder(path: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
-    /// Where SQLite keeps the write lock in the `-shm` file (WAL_WRITE_LOCK in its wal.c).
+    /// Where SQLite keeps the write lock in the `-shm` file (`WAL_WRITE_LOCK` in its wal.c).
     const WRITE_LOCK_BYTE: &str = "120";
     let inode = std::fs::metadata(beside(path, "-shm")).ok()?.ino().to_string();
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

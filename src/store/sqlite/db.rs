@@ -69,7 +69,9 @@ impl Db {
         prepare_files(path).map_err(|source| StoreError::Open { path: path.to_owned(), source: source.into() })?;
         let conn = open_writer(path, patience).map_err(|fault| match fault {
             Fault::Refused(error) => error,
-            Fault::Sqlite(error) => damaged(path, &error).unwrap_or_else(|| StoreError::Open { path: path.to_owned(), source: error.into() }),
+            Fault::Sqlite(error) => {
+                damaged(path, &error).unwrap_or_else(|| StoreError::Open { path: path.to_owned(), source: error.into() })
+            }
         })?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let file: Arc<Path> = path.into();
@@ -189,7 +191,11 @@ enum WriteFault {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     #[error("the file stays locked {}", by_whom(*.holder))]
-    Locked { holder: Option<u32>, #[source] source: rusqlite::Error },
+    Locked {
+        holder: Option<u32>,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("{QUEUE_MAX} writes wait for the disk already")]
     Full,
     #[error("a bug: {0}")]

@@ -7,7 +7,10 @@ use super::{
     rows::{history_columns, history_row, instant, maybe_instant, open, outcome},
 };
 use crate::{
-    core::{event::RunEnd, task::{InstanceName, RunId}},
+    core::{
+        event::RunEnd,
+        task::{InstanceName, RunId},
+    },
     store::{AttemptRow, HISTORY_MAX, HistoryFilter, HistoryRow},
 };
 
@@ -34,15 +37,11 @@ pub(super) fn history(conn: &Connection, filter: &HistoryFilter) -> rusqlite::Re
     .join(" ");
     let since = filter.since.map_or(i64::MIN, Timestamp::as_millisecond);
     let limit = i64::try_from(filter.limit.min(HISTORY_MAX)).unwrap_or(i64::MAX);
-    conn.prepare_cached(&sql)?
-        .query_map(named_params! { ":since": since, ":name": filter.name, ":limit": limit }, history_row)?
-        .collect()
+    conn.prepare_cached(&sql)?.query_map(named_params! { ":since": since, ":name": filter.name, ":limit": limit }, history_row)?.collect()
 }
 
 pub(super) fn row(conn: &Connection, run: RunId) -> rusqlite::Result<Option<HistoryRow>> {
-    conn.prepare_cached(concat!("SELECT ", history_columns!(), " FROM runs r WHERE r.id = ?1"))?
-        .query_row([run.0], history_row)
-        .optional()
+    conn.prepare_cached(concat!("SELECT ", history_columns!(), " FROM runs r WHERE r.id = ?1"))?.query_row([run.0], history_row).optional()
 }
 
 pub(super) fn attempts(conn: &Connection, run: RunId) -> rusqlite::Result<Vec<AttemptRow>> {

@@ -1,4 +1,5 @@
 //! What is remembered of instances between processes, and the pauses that people set.
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::rows::{instant, maybe_instant};
@@ -24,7 +25,7 @@ pub(super) fn register(conn: &Connection, seen: &[InstanceSeen], all: bool, at: 
         })?);
     }
     if all {
-        let names = serde_json::Value::from_iter(seen.iter().map(|seen| seen.name.as_str())).to_string();
+        let names = seen.iter().map(|seen| seen.name.as_str()).collect::<serde_json::Value>().to_string();
         conn.prepare_cached("UPDATE instances SET absent = 1 WHERE absent = 0 AND name NOT IN (SELECT value FROM json_each(?1))")?
             .execute([names])?;
     }
@@ -72,7 +73,7 @@ pub(super) fn next_generation(conn: &Connection, name: &InstanceName) -> rusqlit
 pub(super) fn pause(conn: &Connection, pause: &Pause) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT OR REPLACE INTO pauses (name, until_ms, reason, since_ms) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
         pause.name,
-        pause.until.map(|until| until.as_millisecond()),
+        pause.until.map(Timestamp::as_millisecond),
         pause.reason,
         pause.since.as_millisecond()
     ])?;

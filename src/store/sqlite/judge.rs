@@ -56,7 +56,7 @@ pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeReques
             let run = fire.row(conn, asked, Some(generation))?;
             fire.shut_out(conn, &broken)?;
             fire.claim_locks(conn, run)?;
-            let rivals = fire.rivals(conn, run, &bench, &supersede, &behind)?;
+            let rivals = tell_rivals(conn, run, &bench, &supersede, &behind)?;
             Ok(Judgement::Admitted { run, generation: Generation(generation), rivals })
         }
     }
@@ -81,9 +81,10 @@ impl Fire<'_> {
                      WHERE id = (SELECT max(id) FROM runs WHERE instance = ?1) AND state = 'skipped' AND trigger IN ('schedule', 'catch_up')
                        AND reason = ?2 AND text IS ?8 AND last_at_ms < ?3 RETURNING id",
                 )?
-                .query_row(params![name, skip.reason.word(), first, last, skip.count, skip.at_least, self.at, skip.detail.as_deref()], |row| {
-                    row.get(0)
-                })
+                .query_row(
+                    params![name, skip.reason.word(), first, last, skip.count, skip.at_least, self.at, skip.detail.as_deref()],
+                    |row| row.get(0),
+                )
                 .optional()?;
             if let Some(run) = folded {
                 return Ok(RunId(run));
@@ -149,16 +150,16 @@ impl Fire<'_> {
         }
         Ok(())
     }
+}
 
-    /// Tells the superseded runs to stop, and lists all that must end first.
-    fn rivals(&self, conn: &Connection, run: RunId, bench: &Bench, supersede: &[RunId], behind: &[RunId]) -> rusqlite::Result<Vec<Rival>> {
-        for rival in supersede {
-            ask_stop(conn, *rival, StopReason::Superseded(run))?;
-        }
-        let process = |run: RunId| bench.open.iter().find(|open| open.run == run).and_then(|open| open.process);
-        let rival = |told: bool| move |run: &RunId| Rival { run: *run, process: process(*run), told };
-        Ok(supersede.iter().map(rival(true)).chain(behind.iter().map(rival(false))).collect())
+/// Tells the superseded runs to stop, and lists all that must end first.
+fn tell_rivals(conn: &Connection, run: RunId, bench: &Bench, supersede: &[RunId], behind: &[RunId]) -> rusqlite::Result<Vec<Rival>> {
+    for rival in supersede {
+        ask_stop(conn, *rival, StopReason::Superseded(run))?;
     }
+    let process = |run: RunId| bench.open.iter().find(|open| open.run == run).and_then(|open| open.process);
+    let rival = |told: bool| move |run: &RunId| Rival { run: *run, process: process(*run), told };
+    Ok(supersede.iter().map(rival(true)).chain(behind.iter().map(rival(false))).collect())
 }
 
 fn scheduled(trigger: Trigger) -> bool {

@@ -8,10 +8,11 @@ use rusqlite::{Connection, params};
 
 use self::{db::Db, history::DryRow};
 use super::{
-    AttemptRow, BoxFuture, ChildGroup, CloseRequest, Fence, HistoryFilter, HistoryRow, InstanceSeen, Pause, ProcessRow, RunStore, StoreResult,
+    Answer, AttemptRow, ChildGroup, CloseRequest, Fence, HistoryFilter, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow,
+    RunStore, StoreResult,
 };
 use crate::core::{
-    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, RunEnd, StartAnswer, StopReason},
+    event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
     task::{InstanceName, ProcessId, RunId},
 };
 
@@ -48,7 +49,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn may_write(&self, fence: Fence) -> BoxFuture<'static, StoreResult<bool>> {
+    pub fn may_write(&self, fence: Fence) -> Answer<bool> {
         self.db.read("look at a run's fence", move |conn| check_fence(conn, &fence))
     }
 }
@@ -63,9 +64,6 @@ fn check_fence(conn: &Connection, fence: &Fence) -> rusqlite::Result<bool> {
     ))?
     .query_row(params![fence.run.0, fence.instance.as_str(), fence.generation.0], |row| row.get(0))
 }
-
-/// An answer of the store, when it comes.
-type Answer<T> = BoxFuture<'static, StoreResult<T>>;
 
 impl RunStore for SqliteStore {
     fn register_process(&self, pid: u32, once: bool, record: String, at: Timestamp) -> Answer<ProcessId> {
@@ -101,9 +99,9 @@ impl RunStore for SqliteStore {
         self.db.write("count an attempt", move |conn| runs::start(conn, process, run, attempt, raise_floor, at))
     }
 
-    fn postpone(&self, process: ProcessId, run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp, at: Timestamp) -> Answer<()> {
-        let (retry_at, at) = (retry_at.as_millisecond(), at.as_millisecond());
-        self.db.write("postpone a run", move |conn| runs::postpone(conn, process, &runs::Tried { run, attempt, outcome, retry_at, at }))
+    fn postpone(&self, request: PostponeRequest, at: Timestamp) -> Answer<()> {
+        let at = at.as_millisecond();
+        self.db.write("postpone a run", move |conn| runs::postpone(conn, &request, at))
     }
 
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer> {

@@ -62,5 +62,10 @@ pub(super) fn children(conn: &Connection, processes: &[ProcessId], runs: &[RunId
 
 fn child(row: &Row<'_>) -> rusqlite::Result<ChildGroup> {
     let start_time: i64 = row.get("start_time")?;
-    Ok(ChildGroup { run: RunId(row.get("run")?), pgid: row.get("pgid")?, start_time: start_time.cast_unsigned(), boot_id: row.get("boot_id")? })
+    Ok(ChildGroup {
+        run: RunId(row.get("run")?),
+        pgid: row.get("pgid")?,
+        start_time: start_time.cast_unsigned(),
+        boot_id: row.get("boot_id")?,
+    })
 }

@@ -10,10 +10,17 @@ use crate::{
         event::{CloseAnswer, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
         task::{Generation, InstanceName, ProcessId, RunId},
     },
-    store::CloseRequest,
+    store::{CloseRequest, PostponeRequest},
 };
 
-pub(super) fn start(conn: &Connection, process: ProcessId, run: RunId, attempt: u32, shut_out: bool, at: i64) -> rusqlite::Result<StartAnswer> {
+pub(super) fn start(
+    conn: &Connection,
+    process: ProcessId,
+    run: RunId,
+    attempt: u32,
+    shut_out: bool,
+    at: i64,
+) -> rusqlite::Result<StartAnswer> {
     let Some(OpenRow { generation: Some(generation), instance, stop, .. }) = own_row(conn, process, run)? else {
         return Ok(StartAnswer::Fenced);
     };
@@ -35,27 +42,22 @@ pub(super) fn start(conn: &Connection, process: ProcessId, run: RunId, attempt: 
 
 /// Shuts out everything older than the generation.
 pub(super) fn set_floor(conn: &Connection, instance: &InstanceName, generation: Generation) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE instances SET floor = max(floor, ?2) WHERE name = ?1")?.execute(params![instance.as_str(), generation.0])?;
+    conn.prepare_cached("UPDATE instances SET floor = max(floor, ?2) WHERE name = ?1")?
+        .execute(params![instance.as_str(), generation.0])?;
     Ok(())
 }
 
-/// An attempt that is to be tried again.
-pub(super) struct Tried {
-    pub(super) run: RunId,
-    pub(super) attempt: u32,
-    pub(super) outcome: Outcome,
-    pub(super) retry_at: i64,
-    pub(super) at: i64,
-}
-
-pub(super) fn postpone(conn: &Connection, process: ProcessId, tried: &Tried) -> rusqlite::Result<()> {
-    let Tried { run, attempt, ref outcome, retry_at, at } = *tried;
+pub(super) fn postpone(conn: &Connection, request: &PostponeRequest, at: i64) -> rusqlite::Result<()> {
+    let PostponeRequest { run, process, attempt, ref outcome, retry_at } = *request;
     let Some(OpenRow { running: true, attempts, .. }) = own_row(conn, process, run)? else { return Ok(()) };
     if attempts != attempt {
         return Ok(());
     }
-    conn.prepare_cached("UPDATE runs SET state = 'backoff', retry_at_ms = ?2, text = ?3 WHERE id = ?1")?
-        .execute(params![run.0, retry_at, outcome.text()])?;
+    conn.prepare_cached("UPDATE runs SET state = 'backoff', retry_at_ms = ?2, text = ?3 WHERE id = ?1")?.execute(params![
+        run.0,
+        retry_at.as_millisecond(),
+        outcome.text()
+    ])?;
     end_attempt(conn, run, outcome.kind(), outcome.text(), at)
 }
 
@@ -150,8 +152,14 @@ pub(super) fn ask_stop(conn: &Connection, run: RunId, reason: StopReason) -> rus
 }
 
 pub(super) fn stop_requests(conn: &Connection, process: ProcessId) -> rusqlite::Result<Vec<(RunId, Option<StopReason>)>> {
-    conn.prepare_cached(concat!("SELECT id, iif(", open!(), ", stop, NULL) AS stop, stop_by FROM runs
-         WHERE process = ?1 AND (stop IS NOT NULL OR NOT ", open!(), ") ORDER BY id"))?
-        .query_map([process.0], |row| Ok((RunId(row.get("id")?), stop(row)?)))?
-        .collect()
+    conn.prepare_cached(concat!(
+        "SELECT id, iif(",
+        open!(),
+        ", stop, NULL) AS stop, stop_by FROM runs
+         WHERE process = ?1 AND (stop IS NOT NULL OR NOT ",
+        open!(),
+        ") ORDER BY id"
+    ))?
+    .query_map([process.0], |row| Ok((RunId(row.get("id")?), stop(row)?)))?
+    .collect()
 }

@@ -24,9 +24,15 @@ pub(super) fn take_over(conn: &Connection, run: RunId, rivals: &[RunId], at: i64
 }
 
 pub(super) fn still_open(conn: &Connection, runs: &[RunId]) -> rusqlite::Result<Vec<(RunId, Option<ProcessId>)>> {
-    conn.prepare_cached(concat!("SELECT id, process FROM runs WHERE id IN (SELECT value FROM json_each(?1)) AND ", open!(), " ORDER BY id"))?
-        .query_map([json(runs.iter().map(|run| run.0))], |row| Ok((RunId(row.get("id")?), row.get::<_, Option<i64>>("process")?.map(ProcessId))))?
-        .collect()
+    conn.prepare_cached(concat!(
+        "SELECT id, process FROM runs WHERE id IN (SELECT value FROM json_each(?1)) AND ",
+        open!(),
+        " ORDER BY id"
+    ))?
+    .query_map([json(runs.iter().map(|run| run.0))], |row| {
+        Ok((RunId(row.get("id")?), row.get::<_, Option<i64>>("process")?.map(ProcessId)))
+    })?
+    .collect()
 }
 
 pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -> rusqlite::Result<Vec<LeftRun>> {

@@ -270,7 +270,7 @@ async fn endless_output_is_capped_drained_and_can_be_stopped() {
     bench.cancel.cancel();
     assert_eq!(message(running.await.unwrap()), "cancelled");
     let left_out: u64 = bench.logged("WARN").last().unwrap().split(' ').next().unwrap().parse().unwrap();
-    assert!(left_out > 10_000_000, "only {left_out} bytes were read");
+    assert!(left_out > 1_000_000, "only {left_out} bytes were read");
     assert!(fs::metadata(bench.path("logs/report.log")).unwrap().len() < 200_000);
 }
 

@@ -73,11 +73,13 @@ impl Output {
 struct Pipe<R> {
     pipe: Option<R>,
     begun: Vec<u8>,
+    /// This much of what has begun is known to hold no line feed.
+    searched: usize,
 }
 
 impl<R: AsyncRead + Unpin> Pipe<R> {
     fn new(pipe: Option<R>) -> Self {
-        Self { pipe, begun: Vec::new() }
+        Self { pipe, begun: Vec::new(), searched: 0 }
     }
 
     /// Reads once.
@@ -97,8 +99,10 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
     /// Hands over the lines that are whole, and pieces of a line that is too long.
     fn hand_over(&mut self, mut sink: impl FnMut(&[u8])) {
         let mut rest = self.begun.as_slice();
+        let mut searched = self.searched;
         loop {
-            let line_end = rest.iter().take(LINE_MAX + 1).position(|byte| *byte == b'\n');
+            let line_end = rest.iter().take(LINE_MAX + 1).skip(searched).position(|byte| *byte == b'\n').map(|end| searched + end);
+            searched = 0;
             let (line, behind) = match line_end {
                 Some(end) => rest.split_at(end),
                 None if rest.len() > LINE_MAX => rest.split_at(boundary(rest)),
@@ -107,8 +111,8 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
             sink(line);
             rest = behind.strip_prefix(b"\n").unwrap_or(behind);
         }
-        let kept = rest.len();
-        self.begun.drain(..self.begun.len() - kept);
+        self.searched = rest.len();
+        self.begun.drain(..self.begun.len() - self.searched);
     }
 }
 

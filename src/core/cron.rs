@@ -99,6 +99,22 @@ impl CronExpr {
         instant(next?.saturating_sub(offset))
     }
 
+    /// What a change of the clocks did to the fire at this instant, for people: "02:30 does not exist that day: runs at 03:00".
+    pub fn clock_note(&self, at: Timestamp, zone: &TimeZone) -> Option<String> {
+        let time = |wall: i64| Some(civil(wall)?.strftime("%H:%M").to_string());
+        let wall = at.as_second().checked_add(zone.to_offset(at).seconds().into())?;
+        if !self.fixed {
+            return None;
+        }
+        if let Some(gap) = last_change(zone, at).filter(|change| change.at == at.as_second() && change.gaps()) {
+            let skipped = self.next_wall(gap.before.saturating_sub(1)).filter(|skipped| *skipped < gap.after)?;
+            return Some(format!("{} does not exist that day: runs at {}", time(skipped)?, time(gap.after)?));
+        }
+        let next = Change::read(zone, zone.following(at).next()?.timestamp())?;
+        let twice = next.folds() && (next.after..next.before).contains(&wall) && self.next_wall(wall.saturating_sub(1)) == Some(wall);
+        Some(format!("{} comes twice that day: runs the first time", time(wall)?)).filter(|_| twice)
+    }
+
     /// The first match of the wall clock after `wall`.
     fn next_wall(&self, wall: i64) -> Option<i64> {
         self.searches.iter().filter_map(|search| search.next_wall(wall)).min()

@@ -13,7 +13,7 @@ use super::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How many closed stretches are looked through for an open fire, and how many open ones for a deferred fire. Whatever is only open once in so
 /// many stretches is as good as never open.
@@ -208,10 +208,7 @@ impl Fires<'_> {
         while let Some(later) = next(low) {
             let half = high.duration_since(later).checked_div(2).unwrap_or_default();
             let middle = later.checked_add(half).unwrap_or(later);
-            match next(middle) {
-                Some(found) => low = found,
-                None => (low, high) = (later, middle),
-            }
+            (low, high) = next(middle).map_or((later, middle), |found| (found, high));
         }
         Some(low)
     }

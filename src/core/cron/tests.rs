@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn at(text: &str) -> Timestamp {
@@ -130,4 +132,25 @@ fn a_fire_is_strictly_later_to_the_nanosecond() {
     assert_eq!(minute.next_after(at("2026-01-01T00:00:59.999999999Z"), &TimeZone::UTC), Some(at("2026-01-01T00:01Z")));
     assert_eq!(minute.next_after(at("2026-01-01T00:01:00Z"), &TimeZone::UTC), Some(at("2026-01-01T00:02Z")));
     assert_eq!(minute.next_after(at("2026-01-01T00:01:00.000000001Z"), &TimeZone::UTC), Some(at("2026-01-01T00:02Z")));
+}
+
+proptest! {
+    /// Whatever the text, it is read or refused with a place inside the text; and what is read moves forward.
+    #[test]
+    fn any_text_is_read_or_refused_in_place(text in "[0-9*,/LW#?@a-z \u{b9}-]{0,20}|[0-9*]{1,2}( ([0-9]|\\*|\\*/[0-9]|L|LW|[1-9]W|[1-9]-[0-9])){3} ([0-7]|\\*|[0-7]L|fri#[0-6]|fri-sun)") {
+        match CronExpr::parse(&text) {
+            Err(misread) => prop_assert!(text.get(misread.at).is_some()),
+            Ok(expr) => {
+                for after in ["2026-03-29T00:30:00.25Z", "2026-11-01T05:59:59Z", "2096-02-28T12:00Z"].map(at) {
+                    for zone in ["Europe/Berlin", "America/New_York", "UTC"].map(zone) {
+                        let next = expr.next_after(after, &zone);
+                        prop_assert!(next.is_none_or(|next| next > after), "{} after {}", text, after);
+                        // Nothing lies in between.
+                        let between = next.and_then(|next| expr.next_after(after.max(next.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap()), &zone));
+                        prop_assert_eq!(between, next);
+                    }
+                }
+            }
+        }
+    }
 }

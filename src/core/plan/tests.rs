@@ -1,38 +1,24 @@
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow loudly")]
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
-    calendar::{BusinessHours, parse_dates, parse_windows},
-    cron::CronExpr,
     schedule::Schedule,
     task::{Backoff, InstanceName, OnLost, Overlap, RetryPolicy, TaskName},
-    timing::Timing,
+    timing::{
+        Timing,
+        tests::{at, cron, every, hours, timing},
+    },
     value::Params,
 };
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
 
-fn cron(text: &str) -> Schedule {
-    Schedule::Cron { expr: CronExpr::parse(text).unwrap().into(), text: text.into() }
-}
-
-fn hours(text: &str, holidays: &[&str]) -> Option<BusinessHours> {
-    let holidays = holidays.iter().map(|text| parse_dates(text).unwrap()).collect();
-    Some(BusinessHours { windows: parse_windows(text).unwrap(), holidays, text: text.into() })
-}
-
 fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
-    let zone = jiff::tz::TimeZone::UTC;
-    let timing =
-        Timing { schedules: vec![schedule], zone, zone_name: "UTC".into(), hours: None, calendar: None, defer: false, splay: seconds(0) };
     let retries = RetryPolicy { max: 0, delay: seconds(60), backoff: Backoff::Fixed, max_delay: seconds(60), jitter: 0.0 };
     Instance {
         name: InstanceName::from("sync"),
@@ -40,7 +26,7 @@ fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
         account: None,
         handler: "sync".into(),
         enabled: true,
-        timing,
+        timing: timing(vec![schedule], "UTC"),
         catch_up,
         start_deadline: None,
         overlap: Overlap::LastWins,
@@ -149,7 +135,7 @@ fn catching_up_waits_while_a_catch_up_run_is_open() {
 
 #[test]
 fn closed_fires_keep_their_reason_and_later_ones_are_answered_later() {
-    let timing = |timing: Timing| Timing { hours: hours("09:00-12:00", &[]), ..timing };
+    let gated = |timing: Timing| Timing { hours: Some(hours("09:00-12:00", &[])), ..timing };
     for (catch_up, expected) in [
         (CatchUp::None, vec!["outside_hours 06:00-08:00 x3, misfire 09:00-11:00 x3, outside_hours 12:00-14:00 x3"]),
         (CatchUp::Latest, vec!["outside_hours 06:00-08:00 x3, misfire 09:00-10:00 x2, catch_up 11:00", "outside_hours 12:00-14:00 x3"]),
@@ -159,7 +145,7 @@ fn closed_fires_keep_their_reason_and_later_ones_are_answered_later() {
         ),
     ] {
         let plain = instance(cron("0 * * * *"), catch_up);
-        let gated = Instance { timing: timing(plain.timing.clone()), ..plain };
+        let gated = Instance { timing: gated(plain.timing.clone()), ..plain };
         assert_eq!(answers(&gated, "2026-03-30T05:00Z", "2026-03-30T14:00Z"), expected, "{catch_up}");
     }
 }
@@ -167,7 +153,7 @@ fn closed_fires_keep_their_reason_and_later_ones_are_answered_later() {
 #[test]
 fn deferred_fires_run_at_the_opening() {
     let plain = instance(cron("0 * * * *"), CatchUp::Latest);
-    let timing = Timing { hours: hours("08:30-12:00", &[]), defer: true, ..plain.timing.clone() };
+    let timing = Timing { hours: Some(hours("08:30-12:00", &[])), defer: true, ..plain.timing.clone() };
     let gated = Instance { timing, ..plain };
     assert_eq!(answers(&gated, "2026-03-30T06:30Z", "2026-03-30T08:00Z"), ["outside_hours 07:00-08:00 x2"]);
     assert_eq!(answers(&gated, "2026-03-30T08:00Z", "2026-03-30T08:30Z"), ["schedule 08:30"]);
@@ -211,7 +197,7 @@ fn a_clock_ten_years_ahead_gives_one_run_and_a_bounded_history() {
     assert_eq!((all.len(), all[0].as_str()), (BACKLOG_MAX, "misfire 08:01-06:20 x1001+, catch_up 06:21"));
     let plain = instance(cron("* * * * *"), CatchUp::Latest);
     let gated = Instance {
-        timing: Timing { hours: hours("mon-fri 09:00-18:00", &["2036-03-28..2036-04-30"]), defer: true, ..plain.timing.clone() },
+        timing: Timing { hours: Some(hours("mon-fri 09:00-18:00", &["2036-03-28..2036-04-30"])), defer: true, ..plain.timing.clone() },
         ..plain
     };
     let answers = answers(&gated, watermark, now);
@@ -222,13 +208,14 @@ fn a_clock_ten_years_ahead_gives_one_run_and_a_bounded_history() {
 }
 
 #[test]
-fn a_clock_ten_years_ahead_is_decided_at_once_for_a_thousand_instances() {
+fn a_clock_ten_years_ahead_is_decided_at_once() {
+    // A thousand take half a second where the code is optimised.
     let minutes = instance(cron("* * * * *"), CatchUp::Latest);
-    let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    for _ in 0..1000 {
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap();
+    for _ in 0..20 {
         due(&minutes, at("2026-03-30T08:00Z"), at("2036-03-30T08:00:20Z"), Anchors::default(), false).unwrap();
     }
-    println!("{:?}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - started);
+    assert!(std::time::UNIX_EPOCH.elapsed().unwrap() < started + std::time::Duration::from_secs(1));
 }
 
 fn schedules() -> impl Strategy<Value = Vec<Schedule>> {
@@ -237,7 +224,7 @@ fn schedules() -> impl Strategy<Value = Vec<Schedule>> {
         Just(cron("30 2 * * *")),
         Just(cron("0 */3 * * *")),
         Just(cron("15 1,2,12 * * mon-fri")),
-        (1_i64..300).prop_map(|minutes| Schedule::Every { interval: seconds(minutes * 60) }),
+        (1_i64..300).prop_map(every),
         Just(Schedule::After { delay: seconds(5000) }),
         Just(Schedule::Start),
     ];
@@ -245,7 +232,7 @@ fn schedules() -> impl Strategy<Value = Vec<Schedule>> {
 }
 
 fn instances() -> impl Strategy<Value = Instance> {
-    let gates = prop_oneof![Just(None), Just(hours("mon-fri 09:00-18:00", &["2026-03-31"])), Just(hours("22:00-02:30", &[]))];
+    let gates = prop_oneof![Just(None), Just(Some(hours("mon-fri 09:00-18:00", &["2026-03-31"]))), Just(Some(hours("22:00-02:30", &[])))];
     let zones = prop_oneof![Just("Europe/Berlin"), Just("America/New_York"), Just("Australia/Lord_Howe")];
     let deadlines = prop_oneof![Just(None), (1_i64..20_000).prop_map(|deadline| Some(seconds(deadline)))];
     (schedules(), gates, any::<bool>(), zones, 0..3_usize, deadlines, 0_i64..90).prop_map(
@@ -305,8 +292,8 @@ proptest! {
         }
         let fires = instance.timing.fires(from, anchors);
         let expected: Vec<Fire> = std::iter::successors(fires.next(from), |fire| fires.next(fire.at)).take_while(|fire| fire.at <= watermark).collect();
-        let count: usize = answered.values().map(|(count, _)| *count as usize).sum();
-        prop_assert_eq!(count, expected.len());
+        let count: u32 = answered.values().map(|(count, _)| *count).sum();
+        prop_assert_eq!(usize::try_from(count), Ok(expected.len()));
         for (at, (_, ran)) in &answered {
             let fire = expected.iter().find(|fire| fire.at == *at);
             prop_assert!(fire.is_some_and(|fire| !ran || fire.closed.is_none()), "{} is a fire, and open if it ran", at);

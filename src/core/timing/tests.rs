@@ -28,13 +28,13 @@ pub(crate) fn timing(schedules: Vec<Schedule>, zone: &str) -> Timing {
     }
 }
 
-pub(crate) fn hours(text: &str, holidays: &[&str]) -> Option<BusinessHours> {
+pub(crate) fn hours(text: &str, holidays: &[&str]) -> BusinessHours {
     let holidays = holidays.iter().map(|text| parse_dates(text).unwrap()).collect();
-    Some(BusinessHours { windows: parse_windows(text).unwrap(), holidays, text: text.into() })
+    BusinessHours { windows: parse_windows(text).unwrap(), holidays, text: text.into() }
 }
 
-fn except(dates: &[&str]) -> Option<Calendar> {
-    Some(Calendar { only: None, except: dates.iter().map(|text| parse_dates(text).unwrap()).collect() })
+fn except(dates: &[&str]) -> Calendar {
+    Calendar { only: None, except: dates.iter().map(|text| parse_dates(text).unwrap()).collect() }
 }
 
 /// Fires as text: the wall clock, then `outside_hours` or `calendar`, or `deferred`.
@@ -68,8 +68,8 @@ fn schedules_are_united_and_one_instant_fires_once() {
 #[test]
 fn a_fire_outside_hours_or_on_an_excluded_day_is_closed() {
     let closed = Timing {
-        hours: hours("mon-fri 09:00-18:00", &["2026-04-01"]),
-        calendar: except(&["2026-03-31"]),
+        hours: Some(hours("mon-fri 09:00-18:00", &["2026-04-01"])),
+        calendar: Some(except(&["2026-03-31"])),
         ..timing(vec![cron("0 8,17 * * *")], "Asia/Tokyo")
     };
     assert_eq!(
@@ -87,7 +87,8 @@ fn a_fire_outside_hours_or_on_an_excluded_day_is_closed() {
 
 #[test]
 fn closed_fires_are_deferred_to_the_next_opening_once() {
-    let deferring = Timing { hours: hours("mon-fri 09:00-18:00", &[]), defer: true, ..timing(vec![cron("0 */8 * * *")], "Asia/Tokyo") };
+    let deferring =
+        Timing { hours: Some(hours("mon-fri 09:00-18:00", &[])), defer: true, ..timing(vec![cron("0 */8 * * *")], "Asia/Tokyo") };
     assert_eq!(
         next(&deferring, "2026-04-03T10:00+09:00", 10),
         [
@@ -108,7 +109,7 @@ fn closed_fires_are_deferred_to_the_next_opening_once() {
 #[test]
 fn an_opening_without_anything_deferred_does_not_fire() {
     let rare = Timing {
-        hours: hours("09:00-12:00, 13:00-18:00", &[]),
+        hours: Some(hours("09:00-12:00, 13:00-18:00", &[])),
         defer: true,
         ..timing(vec![cron("0 10 * * *"), cron("30 12 * * tue")], "UTC")
     };
@@ -120,15 +121,15 @@ fn an_opening_without_anything_deferred_does_not_fire() {
 
 #[test]
 fn an_opening_and_a_fire_at_the_same_instant_are_one() {
-    let both = Timing { hours: hours("09:00-18:00", &[]), defer: true, ..timing(vec![cron("0 9,20 * * *")], "UTC") };
+    let both = Timing { hours: Some(hours("09:00-18:00", &[])), defer: true, ..timing(vec![cron("0 9,20 * * *")], "UTC") };
     assert_eq!(next(&both, "2026-03-30T00:00Z", 3), ["Mon 09:00 deferred", "Mon 20:00 outside_hours", "Tue 09:00 deferred"]);
 }
 
 #[test]
 fn a_fire_is_not_deferred_to_a_day_that_the_calendar_excludes() {
     let excluded = Timing {
-        hours: hours("09:00-18:00", &[]),
-        calendar: except(&["2026-03-31"]),
+        hours: Some(hours("09:00-18:00", &[])),
+        calendar: Some(except(&["2026-03-31"])),
         defer: true,
         ..timing(vec![cron("0 20 * * mon,tue")], "UTC")
     };
@@ -141,7 +142,8 @@ fn a_fire_is_not_deferred_to_a_day_that_the_calendar_excludes() {
 #[test]
 fn a_calendar_of_one_day_defers_within_that_day() {
     let only = Calendar { only: Some(vec![parse_dates("2026-03-31").unwrap()]), except: Vec::new() };
-    let once = Timing { hours: hours("09:00-18:00", &[]), calendar: Some(only), defer: true, ..timing(vec![cron("0 3 * * *")], "UTC") };
+    let once =
+        Timing { hours: Some(hours("09:00-18:00", &[])), calendar: Some(only), defer: true, ..timing(vec![cron("0 3 * * *")], "UTC") };
     assert_eq!(
         next(&once, "2026-03-30T00:00Z", 4),
         ["Mon 03:00 calendar", "Tue 03:00 outside_hours", "Tue 09:00 deferred", "Wed 03:00 calendar"]
@@ -159,7 +161,7 @@ fn after_waits_out_closed_hours_and_then_fires_once() {
         Some(at("2026-03-30T23:00Z")),
         "that fire became no run"
     );
-    let gated = Timing { hours: hours("09:00-18:00", &[]), ..plain.clone() };
+    let gated = Timing { hours: Some(hours("09:00-18:00", &[])), ..plain.clone() };
     let until = "2026-04-30T00:00Z";
     let expected =
         ["Mon 19:00 outside_hours", "Mon 23:00 outside_hours", "Tue 03:00 outside_hours", "Tue 07:00 outside_hours", "Tue 11:00"];
@@ -172,7 +174,7 @@ fn after_waits_out_closed_hours_and_then_fires_once() {
 #[test]
 fn a_start_outside_hours_is_deferred() {
     let anchors = Anchors { last_end: None, start: Some(at("2026-03-30T20:00Z")) };
-    let start = Timing { hours: hours("09:00-18:00", &[]), defer: true, ..timing(vec![Schedule::Start], "UTC") };
+    let start = Timing { hours: Some(hours("09:00-18:00", &[])), defer: true, ..timing(vec![Schedule::Start], "UTC") };
     let fires = all(&start, "2026-03-30T19:00Z", "2026-05-30T19:00Z", anchors);
     assert_eq!(shown(&start, fires.into_iter()), ["Mon 20:00 outside_hours", "Tue 09:00 deferred"]);
 }
@@ -189,9 +191,9 @@ fn samples() -> Vec<Timing> {
     ];
     let gates = [
         (None, None),
-        (hours("mon-fri 09:00-18:00", &["2026-10-28"]), None),
-        (hours("22:00-02:30, sun 00:00-24:00", &[]), except(&["2026-10-26..2026-10-27"])),
-        (None, except(&["2026-10-25"])),
+        (Some(hours("mon-fri 09:00-18:00", &["2026-10-28"])), None),
+        (Some(hours("22:00-02:30, sun 00:00-24:00", &[])), Some(except(&["2026-10-26..2026-10-27"]))),
+        (None, Some(except(&["2026-10-25"]))),
     ];
     let mut samples = Vec::new();
     for zone in zones {
@@ -232,12 +234,12 @@ fn bisection_finds_what_counting_finds() {
 fn ten_years_of_minutes_are_bisected_and_not_counted() {
     let minutes = timing(vec![cron("* * * * *")], "Europe/Berlin");
     let (from, until) = (at("2026-01-01T00:00:30Z"), at("2036-01-01T00:00:30Z"));
-    let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap();
     for _ in 0..1000 {
         let latest = minutes.latest_between(from, until, Anchors::default());
         assert_eq!(latest.map(|fire| fire.at), Some(at("2036-01-01T00:00Z")));
     }
-    assert!(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - started < std::time::Duration::from_secs(1));
+    assert!(std::time::UNIX_EPOCH.elapsed().unwrap() < started + std::time::Duration::from_secs(1));
 }
 
 #[test]
@@ -252,7 +254,8 @@ fn a_preview_says_what_shifts_or_skips_a_fire() {
     let clocks = timing(vec![cron("30 2 * * *")], "Europe/Berlin");
     assert_eq!(notes(&clocks, "2026-03-28T12:00Z", 2), ["Sun 03:00 02:30 does not exist that day: runs at 03:00", "Mon 02:30 -"]);
     assert_eq!(notes(&clocks, "2026-10-24T12:00Z", 2), ["Sun 02:30 02:30 comes twice that day: runs the first time", "Mon 02:30 -"]);
-    let gated = Timing { hours: hours("mon-sat 06:00-20:00", &["2026-03-31"]), defer: true, ..timing(vec![cron("0 3,12 * * *")], "UTC") };
+    let gated =
+        Timing { hours: Some(hours("mon-sat 06:00-20:00", &["2026-03-31"])), defer: true, ..timing(vec![cron("0 3,12 * * *")], "UTC") };
     assert_eq!(
         notes(&gated, "2026-03-30T00:00Z", 5),
         [

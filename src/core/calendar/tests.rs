@@ -172,6 +172,17 @@ fn a_calendar_allows_or_excludes_days() {
 }
 
 #[test]
+fn a_day_that_begins_twice_has_its_windows_once() {
+    // On 29 October 2006 the clocks went from 00:01 back to 23:01.
+    let st_johns = TimeZone::get("America/St_Johns").unwrap();
+    let hours = hours("sun 00:00-02:00", &[]);
+    assert_eq!(hours.next_open(at("2006-10-28T12:00Z"), &st_johns), Some(at("2006-10-29T00:00-02:30")));
+    assert!(hours.is_open(at("2006-10-28T23:30-03:30"), &st_johns), "it opened before, and goes on");
+    assert_eq!(hours.closes_at(at("2006-10-28T23:30-03:30"), &st_johns), Some(at("2006-10-29T02:00-03:30")));
+    assert_eq!(hours.gate(&st_johns).last_open(at("2006-10-28T23:30-03:30")), at("2006-10-29T00:00-02:30"));
+}
+
+#[test]
 fn gate_and_brute_force_agree_on_every_edge() {
     let dates = |texts: &[&str]| texts.iter().map(|text| parse_dates(text).unwrap()).collect::<Vec<_>>();
     let calendar = Calendar { only: None, except: dates(&["2026-10-24", "2026-10-27..2026-10-28"]) };

@@ -104,6 +104,13 @@ fn a_wildcard_job_follows_elapsed_time() {
 }
 
 #[test]
+fn the_last_hour_of_an_expression_may_repeat() {
+    // Nothing is left on the wall clock, but its last hour comes again.
+    assert_eq!(fires("0 */30 1 1 11 * 2026", "America/New_York", "2026-11-01T01:30-04:00", 2), ["11-01 01:00-05:00", "11-01 01:30-05:00"]);
+    assert_eq!(expr("0 */30 1 1 11 * 2026").next_after(at("2026-11-01T01:30-05:00"), &zone("America/New_York")), None);
+}
+
+#[test]
 fn a_lost_day_is_a_correction_and_nothing_is_caught_up() {
     assert_eq!(fires("0 9 * * *", "Pacific/Apia", "2011-12-29T20:00Z", 2), ["12-31 09:00+14:00", "01-01 09:00+14:00"]);
 }

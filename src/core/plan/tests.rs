@@ -224,7 +224,7 @@ fn schedules() -> impl Strategy<Value = Vec<Schedule>> {
         Just(cron("30 2 * * *")),
         Just(cron("0 */3 * * *")),
         Just(cron("15 1,2,12 * * mon-fri")),
-        (1_i64..300).prop_map(every),
+        (2_i64..300).prop_map(every),
         Just(Schedule::After { delay: seconds(5000) }),
         Just(Schedule::Start),
     ];
@@ -246,11 +246,11 @@ fn instances() -> impl Strategy<Value = Instance> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Whatever the instants at which somebody looks, and however long nobody does, each fire is answered once and in order.
     #[test]
-    fn every_fire_gets_exactly_one_answer(instance in instances(), waits in prop::collection::vec(prop_oneof![1_i64..200, 1_i64..100_000], 1..40)) {
+    fn every_fire_gets_exactly_one_answer(instance in instances(), waits in prop::collection::vec(prop_oneof![1_i64..200, 1_i64..50_000], 1..40)) {
         let from = at("2026-03-27T12:00:00.5Z");
         let anchors = Anchors { last_end: Some(at("2026-03-27T13:00Z")), start: Some(at("2026-03-28T20:00Z")) };
         let (mut now, mut watermark) = (from, from);

@@ -77,7 +77,7 @@ impl Tokens {
 
     /// Gets a new pair and keeps it before anybody uses it. That is never broken off, as a rotated pair that nobody kept would be lost.
     async fn refresh(&self, caller: &Caller, token: Token) -> Result<Access, CallError> {
-        let (tokens, clock) = (self.clone(), Arc::clone(&caller.clock));
+        let (tokens, clock, generation) = (self.clone(), Arc::clone(&caller.clock), token.generation);
         let exchange = tokio::spawn(async move {
             let asked_at = clock.now().wall;
             let pair = match &tokens.grant {
@@ -95,7 +95,13 @@ impl Tokens {
         });
         let ended = caller.cancel.run_until_cancelled(exchange).await.ok_or(CallError::Cancelled)?;
         match ended {
-            Ok(kept) => kept.map_err(|error| self.explain(error)),
+            Ok(Err(CallError::Refused { code, text, .. })) => {
+                // Refused because somebody else was faster, if there is a newer pair by now.
+                let known = self.store.token(self.account.clone(), self.configured.clone()).await?;
+                let newer = known.filter(|known| known.generation != generation).and_then(|known| usable(&known, caller));
+                newer.ok_or_else(|| self.login(&format!("{code}: {text}; authorise taskrun anew and set `refresh_token`")))
+            }
+            Ok(kept) => kept,
             Err(_) => Err(CallError::NoAnswer { what: "renewing a token", why: "taskrun is stopping".to_owned(), sent: true }),
         }
     }
@@ -107,14 +113,6 @@ impl Tokens {
             Ok(Access { token, generation: generation.saturating_add(1) })
         } else {
             Err(CallError::Again { what: "renewing a token", why: "somebody else has renewed it meanwhile".to_owned() })
-        }
-    }
-
-    /// Says whose login it was.
-    fn explain(&self, error: CallError) -> CallError {
-        match error {
-            CallError::Refused { code, text, .. } => self.login(&format!("{code}: {text}; authorise taskrun anew and set `refresh_token`")),
-            error => error,
         }
     }
 

@@ -1,0 +1,729 @@
+//! `sync_inventory` against the practice marketplace: real SQLite, real HTTP, and a clock that leaps over every wait.
+//!
+//! What must be so is asked of the marketplace's own ledger and items, never of the client.
+#![cfg(test)]
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use taskrun::{
+    clock::{BoxFuture, Clock},
+    config::{Account, Amazon, Base, Marketplaces},
+    core::{
+        event::{Asked, JudgeRequest, Judgement, StartAnswer},
+        task::{Backoff, CatchUp, Instance, Now, OnLost, Overlap, ProcessId, RetryPolicy, Trigger},
+        timing::Timing,
+        value::{Params, Secret, Value},
+    },
+    handlers::{Access, AttemptContext, Children, Handler, HandlerError, Plan, Progress, Report, sync_inventory::SyncInventory},
+    marketplace::Market,
+    sandbox::{self, Entry, Fault, FaultKind, Force, Running, SandboxOptions, seed},
+    shop::{
+        price::{Price, Pricing, selling_price},
+        product::{Asin, Platform},
+        quota::{Place, Rule},
+    },
+    store::{
+        ChildGroup, Fence, RunStore,
+        shop::{AccountKey, Guarded, Intent, NewListing, QuotaKey, ShopStore},
+        sqlite::SqliteStore,
+    },
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// No test waits longer than this for anything.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Monday 30 March 2026, 09:00 in Tokyo.
+const START: i64 = 1_774_828_800_000;
+const MINUTE: i64 = 60_000;
+const ITEMS: u32 = 120;
+const OFFERS: &str = "/batches/products/pricing/v0/itemOffers";
+const EDIT: &str = "/1/items/edit";
+
+/// A clock on which every wait is over at once, and took as long as it should.
+#[derive(Debug)]
+struct LeapClock(AtomicI64);
+
+impl LeapClock {
+    fn ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for LeapClock {
+    fn now(&self) -> Now {
+        let wall = Timestamp::from_millisecond(self.ms()).unwrap();
+        Now { wall, uptime: SignedDuration::from_millis(self.ms() - START) }
+    }
+
+    fn real(&self, wall: SignedDuration) -> Duration {
+        wall.try_into().unwrap_or(Duration::ZERO)
+    }
+
+    fn sleep(&self, wall: SignedDuration) -> BoxFuture<'static, ()> {
+        let until = self.ms() + i64::try_from(wall.as_millis()).unwrap();
+        self.0.fetch_max(until, Ordering::SeqCst);
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+#[derive(Debug)]
+struct NoChildren;
+
+impl Children for NoChildren {
+    fn record(&self, _child: ChildGroup) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn marker(&self) -> &str {
+        "none"
+    }
+}
+
+/// A marketplace, a store with its listings, and a handler between them.
+struct Bench {
+    clock: Arc<LeapClock>,
+    sandbox: Running,
+    store: SqliteStore,
+    process: ProcessId,
+    handler: SyncInventory,
+    cancel: CancellationToken,
+    params: Params,
+    closes_at: Option<Timestamp>,
+    dir: TempDir,
+}
+
+/// One attempt that ended.
+struct Ended {
+    result: Result<Report, HandlerError>,
+    plan: Plan,
+}
+
+impl Ended {
+    fn summary(&self) -> &str {
+        &self.result.as_ref().expect("the attempt should have succeeded").summary
+    }
+
+    fn error(&self) -> &HandlerError {
+        self.result.as_ref().expect_err("the attempt should have failed")
+    }
+}
+
+async fn start_sandbox(dir: &Path, clock: &Arc<LeapClock>, items: u32) -> Running {
+    let now = {
+        let clock = Arc::clone(clock);
+        Arc::new(move || clock.ms())
+    };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    sandbox::start(SandboxOptions { dir: dir.join("sandbox"), listen, items, now }).await.unwrap()
+}
+
+fn marketplaces(endpoint: &str) -> Marketplaces {
+    let keys = sandbox::practice_keys();
+    Marketplaces {
+        amazon: Some(Amazon {
+            marketplace_id: "A1VC38T7YXB528".to_owned(),
+            client_id: keys.lwa_client_id.to_owned(),
+            client_secret: Secret::new(keys.lwa_client_secret),
+            endpoint: endpoint.to_owned(),
+            lwa_endpoint: endpoint.to_owned(),
+        }),
+        base: Some(Base {
+            client_id: keys.base_client_id.to_owned(),
+            client_secret: Secret::new(keys.base_client_secret),
+            redirect_uri: Some(keys.base_redirect_uri.to_owned()),
+            endpoint: endpoint.to_owned(),
+        }),
+    }
+}
+
+fn accounts() -> BTreeMap<Arc<str>, Account> {
+    let account = |key: &seed::KeyAccount| Account {
+        platform: Platform::from_word(key.platform).unwrap(),
+        enabled: true,
+        refresh_token: Some(Secret::new(key.refresh_token)),
+        proxy: None,
+        daily_limit: None,
+    };
+    sandbox::practice_keys().accounts.iter().map(|key| (key.name.into(), account(key))).collect()
+}
+
+fn handler(endpoint: &str, store: &SqliteStore) -> SyncInventory {
+    let shop: Arc<dyn ShopStore> = Arc::new(store.clone());
+    SyncInventory::new(Arc::new(Market::connect(&marketplaces(endpoint), &accounts(), &shop)), shop)
+}
+
+fn shop_key(account: &str) -> AccountKey {
+    AccountKey { platform: Platform::Base, account: account.into() }
+}
+
+fn instance() -> Arc<Instance> {
+    let zero = SignedDuration::ZERO;
+    let timing = Timing { schedules: Vec::new(), zone: TimeZone::UTC, zone_name: "UTC".into(), hours: None, calendar: None, defer: false, splay: zero };
+    Arc::new(Instance {
+        name: "sync_inventory".into(),
+        task: "sync_inventory".into(),
+        account: None,
+        handler: "sync_inventory".into(),
+        enabled: true,
+        timing,
+        catch_up: CatchUp::Latest,
+        start_deadline: None,
+        overlap: Overlap::LastWins,
+        locks: Vec::new(),
+        lock_wait: zero,
+        retries: RetryPolicy { max: 3, delay: zero, backoff: Backoff::Fixed, max_delay: zero, jitter: 0.0 },
+        timeout: None,
+        deadline: None,
+        grace: zero,
+        takeover: zero,
+        on_lost: OnLost::Retry,
+        resumable: true,
+        with: Params::default(),
+    })
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with_items(ITEMS).await
+    }
+
+    async fn with_items(items: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(LeapClock(AtomicI64::new(START)));
+        let sandbox = start_sandbox(dir.path(), &clock, items).await;
+        let store = SqliteStore::open(&dir.path().join("taskrun.db")).unwrap();
+        let now = clock.now().wall;
+        let process = store.register_process(1, false, "test.lock".to_owned(), now).await.unwrap();
+        let listings: Vec<_> = seed::catalogue(items)
+            .into_iter()
+            .map(|seeded| NewListing {
+                asin: Asin::parse(&seeded.asin).unwrap(),
+                title: Some(seeded.title),
+                shop: shop_key(seeded.account),
+                item_id: Some(seeded.item_id.to_string().into()),
+                sku: seeded.sku.into(),
+            })
+            .collect();
+        let count = listings.len();
+        assert_eq!(store.add_listings(listings.clone(), now).await.unwrap(), count);
+        assert_eq!(store.add_listings(listings, now).await.unwrap(), 0, "what is there already stays");
+        let handler = handler(&sandbox.endpoint(), &store);
+        let cancel = CancellationToken::new();
+        Self { clock, sandbox, store, process, handler, cancel, params: Params::default(), closes_at: None, dir }
+    }
+
+    fn set(mut self, key: &str, value: Value) -> Self {
+        self.params.0.insert(key.into(), value);
+        self
+    }
+
+    /// Has a run admitted, as the engine would.
+    async fn admit(&self) -> Fence {
+        let instance = instance();
+        let at = self.clock.now().wall;
+        let asked = Some(Asked { fire_at: at, trigger: Trigger::Manual });
+        let request = JudgeRequest { instance: instance.clone(), skips: Vec::new(), asked, waiting: None, last_chance: false, vouched: Vec::new() };
+        let judged = self.store.judge(self.process, request, at).await.unwrap();
+        let Judgement::Admitted { run, generation, rivals } = judged else { panic!("not admitted: {judged:?}") };
+        self.store.take_over(run, rivals.iter().map(|rival| rival.run).collect(), at).await.unwrap();
+        assert_eq!(self.store.start(self.process, run, 1, true, at).await.unwrap(), StartAnswer::Started);
+        Fence { instance: instance.name.clone(), run, generation }
+    }
+
+    fn context(&self, access: Access) -> AttemptContext {
+        let (run, generation) = match &access {
+            Access::Live(fence) => (fence.run, Some(fence.generation)),
+            Access::Dry(_) => (taskrun::core::task::RunId(0), None),
+        };
+        AttemptContext {
+            run,
+            attempt: 1,
+            generation,
+            instance: instance(),
+            params: self.params.clone(),
+            fire_at: self.clock.now().wall,
+            closes_at: self.closes_at,
+            cancel: self.cancel.clone(),
+            progress: Progress::default(),
+            clock: self.clock.clone(),
+            access,
+            base_dir: self.dir.path().to_owned(),
+            children: Arc::new(NoChildren),
+        }
+    }
+
+    async fn attempt(&self, access: Access) -> Ended {
+        let plan = match &access {
+            Access::Dry(plan) => plan.clone(),
+            Access::Live(_) => Plan::default(),
+        };
+        let ctx = self.context(access);
+        let result = tokio::time::timeout(LIMIT, self.handler.run(&ctx)).await.expect("the attempt takes too long");
+        Ended { result, plan }
+    }
+
+    async fn live(&self) -> Ended {
+        let fence = self.admit().await;
+        self.attempt(Access::Live(fence)).await
+    }
+
+    async fn dry(&self) -> Ended {
+        self.attempt(Access::Dry(Plan::default())).await
+    }
+
+    fn writes(&self) -> Vec<Entry> {
+        self.sandbox.ledger().into_iter().filter(|entry| entry.write).collect()
+    }
+
+    fn calls(&self, path: &str) -> Vec<Entry> {
+        self.sandbox.ledger().into_iter().filter(|entry| entry.path == path).collect()
+    }
+
+    /// A product that is sold and visible in the first shop, and its item there. The n-th of them.
+    fn sold(&self, n: usize) -> (String, i64) {
+        let items: BTreeMap<_, _> = self.sandbox.items(seed::SHOPS[0]).into_iter().map(|item| (item.item_id, item)).collect();
+        let sold = |seeded: &seed::Seeded| {
+            seeded.account == seed::SHOPS[0]
+                && items[&seeded.item_id].visible
+                && seed::availability(&seeded.asin, self.clock.ms()) == seed::Availability::Buyable
+        };
+        let found = seed::catalogue(ITEMS).into_iter().filter(sold).nth(n).unwrap();
+        (found.asin, found.item_id)
+    }
+
+    fn item(&self, item_id: i64) -> sandbox::Item {
+        seed::SHOPS.iter().flat_map(|shop| self.sandbox.items(shop)).find(|item| item.item_id == item_id).unwrap()
+    }
+
+    /// Every item at the shops is as the rules say for the offers of this instant.
+    fn assert_in_line(&self, but: &[&str]) {
+        let now = self.clock.ms();
+        for seeded in seed::catalogue(ITEMS).into_iter().filter(|seeded| !but.contains(&seeded.asin.as_str())) {
+            let item = self.item(seeded.item_id);
+            let is_sold = seed::availability(&seeded.asin, now) == seed::Availability::Buyable;
+            match selling_price(seed::cost(&seeded.asin, now), &Pricing::default()) {
+                Price::Sell(price) if is_sold => assert_eq!((item.visible, item.price), (true, price), "{}", seeded.asin),
+                Price::Sell(_) => assert!(!item.visible, "{}", seeded.asin),
+                Price::AboveMax(_) => {}
+            }
+        }
+    }
+}
+
+fn percent(percent: i64) -> Value {
+    Value::Decimal(percent * 10_000)
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing_and_plans_what_the_live_run_then_does() {
+    let bench = Bench::new().await;
+    let dry = bench.dry().await;
+    assert!(dry.summary().contains("planned: "), "{}", dry.summary());
+    assert_eq!(bench.writes(), [], "a dry run writes nothing");
+    let products = bench.store.listed_products().await.unwrap();
+    assert!(products.iter().all(|product| product.stock.is_none()), "nor into the catalogue");
+    let edits = ["price", "hide", "show"];
+    let planned: BTreeSet<_> = dry.plan.planned().into_iter().filter(|planned| edits.contains(&planned.kind)).map(|planned| planned.target).collect();
+    assert!(planned.len() > 5, "{planned:?}");
+
+    let live = bench.live().await;
+    let asins: BTreeMap<_, _> = seed::catalogue(ITEMS).into_iter().map(|seeded| (seeded.item_id, (seeded.account, seeded.asin))).collect();
+    let written: Vec<_> = bench
+        .writes()
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry.status, 200, "{entry:?}");
+            let item_id = entry.detail.split(' ').find_map(|field| field.strip_prefix("item_id=")).unwrap();
+            let (account, asin) = &asins[&item_id.parse().unwrap()];
+            assert_eq!(account, &entry.account);
+            format!("{account} item {item_id} ({asin})")
+        })
+        .collect();
+    assert_eq!(written.len(), planned.len(), "{}", live.summary());
+    assert_eq!(written.into_iter().collect::<BTreeSet<_>>(), planned);
+    bench.assert_in_line(&[]);
+    assert!(live.summary().starts_with(&format!("{ITEMS} items read: ")), "{}", live.summary());
+}
+
+#[tokio::test]
+async fn a_second_sync_right_after_writes_nothing_and_a_later_one_what_changed() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    let first = bench.writes().len();
+    let again = bench.live().await;
+    assert_eq!(bench.writes().len(), first, "{}", again.summary());
+    bench.clock.advance(9 * 60 * MINUTE);
+    bench.live().await.summary();
+    let later = bench.writes().len() - first;
+    assert!(0 < later && later < 60, "{later}");
+    bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
+async fn an_offer_that_vanishes_hides_the_item_within_one_sync_and_shows_it_again_later() {
+    let bench = Bench::new().await;
+    let ((gone, gone_item), (slow, slow_item)) = (bench.sold(0), bench.sold(1));
+    bench.live().await.summary();
+    bench.sandbox.force(&gone, Some(Force::NoOffer));
+    bench.sandbox.force(&slow, Some(Force::Filtered));
+    bench.live().await.summary();
+    assert!(!bench.item(gone_item).visible && !bench.item(slow_item).visible);
+    bench.sandbox.force(&gone, Some(Force::Cost(1984)));
+    bench.live().await.summary();
+    let item = bench.item(gone_item);
+    assert_eq!((item.visible, item.price), (true, 2580));
+    assert!(!bench.item(slow_item).visible);
+}
+
+#[tokio::test]
+async fn an_error_changes_nothing_however_it_comes() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    let forces = [Force::ItemError(400), Force::ItemError(429), Force::ItemError(500), Force::TooSoon];
+    let items: Vec<_> = (0..forces.len()).map(|n| bench.sold(n)).collect();
+    for ((asin, _), force) in items.iter().zip(forces) {
+        bench.sandbox.force(asin, Some(force));
+    }
+    let before: Vec<_> = items.iter().map(|(_, item)| bench.item(*item)).collect();
+    bench.clock.advance(30 * MINUTE);
+    let (calls, ended) = (bench.calls(OFFERS).len(), bench.live().await);
+    assert!(ended.summary().contains(", 4 errors"), "{}", ended.summary());
+    assert_eq!(items.iter().map(|(_, item)| bench.item(*item)).collect::<Vec<_>>(), before);
+    // Those whose answer may be another a little later were asked for once more, together.
+    assert_eq!(bench.calls(OFFERS).len() - calls, 7);
+
+    // Once what is known is too old, nothing is written by it either; here the other shop's price is wrong, and stays.
+    bench.clock.advance(4 * 60 * MINUTE);
+    let mut wrong = bench.item(items[0].1);
+    wrong.price = 77_770;
+    bench.sandbox.put_item(&wrong);
+    let stale = bench.live().await;
+    assert!(stale.summary().contains("left alone as their data is too old"), "{}", stale.summary());
+    assert_eq!(bench.item(items[0].1).price, 77_770);
+}
+
+#[tokio::test]
+async fn the_rate_is_never_passed_and_follows_the_header() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    let gaps = |calls: &[Entry]| calls.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).collect::<Vec<_>>();
+    let calls = bench.calls(OFFERS);
+    assert_eq!(calls.len(), 6, "120 products");
+    assert!(gaps(&calls).iter().all(|gap| (10_000..10_200).contains(gap)), "{:?}", gaps(&calls));
+    bench.sandbox.set_offers_rate(0.5);
+    bench.live().await.summary();
+    bench.live().await.summary();
+    let calls = bench.calls(OFFERS);
+    assert!(gaps(&calls[13..]).iter().all(|gap| (2_000..2_200).contains(gap)), "{:?}", gaps(&calls));
+    assert!(calls.iter().all(|entry| entry.status == 200), "no call was ever refused");
+}
+
+#[tokio::test]
+async fn a_429_is_waited_for_and_the_batch_goes_on() {
+    let bench = Bench::new().await;
+    bench.sandbox.inject(Fault { route: OFFERS, times: 2, kind: FaultKind::Status(429) });
+    let ended = bench.live().await;
+    assert!(!ended.summary().contains("errors"), "{}", ended.summary());
+    let calls = bench.calls(OFFERS);
+    assert_eq!(calls.iter().map(|call| call.status).collect::<Vec<_>>(), [429, 429, 200, 200, 200, 200, 200, 200]);
+    assert!(calls.windows(2).all(|pair| pair[1].at_ms - pair[0].at_ms >= 10_000));
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_asked_for_again_and_a_dead_service_ends_the_attempt() {
+    let bench = Bench::new().await;
+    bench.sandbox.inject(Fault { route: OFFERS, times: 4, kind: FaultKind::Status(500) });
+    let ended = bench.live().await;
+    assert!(!ended.summary().contains("errors"), "{}", ended.summary());
+    bench.assert_in_line(&[]);
+
+    let writes = bench.writes().len();
+    bench.clock.advance(24 * 60 * MINUTE);
+    bench.sandbox.inject(Fault { route: OFFERS, times: 1000, kind: FaultKind::Html });
+    let ended = bench.live().await;
+    assert!(matches!(ended.error(), HandlerError::Transient { .. }), "{:?}", ended.error());
+    assert_eq!(bench.writes().len(), writes, "without fresh data nothing is written");
+}
+
+#[tokio::test]
+async fn a_retry_goes_on_where_the_attempt_before_it_ended() {
+    let bench = Bench::new().await;
+    let fence = bench.admit().await;
+    let mut ctx = bench.context(Access::Live(fence));
+    let run = async |ctx: &AttemptContext| bench.handler.run(ctx).await;
+    bench.sandbox.inject(Fault { route: "/1/items", times: 1000, kind: FaultKind::Status(500) });
+    let failed = run(&ctx).await.unwrap_err();
+    assert!(matches!(failed, HandlerError::Transient { .. }), "{failed}");
+    assert_eq!(bench.calls(OFFERS).len(), 6);
+    ctx.attempt = 2;
+    let failed = run(&ctx).await.unwrap_err();
+    assert!(failed.to_string().starts_with(&format!("{ITEMS} items read")), "{failed}");
+    assert_eq!(bench.calls(OFFERS).len(), 6, "no product is read twice in one run");
+}
+
+#[tokio::test]
+async fn the_brake_stops_every_hide_and_nothing_else() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    let writes = bench.writes().len();
+    let gone: Vec<_> = (0..30).map(|n| bench.sold(n)).collect();
+    for (asin, _) in &gone {
+        bench.sandbox.force(asin, Some(Force::NoOffer));
+    }
+    let (dearer, dearer_item) = bench.sold(40);
+    bench.sandbox.force(&dearer, Some(Force::Cost(2000)));
+    let ended = bench.live().await;
+    assert!(matches!(ended.error(), HandlerError::Permanent { message } if message.contains("brake: ")), "{:?}", ended.error());
+    assert!(gone.iter().all(|(_, item)| bench.item(*item).visible), "nothing is hidden");
+    assert_eq!((bench.writes().len() - writes, bench.item(dearer_item).price), (1, 2600), "prices go on");
+
+    let bench = bench.set("max_hide", percent(100));
+    bench.live().await.summary();
+    assert!(gone.iter().all(|(_, item)| !bench.item(*item).visible));
+}
+
+#[tokio::test]
+async fn one_shops_trouble_is_its_own() {
+    let bench = Bench::new().await;
+    let [first, second] = seed::SHOPS;
+    bench.sandbox.set_calls(first, 3_600_000, 5_000);
+    let ended = bench.live().await;
+    let HandlerError::Transient { message, retry_after } = ended.error() else { panic!("{:?}", ended.error()) };
+    assert!(message.contains(&format!("{first} failed: ")) && !message.contains(&format!("{second} failed")), "{message}");
+    let wait = retry_after.unwrap().as_secs();
+    assert!((3000..3600).contains(&wait), "until the hour is over: {wait}");
+    assert!(bench.writes().iter().all(|entry| entry.account == second));
+    assert_eq!(bench.calls("/1/items").iter().filter(|entry| entry.status == 400).count(), 1, "the limit is asked once");
+    assert!(bench.writes().iter().any(|entry| entry.account == second), "the other shop goes on");
+}
+
+#[tokio::test]
+async fn the_hours_limit_is_waited_for_when_the_hour_is_nearly_over() {
+    let bench = Bench::new().await;
+    bench.clock.advance(56 * MINUTE);
+    for shop in seed::SHOPS {
+        bench.sandbox.set_calls(shop, 3_600_000, 5_000);
+    }
+    bench.live().await.summary();
+    bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
+async fn rotated_tokens_are_kept_even_by_a_dry_run_and_renewed_when_they_end() {
+    let bench = Bench::new().await;
+    bench.dry().await.summary();
+    let token = |account: &'static str| bench.store.token(shop_key(account), None);
+    let first = token(seed::SHOPS[0]).await.unwrap().unwrap();
+    assert_eq!(first.generation, 1);
+    assert_ne!(first.refresh.expose(), sandbox::practice_keys().accounts[1].refresh_token);
+    // A restart: nothing is known but what the store has, and the first refresh token is dead.
+    let restarted = handler(&bench.sandbox.endpoint(), &bench.store);
+    bench.clock.advance(2 * 60 * MINUTE);
+    let fence = bench.admit().await;
+    restarted.run(&bench.context(Access::Live(fence))).await.unwrap();
+    assert_eq!(token(seed::SHOPS[0]).await.unwrap().unwrap().generation, 2);
+    assert_eq!(bench.calls("/1/oauth/token").iter().map(|call| call.status).collect::<Vec<_>>(), [200; 4]);
+}
+
+#[tokio::test]
+async fn places_that_two_processes_take_are_one_interval_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taskrun.db");
+    let processes = [SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()];
+    let key = QuotaKey { application: "app".into(), account: "amazon_main".into(), operation: "getItemOffersBatch" };
+    let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+    let now = Timestamp::from_millisecond(START).unwrap();
+    let mut taking = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let take = processes[n % 2].take_place(key.clone(), rule, now, now + SignedDuration::from_mins(10));
+        taking.spawn(take);
+    }
+    let places: BTreeSet<_> = taking.join_all().await.into_iter().map(|place| format!("{:?}", place.unwrap())).collect();
+    assert_eq!(places, (0..40).map(|n| format!("{:?}", Place::At(START + n * 10_000))).collect());
+    processes[0].learn_interval(key.clone(), 2_000).await.unwrap();
+    let later = now + SignedDuration::from_mins(10);
+    for n in [0, 1, 2] {
+        let place = processes[1].take_place(key.clone(), rule, later, later + SignedDuration::from_mins(10)).await.unwrap();
+        assert_eq!(place, Place::At(START + 600_000 + n * 2_000), "at the rate that another process was told");
+    }
+}
+
+#[tokio::test]
+async fn two_runs_at_once_refresh_each_token_once() {
+    let bench = Bench::new().await;
+    let fire_at = bench.clock.now().wall;
+    bench.live().await.summary();
+    bench.clock.advance(61 * MINUTE);
+    bench.sandbox.inject(Fault { route: "/1/oauth/token", times: 2, kind: FaultKind::Delay(Duration::from_millis(500)) });
+    let other = handler(&bench.sandbox.endpoint(), &bench.store);
+    // For these two the offers were read already; both come to the shops at once, with tokens that have ended.
+    let ctx = AttemptContext { fire_at, ..bench.context(Access::Dry(Plan::default())) };
+    let (one, two) = tokio::join!(bench.handler.run(&ctx), other.run(&ctx));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(bench.calls("/1/oauth/token").iter().map(|call| call.status).collect::<Vec<_>>(), [200; 4], "two at first, two now");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_and_a_dead_one_needs_a_person() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    // The marketplace forgets what it gave out: the clocks of both sides went apart.
+    let now = bench.clock.now().wall;
+    let account = shop_key(seed::SHOPS[0]);
+    let known = bench.store.token(account.clone(), None).await.unwrap().unwrap();
+    let pair = taskrun::store::shop::TokenPair { access: Secret::new("0".repeat(32)), expires_at: now + SignedDuration::from_hours(1), refresh: None };
+    assert!(bench.store.keep_token(account.clone(), known.generation, pair.clone()).await.unwrap());
+    bench.live().await.summary();
+    assert_eq!(bench.calls("/1/oauth/token").len(), 3);
+
+    let known = bench.store.token(account.clone(), None).await.unwrap().unwrap();
+    let dead = taskrun::store::shop::TokenPair { refresh: Some(Secret::new("canary-refresh-token")), expires_at: now, ..pair };
+    assert!(bench.store.keep_token(account, known.generation, dead).await.unwrap());
+    let ended = bench.live().await;
+    let HandlerError::Permanent { message } = ended.error() else { panic!("{:?}", ended.error()) };
+    assert!(message.contains("can't log in") && !message.contains("canary"), "{message}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_looked_up_and_not_sent_again() {
+    let bench = Bench::new().await;
+    bench.sandbox.inject(Fault { route: EDIT, times: 3, kind: FaultKind::DropAnswer });
+    let ended = bench.live().await;
+    assert!(!ended.summary().contains("errors"), "{}", ended.summary());
+    let mut items: Vec<_> = bench.writes().iter().map(|entry| entry.detail.clone()).collect();
+    let count = items.len();
+    items.sort();
+    items.dedup();
+    assert_eq!(items.len(), count, "no item is written twice");
+    bench.assert_in_line(&[]);
+    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_left_open_is_looked_up_first() {
+    let bench = Bench::new().await;
+    let (asin, item_id) = bench.sold(0);
+    let fence = bench.admit().await;
+    let edit = taskrun::shop::difference::Edit { price: Some(4440), visible: None };
+    let intent = Intent { shop: shop_key(seed::SHOPS[0]), asin: Asin::parse(&asin).unwrap(), item_id: item_id.to_string().into(), edit };
+    // One was made and its end not written down; another was never sent.
+    let Guarded::Done(_) = bench.store.open_intent(fence.clone(), intent.clone(), bench.clock.now().wall).await.unwrap() else { panic!("fenced") };
+    let mut item = bench.item(item_id);
+    item.price = 4440;
+    bench.sandbox.put_item(&item);
+    let (other, other_item) = bench.sold(1);
+    let unsent = Intent { asin: Asin::parse(&other).unwrap(), item_id: other_item.to_string().into(), ..intent };
+    let Guarded::Done(_) = bench.store.open_intent(fence, unsent, bench.clock.now().wall).await.unwrap() else { panic!("fenced") };
+    bench.live().await.summary();
+    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+    bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_taken_over_writes_nothing_anywhere() {
+    let bench = Bench::new().await;
+    let stale = bench.admit().await;
+    bench.admit().await;
+    let ended = bench.attempt(Access::Live(stale.clone())).await;
+    assert!(matches!(ended.error(), HandlerError::Fenced), "{:?}", ended.error());
+    assert_eq!(bench.writes(), []);
+    let products = bench.store.listed_products().await.unwrap();
+    assert!(products.iter().all(|product| product.stock.is_none() && product.cost.is_none()));
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_over_in_the_middle_sends_nothing_more() {
+    let bench = Bench::new().await;
+    let fence = bench.admit().await;
+    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_millis(700)) });
+    let takeover = async {
+        wait_for(|| bench.writes().len() == 1).await;
+        bench.admit().await;
+    };
+    let (ended, ()) = tokio::join!(bench.attempt(Access::Live(fence)), takeover);
+    assert!(matches!(ended.error(), HandlerError::Fenced), "{:?}", ended.error());
+    assert_eq!(bench.writes().len(), 1, "the one that was in flight");
+    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap().len(), 1, "and its fate is left for the next run");
+    bench.live().await.summary();
+    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+    bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_keeps_what_is_done_and_finishes_the_item_in_hand() {
+    let bench = Bench::new().await;
+    let fence = bench.admit().await;
+    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_millis(300)) });
+    let stop = async {
+        wait_for(|| bench.writes().len() == 1).await;
+        bench.cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(bench.attempt(Access::Live(fence)), stop);
+    assert!(matches!(ended.error(), HandlerError::Cancelled), "{:?}", ended.error());
+    assert_eq!(bench.writes().len(), 1);
+    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), [], "the item in hand was finished");
+    let products = bench.store.listed_products().await.unwrap();
+    assert!(products.iter().all(|product| product.stock.is_some()), "what was read is kept");
+}
+
+#[tokio::test]
+async fn no_new_item_is_taken_when_the_business_hours_end() {
+    let mut bench = Bench::new().await;
+    bench.closes_at = Some(Timestamp::from_millisecond(START + 25_000).unwrap());
+    let ended = bench.live().await;
+    assert!(ended.summary().contains("closed for now"), "{}", ended.summary());
+    assert_eq!(bench.calls(OFFERS).len(), 4, "the batch in hand is finished, though it had to wait");
+    assert_eq!(bench.writes(), []);
+}
+
+#[tokio::test]
+async fn an_item_that_is_gone_or_too_dear_is_left_alone_and_told() {
+    let bench = Bench::new().await;
+    let ((_, gone), (dear, dear_item)) = (bench.sold(0), bench.sold(1));
+    bench.sandbox.remove_item(gone);
+    bench.sandbox.force(&dear, Some(Force::Cost(120_000)));
+    let before = bench.item(dear_item);
+    let ended = bench.live().await;
+    assert!(ended.summary().contains("1 not found at the shop"), "{}", ended.summary());
+    assert!(ended.summary().contains("left alone as they would cost more than `max`"), "{}", ended.summary());
+    assert_eq!(bench.item(dear_item), before);
+}
+
+#[tokio::test]
+async fn the_marketplaces_state_survives_a_restart() {
+    let bench = Bench::with_items(20).await;
+    bench.live().await.summary();
+    let (writes, items) = (bench.writes(), bench.sandbox.items(seed::SHOPS[0]));
+    let Bench { sandbox, dir, clock, store, .. } = bench;
+    sandbox.stop().await.unwrap();
+    let sandbox = start_sandbox(dir.path(), &clock, 20).await;
+    assert_eq!(sandbox.items(seed::SHOPS[0]), items);
+    assert_eq!(sandbox.ledger().into_iter().filter(|entry| entry.write).collect::<Vec<_>>(), writes);
+    let lines = std::fs::read_to_string(dir.path().join("sandbox/ledger.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), sandbox.ledger().len());
+    let token = store.token(shop_key(seed::SHOPS[0]), None).await.unwrap().unwrap();
+    assert!(!lines.contains(token.refresh.expose()) && !lines.contains(token.access.unwrap().expose()), "the ledger holds no secret");
+}
+
+async fn wait_for(is_so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(LIMIT, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("it never came to be so");
+}

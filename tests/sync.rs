@@ -87,7 +87,7 @@ impl Children for NoChildren {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn marker(&self) -> &str {
+    fn marker(&self) -> &'static str {
         "none"
     }
 }

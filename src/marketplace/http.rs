@@ -234,8 +234,8 @@ where
         let Guarded::Done(id) = store.open_intent(fence.clone(), intent.clone(), caller.now()).await? else {
             return Err(CallError::Fenced);
         };
-        let sent = send(ready).await;
-        let fate = match sent {
+        let outcome = send(ready).await;
+        let fate = match outcome {
             Ok(()) => Fate::Made,
             Err(cause) if cause.may_have_been_made() => return Err(CallError::Uncertain { intent: id, cause: Box::new(cause) }),
             Err(_) => Fate::NotMade,
@@ -243,9 +243,9 @@ where
         if store.settle_intent(fence.clone(), id, fate, caller.now()).await? == Guarded::Fenced {
             return Err(CallError::Fenced);
         }
-        match sent {
+        match outcome {
             Err(CallError::Again { .. }) if refusals < AGAIN_MAX => refusals += 1,
-            sent => return sent.map(|()| Written::Made),
+            ended => return ended.map(|()| Written::Made),
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 
 /// Requests take a while to arrive, and not always the same: this much, in real time, is added to the gap between two of them.
 const GUARD: Duration = Duration::from_millis(20);
+/// The slowest operation we know allows one call in two minutes; a marketplace that says a day has lost its way.
+const GAP_MAX: Duration = Duration::from_hours(24);
 /// A wait that people may wonder about.
 const NOTABLE: Duration = Duration::from_secs(1);
 
@@ -76,7 +78,7 @@ impl Budget {
 
     /// The marketplace says how many calls a second it allows.
     pub(super) async fn learn(&self, caller: &Caller, per_second: f64) -> Result<(), CallError> {
-        let gap = Duration::try_from_secs_f64(per_second.recip()).ok().filter(|gap| !gap.is_zero() && *gap <= Duration::from_secs(86_400));
+        let gap = Duration::try_from_secs_f64(per_second.recip()).ok().filter(|gap| !gap.is_zero() && *gap <= GAP_MAX);
         let Some(gap) = gap.and_then(|gap| i64::try_from(gap.as_millis()).ok()) else { return Ok(()) };
         let is_new = match self.rule {
             Rule::Bucket { interval_ms, .. } => interval_ms != gap || self.told_ms.load(Ordering::Relaxed) != 0,

@@ -88,9 +88,8 @@ pub(super) async fn token(State(practice): State<Arc<Practice>>, request: Reques
     }
     let fields = fields(request).await;
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
-    let client = match practice.state.client(Side::Amazon, field("client_id")) {
-        Ok(client) => client,
-        Err(_) => return oauth_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Internal error"),
+    let Ok(client) = practice.state.client(Side::Amazon, field("client_id")) else {
+        return oauth_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Internal error");
     };
     if client.is_none_or(|client| client.secret != field("client_secret") || !client.active) {
         return oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", "Client authentication failed");
@@ -123,10 +122,10 @@ async fn fields(request: Request) -> HashMap<String, String> {
 }
 
 /// Whose access token it is, or the answer that refuses it.
-fn authorise(practice: &Practice, headers: &HeaderMap) -> Result<String, Response> {
+fn authorise(practice: &Practice, headers: &HeaderMap) -> Result<String, Box<Response>> {
     let refuse = |details| {
         let (code, message) = words(StatusCode::FORBIDDEN);
-        detailed(StatusCode::FORBIDDEN, code, message, details, Noted::default())
+        Box::new(detailed(StatusCode::FORBIDDEN, code, message, details, Noted::default()))
     };
     let token = headers.get("x-amz-access-token").and_then(|token| token.to_str().ok());
     let token = token.ok_or_else(|| refuse("Access token is missing in the request header."))?;
@@ -141,7 +140,7 @@ fn authorise(practice: &Practice, headers: &HeaderMap) -> Result<String, Respons
 pub(super) async fn item_offers(State(practice): State<Arc<Practice>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     let account = match authorise(&practice, &headers) {
         Ok(account) => account,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let now_ms = (practice.now)();
     let noted = |detail| Noted { account: account.clone(), detail };

@@ -185,26 +185,24 @@ impl Running {
 
     /// Changes an item as its owner's hand would, or adds it.
     pub fn put_item(&self, item: &Item) {
-        self.practice.note_failure(self.practice.state.put_item(item));
+        note_failure(self.practice.state.put_item(item));
     }
 
     /// Deletes an item as its owner's hand would.
     pub fn remove_item(&self, item_id: i64) {
-        self.practice.note_failure(self.practice.state.remove_item(item_id));
+        note_failure(self.practice.state.remove_item(item_id));
     }
 
     /// Says that a shop has made so many calls in this period (an hour or a day, in milliseconds).
     pub fn set_calls(&self, account: &str, length_ms: i64, count: i64) {
         let began_ms = base::began(length_ms, (self.practice.now)());
-        self.practice.note_failure(self.practice.state.set_calls(account, length_ms, began_ms, count));
+        note_failure(self.practice.state.set_calls(account, length_ms, began_ms, count));
     }
 }
 
-impl Practice {
-    fn note_failure(&self, done: rusqlite::Result<()>) {
-        if let Err(error) = done {
-            tracing::error!(%error, "the practice marketplace's state can't be written");
-        }
+fn note_failure(done: rusqlite::Result<()>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "the practice marketplace's state can't be written");
     }
 }
 

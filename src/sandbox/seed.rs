@@ -210,7 +210,7 @@ fn spread(roll: u64, below: i64) -> i64 {
     i64::try_from(roll % u64::try_from(below).unwrap_or(1).max(1)).unwrap_or(0)
 }
 
-/// A number that depends on the text and the salt alone (FNV-1a, then the finisher of SplitMix64).
+/// A number that depends on the text and the salt alone (FNV-1a, then the finisher of `SplitMix64`).
 pub(super) fn roll(text: &str, salt: u64) -> u64 {
     let mut hash = salt ^ 0xcbf2_9ce4_8422_2325;
     for byte in text.bytes() {

@@ -89,6 +89,8 @@ pub fn brake_trips(hides: usize, visible: usize, max_hide: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
     use super::*;
     use crate::shop::product::{Asin, Dated};
 

@@ -62,6 +62,8 @@ pub fn selling_price(cost: i64, pricing: &Pricing) -> Price {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -83,6 +83,8 @@ pub fn exhaust(rule: Rule, used: Use, now_ms: i64) -> Use {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
     use proptest::prelude::*;
 
     use super::*;

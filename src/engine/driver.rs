@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     control::{Request, tell},
     neighbours::Neighbours,
-    perform::Trouble,
+    perform::{Trouble, rough},
     reload::{Fresh, Reloads},
     report::{Ended, Reporter},
     worker::{Handlers, Worker, Workshop},
@@ -39,6 +39,8 @@ const MESSAGES_MAX: usize = 1024;
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
 /// A running run asks for stop requests this often.
 const STOP_LOOK: Duration = Duration::from_secs(1);
+/// One wish to stop may arrive twice, as when a supervisor signals the process and its group; a second wish comes later than this.
+const SAME_WISH: SignedDuration = SignedDuration::from_millis(300);
 /// After the grace period of a shutdown, what is left is given this long to be killed and closed.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
@@ -138,6 +140,7 @@ pub(super) struct Driver {
 
 #[derive(Clone, Copy, Debug)]
 struct Shutdown {
+    asked_at: SignedDuration,
     abort_at: SignedDuration,
     leave_at: SignedDuration,
     aborted: bool,
@@ -324,11 +327,12 @@ impl Driver {
             None => {
                 let grace = self.loaded.shutdown_grace;
                 let abort_at = now.saturating_add(grace);
-                self.shutdown = Some(Shutdown { abort_at, leave_at: SignedDuration::MAX, aborted: false });
+                self.shutdown = Some(Shutdown { asked_at: now, abort_at, leave_at: SignedDuration::MAX, aborted: false });
                 let open = self.state.runs.len();
-                tracing::info!(open, "stopping: no new fires; open runs get up to {grace:#} to end");
+                tracing::info!("stopping: no new fires; {open} open runs get up to {} to end", rough(grace));
                 self.apply(Event::Stopping { grace });
             }
+            Some(shutdown) if now.saturating_sub(shutdown.asked_at) < SAME_WISH => {}
             Some(shutdown) => shutdown.abort_at = now,
         }
     }
@@ -342,7 +346,7 @@ impl Driver {
             shutdown.aborted = true;
             shutdown.leave_at = now.saturating_add(SignedDuration::try_from(LAST_MOMENT).unwrap_or_default());
             let open = self.state.runs.len();
-            tracing::warn!(open, "not waiting any longer: what is left is killed");
+            tracing::warn!("not waiting any longer: what is left of {open} runs is killed");
             self.apply(Event::Aborting);
         }
     }

@@ -109,7 +109,8 @@ impl Driver {
             }
             Command::Cancel { run, reason } => {
                 if let Some(worker) = self.workers.get(&run) {
-                    self.reporter.cancelling(run, worker.attempt, reason);
+                    let instance = &worker.instance;
+                    tracing::info!(%instance, run = run.0, attempt = worker.attempt, "run {run} is told to stop: {reason}");
                     worker.cancel.cancel();
                 }
             }

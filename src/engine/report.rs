@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     core::{
-        event::{Notice, RunEnd, Skip, StopReason},
+        event::{Notice, RunEnd, Skip},
         task::{InstanceName, RunId, Trigger},
     },
     handlers::Progress,
@@ -74,11 +74,6 @@ impl Reporter {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "the reporter's words stay together")]
-    pub(super) fn cancelling(&self, run: RunId, attempt: u32, reason: StopReason) {
-        tracing::info!(run = run.0, attempt, "run {run} is told to stop: {reason}");
-    }
-
     pub(super) fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Ended { instance, run, end, by, text, took } => self.ended(Ended { instance, run, end, by, text, took }),
@@ -97,7 +92,7 @@ impl Reporter {
                 tracing::warn!(%instance, run = run.0, "run {run} was left open by a taskrun that is gone; it is closed");
             }
             Notice::Starving { instance, times } => {
-                tracing::warn!(%instance, times, "starving: superseded {times} times in a row, no run came to an end of its own; give it a longer interval, or `overlap: skip`");
+                tracing::warn!(%instance, "starving: superseded {times} times in a row, no run came to an end of its own; give it a longer interval, or `overlap: skip`");
             }
             Notice::Stuck { instance, run } => {
                 tracing::error!(%instance, run = run.0, "run {run} did not stop within its grace period; it was given up on and can change nothing any more");
@@ -133,7 +128,7 @@ impl Reporter {
 /// A skip is normal life; one that a person may not expect is said louder.
 fn skipped(instance: &InstanceName, skip: &Skip) {
     let detail = skip.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    tracing::info!(%instance, reason = %skip.reason, "skipped ({}){detail}", skip.reason);
+    tracing::info!(%instance, "skipped ({}){detail}", skip.reason);
 }
 
 async fn progress_lines(progress: Progress, instance: InstanceName, run: RunId, clock: Arc<dyn Clock>, done: CancellationToken) {

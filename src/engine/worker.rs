@@ -21,7 +21,7 @@ use crate::{
     clock::{BoxFuture, Clock},
     core::{
         event::{Event, Outcome},
-        task::{Generation, Instance, RunId, Trigger},
+        task::{Generation, Instance, InstanceName, RunId, Trigger},
     },
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Progress, Report},
     observe::log::attempt_span,
@@ -45,6 +45,7 @@ pub(super) struct Job {
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub instance: InstanceName,
     pub attempt: u32,
     pub cancel: CancellationToken,
     pub progress: Progress,
@@ -97,7 +98,7 @@ impl Workshop {
             children: Arc::clone(&children) as Arc<dyn Children>,
             instance: Arc::clone(&job.instance),
         };
-        let worker = Worker { attempt: job.attempt, cancel, progress, started_at: now, children };
+        let worker = Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, children };
         self.spawn(ctx, handlers.get(&job.instance.handler).cloned());
         worker
     }

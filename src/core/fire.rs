@@ -50,6 +50,9 @@ impl Step<'_> {
         known.judging = true;
         let instance = Arc::clone(&known.instance);
         let last_chance = ticket.waiting.is_some_and(|run| self.lock_wait_over(run));
+        for skip in &skips {
+            self.skipped(name, skip.clone());
+        }
         let request = JudgeRequest { instance, skips, asked, waiting: ticket.waiting, last_chance, vouched: Vec::new() };
         self.state.reschedule(name);
         self.push(Command::Judge { request: Box::new(request), ticket });
@@ -83,13 +86,22 @@ impl Step<'_> {
                 self.answer_ask(ticket, AskAnswer::Skipped { reason, detail: detail.clone() });
                 let at = ticket.asked.map_or(self.now.wall, |asked| asked.fire_at);
                 let skip = Skip { first_at: at, last_at: at, count: 1, at_least: false, reason, detail };
-                self.notice(Notice::Skipped { instance: name.clone(), skip });
+                self.skipped(name, skip);
             }
             Judgement::LockWait { run, holder_hangs } => self.lock_wait(instance, ticket, run, holder_hangs),
             Judgement::Admitted { run, generation, rivals } => self.admitted(instance, ticket, run, generation, &rivals),
         }
         self.state.reschedule(name);
         self.judge_next(name);
+    }
+
+    /// Says that an instance is skipped, if it was not for this reason before.
+    fn skipped(&mut self, name: &InstanceName, skip: Skip) {
+        let known = self.state.instances.get_mut(name);
+        let before = known.and_then(|known| known.skipping.replace(skip.reason));
+        if before != Some(skip.reason) {
+            self.notice(Notice::Skipped { instance: name.clone(), skip });
+        }
     }
 
     fn drop_waiter(&mut self, ticket: Ticket) {
@@ -143,6 +155,9 @@ impl Step<'_> {
             let Some(active) = new_run(instance, ticket) else { return };
             self.state.runs.insert(run, active);
             self.answer_ask(ticket, AskAnswer::Run(run));
+        }
+        if let Some(known) = self.state.instances.get_mut(&instance.name) {
+            known.skipping = None;
         }
         let uptime = self.now.uptime;
         self.state.runs.change(run, |active| {

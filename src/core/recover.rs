@@ -82,7 +82,8 @@ fn by_name(marks: Vec<Mark>) -> BTreeMap<InstanceName, Mark> {
 fn insert(state: &mut State, name: &InstanceName, instance: Arc<Instance>, mark: Option<Mark>, start: Option<Timestamp>, now: Now) {
     let (watermark, last_end) = mark.map_or((now.wall, now.wall), |mark| (mark.watermark, mark.last_end));
     let anchors = Anchors { last_end: Some(last_end.min(now.wall)), start };
-    let known = Known { instance, watermark, anchors, judging: false, asks: std::collections::VecDeque::new(), due_at: None };
+    let known =
+        Known { instance, watermark, anchors, judging: false, asks: std::collections::VecDeque::new(), skipping: None, due_at: None };
     state.instances.insert(name.clone(), known);
     state.reschedule(name);
 }

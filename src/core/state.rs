@@ -7,7 +7,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    event::{AskId, Notice, StopReason},
+    event::{AskId, Notice, SkipReason, StopReason},
     plan,
     runs::Runs,
     task::{Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
@@ -44,6 +44,8 @@ pub struct Known {
     pub judging: bool,
     /// Starts by hand that wait for their turn to be judged.
     pub asks: VecDeque<(AskId, Trigger)>,
+    /// The reason of its last skip, if nothing ran since: only the first of a row is worth a word.
+    pub skipping: Option<SkipReason>,
     /// Its place in the agenda.
     pub due_at: Option<Timestamp>,
 }

@@ -125,10 +125,12 @@ impl Reporter {
     }
 }
 
-/// A skip is normal life; one that a person may not expect is said louder.
+/// A skip is normal life; the first of a row is said, the history has them all.
 fn skipped(instance: &InstanceName, skip: &Skip) {
+    let reason = skip.reason.word().replace('_', " ");
     let detail = skip.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    tracing::info!(%instance, "skipped ({}){detail}", skip.reason);
+    let times = if skip.count == 1 { String::new() } else { format!(", {} times", skip.count) };
+    tracing::info!(%instance, "skipped ({reason}{times}){detail}; said once until something else happens");
 }
 
 async fn progress_lines(progress: Progress, instance: InstanceName, run: RunId, clock: Arc<dyn Clock>, done: CancellationToken) {

@@ -50,8 +50,8 @@ impl Output {
     pub(super) async fn drain(&mut self) {
         loop {
             tokio::select! {
-                () = self.stdout.read(), if self.stdout.pipe.is_some() => self.stdout.hand_over(|line| self.capped.take(Stream::Out, line)),
-                () = self.stderr.read(), if self.stderr.pipe.is_some() => self.stderr.hand_over(|line| self.capped.take(Stream::Err, line)),
+                () = self.stdout.read(), if self.stdout.source.is_some() => self.stdout.hand_over(|line| self.capped.take(Stream::Out, line)),
+                () = self.stderr.read(), if self.stderr.source.is_some() => self.stderr.hand_over(|line| self.capped.take(Stream::Err, line)),
                 else => return,
             }
         }
@@ -71,27 +71,27 @@ impl Output {
 /// One pipe and the beginning of a line that came through it.
 #[derive(Debug)]
 struct Pipe<R> {
-    pipe: Option<R>,
+    source: Option<R>,
     begun: Vec<u8>,
     /// This much of what has begun is known to hold no line feed.
     searched: usize,
 }
 
 impl<R: AsyncRead + Unpin> Pipe<R> {
-    fn new(pipe: Option<R>) -> Self {
-        Self { pipe, begun: Vec::new(), searched: 0 }
+    fn new(source: Option<R>) -> Self {
+        Self { source, begun: Vec::new(), searched: 0 }
     }
 
     /// Reads once.
     async fn read(&mut self) {
-        let Some(pipe) = &mut self.pipe else { return };
+        let Some(source) = &mut self.source else { return };
         self.begun.reserve(READ_MAX);
-        match pipe.take(READ_MAX as u64).read_buf(&mut self.begun).await {
-            Ok(0) => self.pipe = None,
+        match source.take(READ_MAX as u64).read_buf(&mut self.begun).await {
+            Ok(0) => self.source = None,
             Ok(_) => (),
             Err(error) => {
                 tracing::warn!(target: TARGET, "failed to read the program's output: {error}");
-                self.pipe = None;
+                self.source = None;
             }
         }
     }

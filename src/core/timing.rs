@@ -79,6 +79,12 @@ impl Timing {
         self.fires(after, anchors).next(after)
     }
 
+    /// The first fire strictly after `after` that counts; for people, since the engine answers closed ones, too. `None` also where hours or
+    /// calendar close every fire of a year or more.
+    pub fn next_open_after(&self, after: Timestamp, anchors: Anchors) -> Option<Fire> {
+        self.fires(after, anchors).next_open(after)
+    }
+
     /// The latest fire at or before `until` and strictly after `after`, found by bisection and not by counting.
     pub fn latest_between(&self, after: Timestamp, until: Timestamp, anchors: Anchors) -> Option<Fire> {
         self.fires(after, anchors).latest(after, until)
@@ -141,6 +147,17 @@ impl Fires<'_> {
             return Some(Fire { at, closed: None, deferred: true });
         }
         raw.map(|at| Fire { at, closed: self.gate.closed(at), deferred: false })
+    }
+
+    fn next_open(&self, mut after: Timestamp) -> Option<Fire> {
+        for _ in 0..STRETCHES_MAX {
+            let fire = self.next(after)?;
+            if fire.closed.is_none() {
+                return Some(fire);
+            }
+            after = just_before(self.gate.next_open(fire.at, Timestamp::MAX)?);
+        }
+        None
     }
 
     /// The latest fire strictly after `after` and at or before `until`.

@@ -222,12 +222,21 @@ fn bisection_finds_what_counting_finds() {
             assert_eq!(fires.latest(at(from), probe), expected, "latest by {probe}: {timing:?}");
             let expected = counted.iter().rev().find(|fire| fire.at <= probe && fire.closed.is_none()).copied();
             assert_eq!(fires.latest_open(at(from), probe), expected, "latest open by {probe}: {timing:?}");
+            if let Some(expected) = counted.iter().find(|fire| fire.at > probe && fire.closed.is_none()) {
+                assert_eq!(fires.next_open(probe), Some(*expected), "next open after {probe}: {timing:?}");
+            }
             let after = probe - SignedDuration::from_hours(20);
             let expected = counted.iter().rev().find(|fire| fire.at <= probe && fire.at > after).copied();
             assert_eq!(fires.latest(after.max(at(from)), probe), expected, "latest after {after} by {probe}: {timing:?}");
             probe += SignedDuration::from_secs(13 * 3600 + 7 * 60 + 30);
         }
     }
+}
+
+#[test]
+fn a_timing_whose_every_fire_is_closed_never_counts() {
+    let closed = Timing { hours: Some(hours("09:00-18:00", &[])), ..timing(vec![cron("0 3 * * *")], "UTC") };
+    assert_eq!(closed.next_open_after(at("2026-03-30T00:00Z"), Anchors::default()), None);
 }
 
 #[test]

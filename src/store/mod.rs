@@ -2,7 +2,7 @@
 //!
 //! Nothing above this folder knows which database it is. `RunStore` is the engine's, `ShopStore` the handlers', so a handler cannot touch a run.
 #![warn(missing_docs)]
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -350,7 +350,7 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn last_ends(&self) -> Answer<Vec<HistoryRow>>;
 }
 
-/// What a write of a handler carries: refused when the instance's floor is above the generation.
+/// What a write of a handler carries: refused when its run is no longer open under that generation, or the instance's floor is above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     /// The instance.
@@ -364,11 +364,4 @@ pub struct Fence {
 /// How long a run took, for a person.
 pub fn took(row: &HistoryRow) -> Option<SignedDuration> {
     Some(row.ended_at?.duration_since(row.started_at?))
-}
-
-/// Both halves of a store behind one handle.
-#[derive(Clone, Debug)]
-pub struct Stores {
-    /// The engine's half.
-    pub runs: Arc<dyn RunStore>,
 }

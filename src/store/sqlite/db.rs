@@ -398,6 +398,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_stays_locked_is_an_error_that_says_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taskrun.db");
+        let db = Db::open_patiently(&path, Duration::from_millis(50)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = db.write("write", |_| Ok(())).await.unwrap_err();
+        let StoreError::Failed { step: "write", source } = error else { panic!("{error:?}") };
+        let holder = if cfg!(target_os = "linux") { format!("by process {}", std::process::id()) } else { "by a process".to_owned() };
+        assert!(source.to_string().contains(&holder), "{source}");
+        // Reading goes on meanwhile, and writing afterwards.
+        assert!(db.read("read", |conn| conn.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))).await.is_ok());
+        other.execute_batch("COMMIT").unwrap();
+        assert!(db.write("write", |_| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn writes_under_way_are_done_before_the_file_is_closed() {
+        let (folder, db) = numbers().await;
+        let answers: Vec<_> = (0..500).map(|n| insert(&db, n)).collect();
+        drop(db);
+        let db = Db::open(&folder.path().join("taskrun.db")).unwrap();
+        assert_eq!(all(&db).await.len(), 500);
+        for answer in answers {
+            assert!(answer.await.is_ok());
+        }
+    }
+
+    #[tokio::test]
     async fn writes_happen_in_the_order_of_the_calls_even_if_nobody_waits() {
         let (_folder, db) = numbers().await;
         let order = Arc::new(Mutex::new(Vec::new()));

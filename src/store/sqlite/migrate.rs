@@ -59,3 +59,75 @@ impl From<rusqlite::Error> for Fault {
         Self::Sqlite(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(conn: &Connection) -> i64 {
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    fn set_version(conn: &Connection, version: usize) {
+        conn.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+    }
+
+    fn schema(conn: &Connection) -> Vec<String> {
+        let mut tables = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_migration_that_is_cut_off_anywhere_is_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taskrun.db");
+        let mut whole = Connection::open_in_memory().unwrap();
+        migrate(&mut whole, &path).unwrap();
+        // Each process dies one statement later than the one before it, without committing.
+        for (number, migration) in MIGRATIONS.iter().enumerate() {
+            let statements: Vec<&str> = migration.split_inclusive(";\n").collect();
+            for done in 1..=statements.len() {
+                let conn = Connection::open(&path).unwrap();
+                conn.execute_batch(&format!("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; {}", statements[..done].concat())).unwrap();
+                set_version(&conn, number + 1);
+                drop(conn);
+                assert_eq!(version(&Connection::open(&path).unwrap()), i64::try_from(number).unwrap());
+            }
+            let conn = Connection::open(&path).unwrap();
+            conn.execute_batch(&format!("BEGIN IMMEDIATE; {migration}")).unwrap();
+            conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            set_version(&conn, number + 1);
+            conn.execute_batch("COMMIT").unwrap();
+        }
+        let mut conn = Connection::open(&path).unwrap();
+        migrate(&mut conn, &path).unwrap();
+        assert_eq!((version(&conn), schema(&conn)), (known(), schema(&whole)));
+    }
+
+    #[test]
+    fn a_file_of_any_older_schema_is_brought_up_to_date() {
+        let path = Path::new("taskrun.db");
+        let mut whole = Connection::open_in_memory().unwrap();
+        migrate(&mut whole, path).unwrap();
+        for have in 0..=MIGRATIONS.len() {
+            let mut conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch(&MIGRATIONS[..have].concat()).unwrap();
+            set_version(&conn, have);
+            if have > 0 {
+                conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            }
+            migrate(&mut conn, path).unwrap();
+            assert_eq!((version(&conn), schema(&conn)), (known(), schema(&whole)));
+        }
+    }
+
+    #[test]
+    fn the_file_of_another_program_is_refused() {
+        let path = Path::new("taskrun.db");
+        for foreign in ["CREATE TABLE notes (text)", "PRAGMA user_version = 3", "PRAGMA application_id = 252006675"] {
+            let mut conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch(foreign).unwrap();
+            assert!(matches!(migrate(&mut conn, path), Err(Fault::Refused(StoreError::Foreign { .. }))), "{foreign}");
+        }
+    }
+}

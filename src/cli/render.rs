@@ -23,21 +23,13 @@ pub fn warnings(warnings: &Faults, color: bool) -> String {
 fn render(faults: &Faults, level: &Level<'static>, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let file = faults.path().display().to_string();
-    let mut out = String::new();
-    for (index, fault) in faults.iter().enumerate() {
-        if index < SHOWN_MAX {
-            out.push_str(&renderer.render(&[group(fault, faults.text(), &file, level)]));
-            out.push_str("\n\n");
-        } else {
-            let gap = if fault.line > 0 { ":" } else { ": " };
-            out.push_str(&format!("{file}{gap}{fault}\n"));
-        }
-    }
-    let unseen = faults.len().saturating_sub(faults.iter().len());
-    if unseen > 0 {
-        out.push_str(&format!("{file}: {unseen} more\n"));
-    }
-    out
+    let shown = faults.iter().take(SHOWN_MAX).map(|fault| renderer.render(&[group(fault, faults.text(), &file, level)]));
+    let shown = shown.map(|shown| shown.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n");
+    let gap = |fault: &Fault| if fault.line > 0 { ":" } else { ": " };
+    let rest = faults.iter().skip(SHOWN_MAX).map(|fault| format!("{file}{}{fault}\n", gap(fault)));
+    let unseen = Some(faults.len().saturating_sub(faults.iter().len())).filter(|unseen| *unseen > 0);
+    let unseen = unseen.map(|unseen| format!("{file}: {unseen} more\n"));
+    std::iter::once(shown).chain(rest).chain(unseen).collect()
 }
 
 fn group<'a>(fault: &'a Fault, text: &'a str, file: &'a str, level: &Level<'static>) -> Group<'a> {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 
 use super::{
     Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
-    fault::{Fault, Faults, quote},
+    fault::{Fault, Faults},
     keys::{ACCOUNT, POLICY, ROOT, TASK},
     read::{Reader, Table},
     remote, store_in,
@@ -162,9 +162,8 @@ fn store(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Stor
     let hint = "write it like `sqlite://state/taskrun.db`";
     match text.text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => return Some(StoreLocation::Sqlite(base_dir.join(path))),
-        // The URL is not shown: there may be a password in it.
-        Some(("postgres" | "postgresql", _)) => reader.fault(&text.span, "a store on PostgreSQL is not built yet", hint),
-        _ => reader.fault(&text.span, format!("{} is not a store", quote(&text.text)), hint),
+        Some(("postgres" | "postgresql", _)) => reader.faults.push(Fault::new(text.span, "a store on PostgreSQL is not built yet").hint(hint).hidden()),
+        _ => reader.faults.push(Fault::new(text.span, "this is not a store").hint(hint).hidden()),
     }
     None
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, path::PathBuf, sync::Arc};
 use super::tree::Tree;
 
 /// More faults than this are counted, not kept: a hostile file must not fill the memory, and nobody reads them.
-const FAULTS_MAX: usize = 1_000;
+pub(super) const FAULTS_MAX: usize = 1_000;
 
 /// One thing wrong in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Fault {
     pub hint: Option<String>,
     /// Another place that has to do with it: the first of two equal keys.
     pub other: Option<Other>,
+    /// What stands there may be a secret: it is not shown.
+    hidden: bool,
 }
 
 /// A second place of a fault.
@@ -38,7 +40,7 @@ pub struct Other {
 impl Fault {
     /// A fault with what is at these bytes of the source.
     pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { line: 1, column: 1, span, key_path: String::new(), message: message.into(), hint: None, other: None }
+        Self { line: 1, column: 1, span, key_path: String::new(), message: message.into(), hint: None, other: None, hidden: false }
     }
 
     /// A fault with the file as a whole: it cannot be read, it is too large.
@@ -48,6 +50,12 @@ impl Fault {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// What stands there may be a secret.
+    pub(crate) fn hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 
@@ -74,11 +82,11 @@ impl fmt::Display for Fault {
 }
 
 /// All faults of a file, in the order of their places, and the text they point into.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Faults {
     path: PathBuf,
     text: Arc<str>,
-    faults: Vec<Fault>,
+    kept: Vec<Fault>,
     more: usize,
 }
 
@@ -98,7 +106,7 @@ impl Faults {
                 (other.line, other.column) = place(&other.span);
             }
         }
-        Self { path, text, faults, more }
+        Self { path, text: mask(text, &faults), kept: faults, more }
     }
 
     /// The file, as it was named.
@@ -106,23 +114,23 @@ impl Faults {
         &self.path
     }
 
-    /// The text that the spans point into.
+    /// The text that the spans point into, with asterisks over what may be a secret.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The faults, in the order of their places.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
-        self.faults.iter()
+        self.kept.iter()
     }
 
     /// How many there are, those that were only counted included.
     pub fn len(&self) -> usize {
-        self.faults.len().saturating_add(self.more)
+        self.kept.len().saturating_add(self.more)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+        self.kept.is_empty()
     }
 }
 
@@ -138,7 +146,7 @@ impl<'a> IntoIterator for &'a Faults {
 impl fmt::Display for Faults {
     /// `tasks.yaml:12:15: message (hint)`, one a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
+        for (index, fault) in self.kept.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
             let gap = if fault.line > 0 { ":" } else { ": " };
             write!(f, "{end}{}{gap}{fault}", self.path.display())?;
@@ -150,7 +158,27 @@ impl fmt::Display for Faults {
     }
 }
 
+impl fmt::Debug for Faults {
+    /// Without the text, which is long, and whose passwords for proxies are nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("path", &self.path).field("faults", &self.kept).field("more", &self.more).finish_non_exhaustive()
+    }
+}
+
 impl std::error::Error for Faults {}
+
+/// Puts asterisks over what faults hide, byte for byte, so that all other places stay where they are.
+fn mask(text: Arc<str>, faults: &[Fault]) -> Arc<str> {
+    let mut hidden = faults.iter().filter(|fault| fault.hidden && text.get(fault.span.clone()).is_some()).peekable();
+    if hidden.peek().is_none() {
+        return text;
+    }
+    let mut masked = text.to_string();
+    for fault in hidden {
+        masked.replace_range(fault.span.clone(), &"*".repeat(fault.span.len()));
+    }
+    masked.into()
+}
 
 /// Line and column of every byte offset that the faults name, found in one pass over the text.
 fn places(text: &str, faults: &[Fault]) -> BTreeMap<usize, (usize, usize)> {

@@ -7,28 +7,28 @@ use super::fault::Fault;
 const SIZE_MAX: u64 = 16 << 20;
 
 /// The text of the file; or a fault and the text that it points into.
-pub(super) fn read(path: &Path) -> Result<String, (Fault, String)> {
-    let whole = |fault: Fault| (fault, String::new());
+pub(super) fn read(path: &Path) -> Result<String, Box<(Fault, String)>> {
+    let whole = |fault: Box<Fault>| Box::new((*fault, String::new()));
     let bytes = read_bytes(path).map_err(whole)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let fault = Fault::new(at..at, "this is not UTF-8").hint("save the file as UTF-8");
-        (fault, String::from_utf8_lossy(error.as_bytes()).into_owned())
+        Box::new((fault, String::from_utf8_lossy(error.as_bytes()).into_owned()))
     })
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, Fault> {
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Box<Fault>> {
     // Asked before the file is opened: opening a pipe could wait for ever.
     if !fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
-        return Err(Fault::whole("this is not a file"));
+        return Err(Box::new(Fault::whole("this is not a file")));
     }
     let file = fs::File::open(path).map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     if let Some(who) = writable_by(&metadata) {
         let fault = Fault::whole(format!("{who} can write to this file, and with it run what they like in your name"));
-        return Err(fault.hint(format!("chmod go-w {}", path.display())));
+        return Err(Box::new(fault.hint(format!("chmod go-w {}", path.display()))));
     }
-    let too_large = || Fault::whole("the file is larger than 16 MiB");
+    let too_large = || Box::new(Fault::whole("the file is larger than 16 MiB"));
     if metadata.len() > SIZE_MAX {
         return Err(too_large());
     }
@@ -37,11 +37,11 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Fault> {
     if bytes.len() as u64 > SIZE_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
-fn unreadable(error: &io::Error) -> Fault {
-    match error.kind() {
+fn unreadable(error: &io::Error) -> Box<Fault> {
+    Box::new(match error.kind() {
         io::ErrorKind::NotFound => Fault::whole("there is no such file").hint("name another with `--config FILE`, or go to the folder of tasks.yaml"),
         _ => Fault::whole(format!("failed to read the file: {error}")),
-    }
+    })
 }
 
 /// Who else can write to the file. A group with its owner's number is the owner's own, as Debian, Ubuntu and Fedora set it up: there a fresh clone is

@@ -12,6 +12,13 @@ pub struct Key {
     pub doc: &'static str,
 }
 
+impl Key {
+    /// What it means in a few words: the beginning of its sentence.
+    pub fn brief(&self) -> &'static str {
+        self.doc.split([';', '.']).next().unwrap_or(self.doc)
+    }
+}
+
 /// What a value has to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -164,7 +171,7 @@ pub const ACCOUNT: &[Key] = &[
 ];
 
 pub const TASK: &[Key] = &[
-    required("handler", Kind::Text, "What does the work."),
+    required("handler", Kind::Text, "What does the work: the name of a handler."),
     key("schedule", Kind::Schedule, "When it is due. Without one, it is started by hand only."),
     key("for_each", Kind::Apart(&Kind::Table(FOR_EACH)), "One instance for each of these accounts."),
     key("with", Kind::Params, "The handler's parameters."),

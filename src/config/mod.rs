@@ -179,7 +179,10 @@ pub struct Account {
 pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Config, Faults> {
     match file::read(path) {
         Ok(text) => read(&text, path, options),
-        Err((fault, text)) => Err(Faults::settle(path.to_owned(), text.into(), None, vec![fault])),
+        Err(error) => {
+            let (fault, text) = *error;
+            Err(Faults::settle(path.to_owned(), text.into(), None, vec![fault]))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     LoadOptions, Secrets,
     amount::{self, Misfit},
     env::{Expanded, expand},
-    fault::{Fault, did_you_mean, quote},
+    fault::{FAULTS_MAX, Fault, did_you_mean, quote},
     keys::{Key, Kind},
     remote,
     timing,
@@ -56,7 +56,7 @@ impl<'t> Table<'t> {
 
 /// A single value as text, with its variables filled in.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct Reading {
     pub(super) text: String,
     pub(super) span: Range<usize>,
     verbatim: Option<usize>,
@@ -64,7 +64,7 @@ pub(super) struct Text {
     unset: bool,
 }
 
-impl Text {
+impl Reading {
     /// Where a part of the text stands in the source; the whole value where that can't be told.
     pub(super) fn part(&self, part: &Range<usize>) -> Range<usize> {
         let place = self.verbatim.map(|begin| begin + part.start..begin + part.end.max(part.start));
@@ -86,18 +86,19 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault::new(at.clone(), message).hint(hint));
     }
 
-    pub(super) fn misread(&mut self, text: &Text, misread: Misread) {
+    pub(super) fn misread(&mut self, text: &Reading, misread: Misread) {
         self.faults.push(Fault::new(text.part(&misread.at), misread.message).maybe_hint(misread.hint));
     }
 
-    fn misfit<T>(&mut self, text: &Text, read: Result<T, Misfit>) -> Option<T> {
+    fn misfit<T>(&mut self, text: &Reading, read: Result<T, Misfit>) -> Option<T> {
         read.map_err(|misfit| self.faults.push(Fault::new(text.span.clone(), misfit.message).maybe_hint(misfit.hint))).ok()
     }
 
     /// Says that a node is not what was expected there. `at` is its key, for a value that isn't there at all.
     pub(super) fn unexpected(&mut self, node: &Node, at: &Range<usize>, expected: &str) {
         let place = if node.is_null() { at } else { &node.span };
-        self.faults.push(Fault::new(place.clone(), format!("expected {expected}, found {}", node.kind())));
+        let hint = node.is_null().then(|| "give it a value, or remove the key".to_owned());
+        self.faults.push(Fault::new(place.clone(), format!("expected {expected}, found {}", node.kind())).maybe_hint(hint));
     }
 
     /// Reads a table: reports keys that it may not have and keys that it lacks. Nothing at all counts as an empty table.
@@ -110,12 +111,17 @@ impl<'a> Reader<'a> {
         let table = self.open_table(node, at)?;
         let names = || keys.iter().copied().flatten().map(|key| key.name);
         for entry in table.entries.iter().filter(|entry| !names().any(|name| *name == *entry.key.text)) {
+            // Nobody will see the hint, and looking for it takes long.
+            if self.faults.len() >= FAULTS_MAX {
+                self.faults.push(Fault::new(entry.key.span.clone(), "unknown key"));
+                continue;
+            }
             let known = || format!("the keys here are {}", names().collect::<Vec<_>>().join(", "));
             let hint = advise(&entry.key.text).or_else(|| did_you_mean(&entry.key.text, names())).or_else(|| (names().count() <= 8).then(known));
             self.faults.push(Fault::new(entry.key.span.clone(), format!("unknown key {}", quote(&entry.key.text))).maybe_hint(hint));
         }
         for key in keys.iter().copied().flatten().filter(|key| key.required && table.entry(key.name).is_none()) {
-            self.fault(at, format!("`{}` is missing", key.name), key.doc);
+            self.fault(at, format!("`{}` is missing", key.name), key.brief());
         }
         Some(table)
     }
@@ -160,7 +166,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a single value as text. `None` with a fault, or without one where a variable is not set and need not be, for `whole` values.
-    pub(super) fn text(&mut self, node: &Node, at: &Range<usize>, expected: &str) -> Option<Text> {
+    pub(super) fn text(&mut self, node: &Node, at: &Range<usize>, expected: &str) -> Option<Reading> {
         let Data::Scalar(scalar) = &node.data else {
             self.unexpected(node, at, expected);
             return None;
@@ -171,10 +177,10 @@ impl<'a> Reader<'a> {
         }
         let span = node.span.clone();
         if !scalar.text.contains("${") {
-            return Some(Text { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false });
+            return Some(Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false });
         }
         let Expanded { text, unset, broken } = expand(&scalar.text, self.options.env);
-        let source = Text { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty() };
+        let source = Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty() };
         if let Some(part) = &broken {
             self.fault(&source.part(part), "`${` begins the name of a variable, and this is none", "write `$${` for `${` itself");
             return None;
@@ -185,17 +191,17 @@ impl<'a> Reader<'a> {
             }
             return None;
         }
-        Some(Text { text, verbatim: None, ..source })
+        Some(Reading { text, verbatim: None, ..source })
     }
 
     /// Reads a single value that has to be complete: `None` without a fault where a variable is not set and need not be.
-    pub(super) fn whole(&mut self, node: &Node, at: &Range<usize>, expected: &str) -> Option<Text> {
+    pub(super) fn whole(&mut self, node: &Node, at: &Range<usize>, expected: &str) -> Option<Reading> {
         self.text(node, at, expected).filter(|text| !text.unset)
     }
 
     /// Reads a value of a kind.
     pub(super) fn value(&mut self, kind: Kind, node: &Rc<Node>, at: &Range<usize>) -> Option<Value> {
-        let text = |text: Text| Value::Text(text.text.into());
+        let text = |read: Reading| Value::Text(read.text.into());
         match kind {
             Kind::Bool => self.boolean(node, at).map(Value::Bool),
             Kind::Int(least, most) => {
@@ -323,12 +329,12 @@ impl<'a> Reader<'a> {
         found
     }
 
-    pub(super) fn name(&mut self, node: &Node, at: &Range<usize>) -> Option<Text> {
+    pub(super) fn name(&mut self, node: &Node, at: &Range<usize>) -> Option<Reading> {
         let read = self.whole(node, at, "a name")?;
         self.is_name(&read.text, &read.span).then_some(read)
     }
 
-    fn lock(&mut self, node: &Node, at: &Range<usize>) -> Option<Text> {
+    fn lock(&mut self, node: &Node, at: &Range<usize>) -> Option<Reading> {
         let read = self.name(node, at)?;
         let known = self.locks.as_ref().filter(|locks| !locks.contains(&read.text)).map(|locks| locks.iter().cloned().collect::<Vec<_>>());
         if let Some(known) = &known {
@@ -337,7 +343,7 @@ impl<'a> Reader<'a> {
         Some(read)
     }
 
-    fn account(&mut self, node: &Node, at: &Range<usize>) -> Option<Text> {
+    fn account(&mut self, node: &Node, at: &Range<usize>) -> Option<Reading> {
         let read = self.name(node, at)?;
         if !self.accounts.contains(&read.text) {
             let known: Vec<String> = self.accounts.iter().cloned().collect();
@@ -346,7 +352,7 @@ impl<'a> Reader<'a> {
         Some(read)
     }
 
-    fn path(&mut self, node: &Node, at: &Range<usize>) -> Option<Text> {
+    fn path(&mut self, node: &Node, at: &Range<usize>) -> Option<Reading> {
         let read = self.text(node, at, "a path")?;
         if let Some(rest) = read.text.strip_prefix("~/") {
             self.fault(&read.span, "`~` means nothing in a path here", format!("write `${{HOME}}/{rest}`"));

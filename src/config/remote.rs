@@ -4,9 +4,9 @@ use std::{ops::Range, path::Path};
 use super::{
     Amazon, Base, Marketplaces, Secret,
     env::read_secret,
-    fault::quote,
+    fault::{Fault, quote},
     keys::{AMAZON, BASE, Key, Kind, MARKETPLACES},
-    read::{Reader, Table, Text},
+    read::{Reader, Table, Reading},
     tree::{Data, Entry, Node},
 };
 
@@ -61,7 +61,7 @@ fn line(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> 
     one_line(reader, &text)
 }
 
-fn one_line(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+fn one_line(reader: &mut Reader<'_>, text: &Reading) -> Option<String> {
     if text.text.chars().any(char::is_control) {
         reader.fault(&text.span, "this holds a line break or another control character", "check for a line feed at its end");
         return None;
@@ -93,7 +93,7 @@ pub(super) fn secret(reader: &mut Reader<'_>, table: Table<'_>, key: &str, base_
         && !node.is_null()
         && !scalar.text.contains("${")
     {
-        reader.fault(&node.span, "a secret does not belong in this file", hint);
+        reader.faults.push(Fault::new(node.span.clone(), "a secret does not belong in this file").hint(hint).hidden());
         return None;
     }
     let text = reader.text(node, at, "a secret")?;
@@ -110,22 +110,21 @@ fn secret_file(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>, base_dir
     match read_secret(&base_dir.join(&path.text)) {
         Ok(secret) => Some(secret),
         Err(error) => {
-            reader.faults.push(super::fault::Fault::new(path.span, error.to_string()).maybe_hint(error.hint()));
+            reader.faults.push(Fault::new(path.span, error.to_string()).maybe_hint(error.hint()));
             None
         }
     }
 }
 
 /// Reads an http or https URL without credentials; what is in it but the slash at its end. Plain http stays on this machine.
-pub(super) fn url(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+pub(super) fn url(reader: &mut Reader<'_>, text: &Reading) -> Option<String> {
     let hint = "write it like `https://host.example/path`";
     let Some(parts) = split_url(&text.text).filter(|parts| matches!(parts.scheme, "http" | "https")) else {
-        reader.fault(&text.span, format!("{} is not a URL", quote(&text.text)), hint);
+        reader.faults.push(Fault::new(text.span.clone(), "this is not an http or https URL").hint(hint).hidden());
         return None;
     };
     if parts.user {
-        // Not shown: there may be a password in it.
-        reader.fault(&text.span, "a user or a password does not belong in this URL", hint);
+        reader.faults.push(Fault::new(text.span.clone(), "a user or a password does not belong in this URL").hint(hint).hidden());
         return None;
     }
     if parts.scheme == "http" && !is_here(parts.host) {
@@ -141,13 +140,14 @@ pub(super) fn proxy(reader: &mut Reader<'_>, table: Table<'_>) -> Option<Secret>
     let text = reader.whole(&entry.value, &entry.key.span, "the URL of a proxy")?;
     let good = split_url(&text.text).is_some_and(|parts| matches!(parts.scheme, "http" | "https" | "socks5" | "socks5h"));
     if !good {
-        reader.fault(&text.span, "this is not the URL of a proxy", "write it like `http://host:3128` or `socks5h://host:1080`");
+        let hint = "write it like `http://host:3128` or `socks5h://host:1080`";
+        reader.faults.push(Fault::new(text.span, "this is not the URL of a proxy").hint(hint).hidden());
     }
     good.then(|| Secret::new(text.text))
 }
 
 /// Reads an address and a port to listen at.
-pub(super) fn address(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+pub(super) fn address(reader: &mut Reader<'_>, text: &Reading) -> Option<String> {
     let good = text.text.parse::<std::net::SocketAddr>().is_ok();
     if !good {
         reader.fault(&text.span, format!("{} is not an address and a port", quote(&text.text)), "write it like `127.0.0.1:9700`");

@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     keys::{FOR_EACH, HandlerSpec, POLICY, TASK},
     read::{Reader, Table},
-    timing::{self, At, Calendars, Hours, Places},
+    timing::{self, At, Calendars, Hours, Opening, Places},
     tree::{Data, Entry},
 };
 use crate::core::{
@@ -52,7 +52,7 @@ macro_rules! policy {
     };
 }
 policy! {
-    enabled: bool, zone: (TimeZone, Arc<str>), hours: Option<At<Hours>>, holidays: Vec<DateRange>, calendar: Calendar, defer: bool, jitter: SignedDuration,
+    enabled: bool, zone: (TimeZone, Arc<str>), opening: Opening, holidays: Vec<DateRange>, calendar: Calendar, defer: bool, jitter: SignedDuration,
     catch_up: CatchUp, start_deadline: Option<SignedDuration>, overlap: Overlap, locks: Vec<LockName>, lock_wait: SignedDuration,
     retries_max: u32, retry_delay: SignedDuration, backoff: Backoff, max_delay: SignedDuration, retry_jitter: f64,
     timeout: Option<SignedDuration>, deadline: Option<SignedDuration>, grace: SignedDuration, takeover: SignedDuration, on_lost: OnLost,
@@ -61,6 +61,10 @@ policy! {
 impl Policy {
     pub(super) fn enabled(&self) -> bool {
         self.enabled.unwrap_or(true)
+    }
+
+    fn hours(&self) -> Option<&At<Hours>> {
+        if let Some(Opening::Hours(hours)) = &self.opening { Some(hours) } else { None }
     }
 }
 
@@ -79,7 +83,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, table: Table<'_>, calendars: &Cale
     Policy {
         enabled: plain.bool("enabled"),
         zone: word("timezone").and_then(|name| Some((TimeZone::get(name).ok()?, Arc::from(name)))),
-        hours: place("business_hours").and_then(|(node, at)| timing::hours(reader, node, at, calendars)),
+        opening: place("business_hours").and_then(|(node, at)| timing::hours(reader, node, at, calendars)),
         holidays: place("holidays").map(|(node, at)| timing::dates(reader, node, at, calendars)),
         calendar: place("calendar").and_then(|(node, at)| timing::calendar(reader, node, at, calendars)),
         defer: plain.bool("defer"),
@@ -121,7 +125,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instan
     let Some(spec) = spec else { return };
     needs(reader, spec, &table.entry("handler").map_or_else(|| entry.key.span.clone(), |handler| handler.value.span.clone()), known);
     let with = match table.entry("with") {
-        Some(with) => reader.params(&with.value, &with.key.span, &[spec.params]),
+        Some(with) => reader
+            .table_with(&with.value, &with.key.span, &[spec.params], &of_the_task)
+            .map(|table| reader.plain(table, &[spec.params])),
         None => lacking(reader, spec, &entry.key.span),
     };
     let draft = Draft { name: Arc::from(&*entry.key.text), spec, schedules, own, with: with.unwrap_or_default() };
@@ -161,11 +167,16 @@ fn advise(key: &str, spec: Option<&HandlerSpec>) -> Option<String> {
     Some(hint.to_owned())
 }
 
+/// Why a key of a task can't stand in its `with`.
+fn of_the_task(key: &str) -> Option<String> {
+    [TASK, POLICY].concat().iter().any(|known| known.name == key).then(|| format!("`{key}` belongs to the task: put it beside `with`"))
+}
+
 /// Reports the parameters that a handler must have, for a task without `with`.
 fn lacking(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>) -> Option<Params> {
     let missing: Vec<_> = spec.params.iter().filter(|param| param.required).collect();
     for param in &missing {
-        reader.fault(at, format!("the handler `{}` needs `with: {{ {}: … }}`", spec.name, param.name), param.doc);
+        reader.fault(at, format!("the handler `{}` needs `with: {{ {}: … }}`", spec.name, param.name), param.brief());
     }
     missing.is_empty().then(Params::default)
 }
@@ -190,7 +201,9 @@ fn for_each(reader: &mut Reader<'_>, entry: &Entry, known: &Known) -> Option<Vec
     let is_chosen = |name: &Arc<str>| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|value| matches!(value, Value::Text(text) if text == name)));
     let fits = |account: &KnownAccount| platform.is_none() || account.platform.is_none() || account.platform == platform;
     let found: Vec<_> = known.accounts.iter().filter(|(name, account)| is_chosen(name) && fits(account)).map(|(name, _)| Arc::clone(name)).collect();
-    if found.is_empty() && !reader.options.practice {
+    // An account that there is not was reported where it is named.
+    let unknown = chosen.as_ref().is_some_and(|chosen| chosen.iter().any(|value| !matches!(value, Value::Text(text) if reader.accounts.contains(&**text))));
+    if found.is_empty() && !unknown && !reader.options.practice {
         reader.fault(at, "no account is meant by `for_each`, so the task has no instance", "add one under `accounts:`");
     }
     Some(found)
@@ -215,7 +228,7 @@ impl Draft {
             None => InstanceName(Arc::clone(&self.name)),
         };
         let timing = self.timing(&policy, &name, known);
-        let places = Places { schedules: &self.schedules, hours: policy.hours.as_ref().and_then(Option::as_ref).map(|hours| &hours.span) };
+        let places = Places { schedules: &self.schedules, hours: policy.hours().map(|hours| &hours.span) };
         timing::judge(reader, &timing, &places);
         let mut locks = policy.locks.clone().unwrap_or_default();
         locks.sort();
@@ -247,7 +260,7 @@ impl Draft {
 
     fn timing(&self, policy: &Policy, name: &InstanceName, known: &Known) -> Timing {
         let (zone, zone_name) = policy.zone.clone().unwrap_or_else(|| known.zone.clone());
-        let hours = policy.hours.as_ref().and_then(Option::as_ref).map(|hours| &hours.value);
+        let hours = policy.hours().map(|hours| &hours.value);
         Timing {
             schedules: self.schedules.iter().map(|schedule| schedule.value.clone()).collect(),
             zone,

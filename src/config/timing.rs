@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use super::{
     fault::{Fault, quote},
     keys::{CALENDAR, Key, Kind},
-    read::{Reader, Text},
+    read::{Reader, Reading},
     tree::{Data, Node},
 };
 use crate::core::{
@@ -36,8 +36,15 @@ pub(super) struct Hours {
     text: String,
 }
 
+/// What a place says of the business hours.
+#[derive(Clone, Debug)]
+pub(super) enum Opening {
+    Always,
+    Hours(At<Hours>),
+}
+
 /// Finds a time zone.
-pub(super) fn zone(reader: &mut Reader<'_>, name: &Text) -> Option<(TimeZone, Arc<str>)> {
+pub(super) fn zone(reader: &mut Reader<'_>, name: &Reading) -> Option<(TimeZone, Arc<str>)> {
     if let Ok(zone) = TimeZone::get(&name.text) {
         let proper = zone.iana_name().unwrap_or(&name.text).into();
         return Some((zone, proper));
@@ -115,7 +122,7 @@ fn schedule_table(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>) -> Op
     Some(At { value, span })
 }
 
-fn cron(reader: &mut Reader<'_>, text: &Text) -> Option<Schedule> {
+fn cron(reader: &mut Reader<'_>, text: &Reading) -> Option<Schedule> {
     match CronExpr::parse(&text.text) {
         Ok(expr) => {
             for warning in expr.warnings() {
@@ -154,8 +161,8 @@ const HOURS: &[Key] = &[
     Key { name: "holidays", kind: Kind::Dates, required: false, doc: "Days on which no window opens." },
 ];
 
-/// Reads business hours: windows, or a table of windows and holidays; the inner `None` is `always`.
-pub(super) fn hours(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>, calendars: &Calendars) -> Option<Option<At<Hours>>> {
+/// Reads business hours: windows, or a table of windows and holidays, or `always`.
+pub(super) fn hours(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>, calendars: &Calendars) -> Option<Opening> {
     let (mut windows_at, mut holidays) = ((node, at), Vec::new());
     if matches!(node.data, Data::Map(_)) {
         let table = reader.table(node, at, &[HOURS])?;
@@ -170,7 +177,7 @@ pub(super) fn hours(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>,
     for element in reader.elements(node, at, "hours such as `09:00-18:00`") {
         let text = reader.whole(element, at, "hours such as `09:00-18:00`")?;
         if text.text.trim() == "always" {
-            return Some(None);
+            return Some(Opening::Always);
         }
         match calendar::parse_windows(&text.text) {
             Ok(read) => windows.extend(read),
@@ -186,7 +193,7 @@ pub(super) fn hours(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>,
         return None;
     }
     let hours = Hours { windows, holidays, text: texts.join(", ") };
-    Some(Some(At { value: hours, span: node.span.clone() }))
+    Some(Opening::Hours(At { value: hours, span: node.span.clone() }))
 }
 
 /// Reads `calendar: { only: .., except: .. }`.

@@ -2,7 +2,7 @@
 //!
 //! The only file that names the YAML parser. Aliases share their node and merge keys (`<<`) are applied here, under a budget that counts what they
 //! stand for, so a small file cannot unfold into a large one.
-use std::{collections::HashMap, fmt::Write as _, ops::Range, rc::Rc};
+use std::{collections::HashMap, ops::Range, rc::Rc};
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
@@ -28,6 +28,7 @@ pub(super) struct Node {
 pub(super) enum Data {
     Scalar(Scalar),
     List(Vec<Rc<Node>>),
+    /// In the order of the keys' places.
     Map(Vec<Entry>),
 }
 
@@ -90,15 +91,15 @@ impl Tree {
             match &node.data {
                 Data::Scalar(_) => return path,
                 Data::List(items) => {
-                    let found = items.iter().enumerate().filter(|(_, item)| item.span.start <= at && at < item.span.end.max(item.span.start + 1)).last();
-                    let Some((index, item)) = found else { return path };
-                    if write!(path, "[{index}]").is_err() {
-                        return path;
-                    }
+                    // Not a search by halves: an alias stands where it is used and knows only the place of what it stands for.
+                    let holds = |item: &Rc<Node>| item.span.start <= at && at < item.span.end.max(item.span.start + 1);
+                    let Some((index, item)) = items.iter().enumerate().find(|(_, item)| holds(item)) else { return path };
+                    path.extend(["[", &index.to_string(), "]"]);
                     node = item;
                 }
                 Data::Map(entries) => {
-                    let Some(entry) = entries.iter().filter(|entry| entry.key.span.start <= at).max_by_key(|entry| entry.key.span.start) else { return path };
+                    let after = entries.partition_point(|entry| entry.key.span.start <= at);
+                    let Some(entry) = after.checked_sub(1).and_then(|last| entries.get(last)) else { return path };
                     path.push_str(if path.is_empty() { "" } else { "." });
                     path.push_str(&quote(&entry.key.text).replace('`', ""));
                     if at < entry.key.span.end {
@@ -259,6 +260,7 @@ impl Builder<'_> {
             known.insert(Rc::clone(&entry.key.text), kept.len());
             kept.push(entry);
         }
+        let disordered = !merges.is_empty();
         for merge in merges {
             let sources = match &merge.value.data {
                 Data::List(items) => items.clone(),
@@ -277,6 +279,9 @@ impl Builder<'_> {
                     }
                 }
             }
+        }
+        if disordered {
+            kept.sort_by_key(|entry| entry.key.span.start);
         }
         Ok(kept)
     }
@@ -308,9 +313,12 @@ fn syntax(text: &str, error: &ScanError) -> Box<Fault> {
     let line = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
     let line = text.get(line..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches([' ', '-']);
+    let names = |text: &str| text.starts_with(|c: char| c.is_alphanumeric());
     let hint = match error.kind() {
+        ErrorKind::UnknownAnchor if value.strip_prefix('*').is_some_and(names) => {
+            Some("`*NAME` stands for what `&NAME` marks further up; a text that begins with `*` needs quotes".to_owned())
+        }
         _ if value.starts_with(['*', '@', '%', '`', '&']) => Some(format!("text that begins with `{}` needs quotes", value.chars().next().unwrap_or_default())),
-        ErrorKind::UnknownAnchor => Some("`*NAME` needs `&NAME` before it; a text that begins with `*` needs quotes".to_owned()),
         ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => Some("indent with spaces".to_owned()),
         ErrorKind::MappingValueNotAllowed => Some("a text with `: ` in it needs quotes, and keys of one table the same indentation".to_owned()),
         ErrorKind::UnexpectedCharacter { character } if !character.is_control() => Some(format!("text that begins with `{character}` needs quotes")),

@@ -29,7 +29,7 @@ fn message(text: &str) -> String {
 fn merge_keys_add_what_is_not_there() {
     let text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 4, x: 5}]}\n";
     let (tree, faults) = read(text);
-    assert_eq!(show(&tree.unwrap().root), "{a: {x: 1, y: 2}, b: {y: 3, x: 1}, c: {x: 1, y: 2, z: 4}}");
+    assert_eq!(show(&tree.unwrap().root), "{a: {x: 1, y: 2}, b: {x: 1, y: 3}, c: {x: 1, y: 2, z: 4}}");
     assert_eq!(faults, []);
 }
 
@@ -43,16 +43,11 @@ fn a_key_given_twice_names_both_places() {
 
 #[test]
 fn a_bomb_of_aliases_ends_early() {
-    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-    for level in 1..40 {
-        let last = level - 1;
-        text.push_str(&format!("a{level}: &a{level} [*a{last}, *a{last}, *a{last}, *a{last}, *a{last}, *a{last}, *a{last}, *a{last}, *a{last}]\n"));
-    }
+    let level = |level: usize| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", "));
+    let text: String = std::iter::once("a0: &a0 [x, x, x]\n".to_owned()).chain((1..40).map(level)).collect();
     assert_eq!(message(&text), "the file stands for more than 2000000 values");
-    let mut text = String::from("a0: &a0 {a: 1, b: 2}\n");
-    for level in 1..40 {
-        text.push_str(&format!("a{level}: &a{level} {{x{level}: *a{}, y{level}: *a{}}}\n", level - 1, level - 1));
-    }
+    let level = |level: usize| format!("a{level}: &a{level} {{x: *a{}, y: *a{}}}\n", level - 1, level - 1);
+    let text: String = std::iter::once("a0: &a0 {a: 1, b: 2}\n".to_owned()).chain((1..40).map(level)).collect();
     assert_eq!(message(&text), "the file stands for more than 2000000 values");
 }
 
@@ -109,7 +104,7 @@ fn every_node_knows_its_bytes() {
     let (tree, _) = read(text);
     let tree = tree.unwrap();
     let Data::Map(entries) = &tree.root.data else { panic!("a table") };
-    let values: Vec<_> = entries.iter().map(|entry| &text[entry.value.span.clone()]).collect();
+    let values: Vec<_> = entries.iter().map(|entry| text.get(entry.value.span.clone()).unwrap()).collect();
     assert_eq!(values, ["'x'", "- one\n  - {k: \"v\"}", "a: b", "1"]);
     assert_eq!(tree.key_path(text.find("\"v\"").unwrap()), "list[1].k");
     assert_eq!(tree.key_path(text.find("b\n\nlast").unwrap()), "table.a");

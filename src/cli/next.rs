@@ -192,9 +192,11 @@ fn show(instance: Option<&str>, timing: &Timing, fires: &[Preview], now: Timesta
 }
 
 fn remark(fire: &Preview) -> Cell {
-    let skipped = fire.closed.map(|reason| format!("skipped ({})", reason.word().replace('_', " ")));
-    let deferred = fire.deferred.then(|| "stands for the fires outside the hours".to_owned());
-    let style = if fire.closed.is_some() { DIM } else { ODD };
-    let parts: Vec<String> = [skipped, deferred, fire.note.clone()].into_iter().flatten().collect();
-    Cell::new(parts.join("; "), style)
+    match (fire.closed, &fire.note) {
+        (Some(_), Some(why)) => Cell::new(format!("skipped: {why}"), DIM),
+        (Some(reason), None) => Cell::new(format!("skipped: {}", reason.word().replace('_', " ")), DIM),
+        (None, Some(note)) => Cell::new(note, ODD),
+        (None, None) if fire.deferred => Cell::new("stands for the fires outside the hours", ODD),
+        (None, None) => Cell::from(""),
+    }
 }

@@ -143,6 +143,8 @@ impl Presence {
 
     /// Leaves in order: nothing of this process is open any more.
     pub(crate) async fn end(self, nothing_open: bool) -> Result<(), Failure> {
+        // What a run left behind outside its process group must not outlive us.
+        process::kill_children(Vec::new(), vec![self.record.name().to_owned()]).await;
         if let Some((clock, marketplace)) = self.practice {
             marketplace.stop().await;
             clock.stop();

@@ -4,11 +4,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     exit::{Exit, Failure},
+    list,
     place::Place,
     presence::{Presence, Role},
     render,
@@ -21,6 +23,7 @@ use crate::{
         self,
         control::Control,
         signal::{self, Signal},
+        view::InstanceView,
     },
     handlers::registry,
 };
@@ -124,16 +127,16 @@ async fn introduce(config: &Config, presence: &Presence, place: &Place) -> Resul
     let times = Times { now, zone: config.timezone.clone(), relative: true };
     let mut views = views::instances(config, Some(&*presence.store), now).await?;
     views.retain(|view| view.next_at.is_some());
-    views.sort_by(|a, b| a.next_at.cmp(&b.next_at));
+    views.sort_by_key(|view| view.next_at.as_deref().and_then(list::instant));
     let flag = if place.practice().is_some() { " --sandbox" } else { "" };
     let tasks = text::counted(views::tasks(config), "task");
     let mut rows: Vec<[Cell; 2]> = vec![[
         "  file".into(),
         format!("{}: {tasks}, {}", config.path.display(), text::counted(config.instances.len(), "instance")).into(),
     ]];
-    for (index, view) in views.iter().take(FIRST_FIRES).enumerate() {
-        let at = view.next_at.as_deref().and_then(|at| at.parse().ok()).map(|at| times.coming(at, &config.timezone)).unwrap_or_default();
-        rows.push([if index == 0 { "  next" } else { "" }.into(), format!("{}  {at}", view.instance).into()]);
+    let next: Vec<[Cell; 2]> = views.iter().take(FIRST_FIRES).map(|view| next(view, &times)).collect();
+    for (index, line) in text::table(&next).lines().enumerate() {
+        rows.push([if index == 0 { "  next" } else { "" }.into(), line.into()]);
     }
     if views.is_empty() {
         rows.push(["  next".into(), "nothing is due by itself".into()]);
@@ -145,10 +148,17 @@ async fn introduce(config: &Config, presence: &Presence, place: &Place) -> Resul
         format!("`taskrun status{flag}` shows what runs, `taskrun history{flag}` what ran, `taskrun list{flag}` what is declared").into(),
     ]);
     if let Some((endpoint, speed)) = presence.practice() {
-        let what = format!("nothing real is touched: a made-up marketplace at {endpoint}, and time runs {speed} times as fast");
+        let spelled = if speed == 60 { " (an hour a minute)" } else { "" };
+        let what = format!("nothing real is touched: a made-up marketplace at {endpoint}, and time runs {speed} times as fast{spelled}");
         rows.push([Cell::new("  practice", ODD), what.into()]);
     }
     place.screen.say(&format!("{BOLD}taskrun {}{BOLD:#} runs until Ctrl+C", env!("CARGO_PKG_VERSION")));
     place.screen.say(text::table(&rows).trim_end());
     Ok(())
+}
+
+fn next(view: &InstanceView, times: &Times) -> [Cell; 2] {
+    let zone = TimeZone::get(&view.zone).unwrap_or(TimeZone::UTC);
+    let at = view.next_at.as_deref().and_then(list::instant).map(|at| times.coming(at, &zone));
+    [view.instance.as_str().into(), at.unwrap_or_default().into()]
 }

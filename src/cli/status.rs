@@ -51,7 +51,9 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 /// The whole status, for people.
 pub(crate) fn render(status: &StatusView, relative: bool) -> String {
     let now = list::instant(&status.now).unwrap_or(Timestamp::UNIX_EPOCH);
-    let times = Times { now, zone: TimeZone::system(), relative };
+    // The daemon is where its tasks are.
+    let zone = status.instances.first().and_then(|view| TimeZone::get(&view.zone).ok()).unwrap_or_else(TimeZone::system);
+    let times = Times { now, zone, relative };
     let mut text = head(status, &times);
     if !status.runs.is_empty() {
         let header = ["# run", "task", "phase", "attempt", "since", "progress", "note"].map(|title| Cell::new(title, DIM));
@@ -69,10 +71,7 @@ fn head(status: &StatusView, times: &Times) -> String {
         add(format!(", started {}", times.dated(started)));
     }
     if let Some(speed) = status.practice_speed {
-        add(format!(
-            "\n{ODD}practice{ODD:#}   the marketplace is a sandbox, time runs {speed} times as fast: it is {}",
-            clock(status, times)
-        ));
+        add(format!("\n{ODD}practice{ODD:#}   the marketplace is a sandbox, time runs {speed} times as fast: it is {}", times.clock()));
     }
     if status.stopping {
         add(format!("\n{ODD}stopping{ODD:#}   no new runs; waits for {}", text::counted(status.runs.len(), "run")));
@@ -95,11 +94,6 @@ fn head(status: &StatusView, times: &Times) -> String {
     }
     text.push('\n');
     text
-}
-
-fn clock(status: &StatusView, times: &Times) -> String {
-    let zone = status.instances.first().and_then(|view| TimeZone::get(&view.zone).ok()).unwrap_or_else(|| times.zone.clone());
-    if times.relative { times.day(times.now, &zone) } else { text::stamp(times.now, &zone) }
 }
 
 fn run_row(run: &RunView, times: &Times) -> [Cell; 7] {

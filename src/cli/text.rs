@@ -48,6 +48,11 @@ impl Times {
         format!("{} ({})", self.day(at, &self.zone), ago(self.now.duration_since(at)))
     }
 
+    /// What the clock shows.
+    pub(crate) fn clock(&self) -> String {
+        if self.relative { self.day(self.now, &self.zone) } else { stamp(self.now, &self.zone) }
+    }
+
     /// `Sun 15:00` for instants less than a week away, otherwise with the date; with seconds where there are some.
     pub(crate) fn day(&self, at: Timestamp, zone: &TimeZone) -> String {
         let local = at.to_zoned(zone.clone());

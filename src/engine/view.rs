@@ -134,7 +134,7 @@ impl InstanceView {
             schedule: schedule_text(timing),
             zone: timing.zone_name.to_string(),
             hours: timing.hours.as_ref().map_or_else(|| "always".to_owned(), |hours| hours.text.to_string()),
-            overlap: instance.overlap.word().replace('_', " "),
+            overlap: instance.overlap.word().to_owned(),
             next_at: next_at.map(|at| at.to_string()),
             paused: None,
             last: None,

@@ -1,0 +1,10 @@
+//! The command line as people and scripts meet it: the real binary, its output and its exit codes. No test needs the network.
+#![cfg(test)]
+
+mod commands;
+mod daemon;
+mod history;
+mod next;
+mod once;
+mod practice;
+mod shop;

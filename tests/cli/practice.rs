@@ -1,0 +1,61 @@
+//! `--sandbox` and `taskrun sandbox`.
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use jiff::Timestamp;
+use rustix::process::Signal;
+
+use crate::shop::{Shop, TASKS, wait_until};
+
+fn practice_time(shop: &Shop) -> Timestamp {
+    shop.run("status --json --sandbox").ends(0).json()["now"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn practice_has_a_state_of_its_own_and_every_screen_says_so() {
+    let shop = Shop::new(TASKS);
+    let daemon = shop.daemon("--sandbox");
+    shop.run("status --sandbox").ends(0).prints(&["practice", "60 times as fast"]);
+    shop.run("status").ends(3);
+    shop.run("once hello --sandbox").ends(0);
+    assert!(shop.history().is_empty(), "nothing of practice is in the real history");
+    shop.run("history --sandbox").ends(0).prints(&["hello"]);
+    assert!(shop.file("state/practice/taskrun.db").exists() && !shop.file("state/taskrun.db").exists());
+    shop.run("stop --sandbox").ends(0);
+    assert_eq!(daemon.code(), 0);
+}
+
+#[test]
+fn practice_time_stands_still_while_nobody_runs_and_goes_on_from_there() {
+    let shop = Shop::new(TASKS);
+    let daemon = shop.daemon("--sandbox=3600");
+    let begun = practice_time(&shop);
+    wait_until("an hour of practice passed", || practice_time(&shop).duration_since(begun).as_hours() >= 1);
+    let seen = practice_time(&shop);
+    shop.run("stop --sandbox").ends(0);
+    assert_eq!(daemon.code(), 0);
+    let stopped: Timestamp =
+        shop.run("next --cron '* * * * * *' -n 1 --json --sandbox").ends(0).json()["at"].as_str().unwrap().parse().unwrap();
+    assert!(seen <= stopped && stopped.duration_since(seen).as_hours() < 24 * 3);
+    let again: Timestamp =
+        shop.run("next --cron '* * * * * *' -n 1 --json --sandbox").ends(0).json()["at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(stopped, again, "it stands still");
+    let daemon = shop.daemon("--sandbox=1");
+    let resumed = practice_time(&shop);
+    assert!(stopped.duration_since(resumed).as_secs() <= 1 && resumed.duration_since(stopped).as_mins() < 5, "{stopped} {resumed}");
+    drop(daemon);
+}
+
+#[test]
+fn the_marketplace_runs_alone() {
+    let shop = Shop::new(TASKS);
+    let mut child = shop.command("sandbox --listen 127.0.0.1:0 --items 5 --dir market").stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("http://127.0.0.1:"), "{first}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -11,7 +11,7 @@ use std::{
 };
 
 use fd_lock::RwLock;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -95,6 +95,11 @@ impl Kept {
     }
 }
 
+/// When practice begins: that day's morning.
+fn morning(now: Timestamp, zone: &TimeZone) -> Timestamp {
+    now.to_zoned(zone.clone()).with().time(Time::constant(8, 55, 0, 0)).build().map_or(now, |morning| morning.timestamp())
+}
+
 /// The practice time, for commands that only look.
 pub(crate) fn time(state: &State, now: Timestamp) -> Timestamp {
     match Kept::read(&state.dir) {
@@ -120,8 +125,9 @@ pub(crate) struct PracticeClock {
 }
 
 impl PracticeClock {
-    /// Joins the clock of the processes that practise already; otherwise it goes on from where it stood, at this speed. `me`: this process's record.
-    pub(crate) fn start(state: &State, speed: u32, me: &str, now: Timestamp) -> io::Result<Self> {
+    /// Joins the clock of the processes that practise already; otherwise it goes on from where it stood, at this speed. The first time it is a
+    /// little before nine in the morning, so that a newcomer sees the shop open. `me`: this process's record.
+    pub(crate) fn start(state: &State, speed: u32, me: &str, now: Timestamp, zone: &TimeZone) -> io::Result<Self> {
         let dir = state.dir.clone();
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(CLOCK_LOCK))?;
         let mut lock = RwLock::new(file);
@@ -129,7 +135,7 @@ impl PracticeClock {
         let kept = match Kept::read(&dir) {
             Some(kept) if anyone_runs(&state.records, Some(me)) => kept,
             kept => {
-                let practice = kept.map_or(now, |kept| kept.resumes_at(now));
+                let practice = kept.map_or_else(|| morning(now, zone), |kept| kept.resumes_at(now));
                 let kept = Kept { real: now, practice, speed, seen: practice, stopped: false };
                 kept.write(&dir)?;
                 kept

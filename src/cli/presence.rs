@@ -85,7 +85,8 @@ impl Presence {
             },
             Role::Once => None,
         };
-        let practice = place.practice().map(|speed| PracticeClock::start(&state, speed, record.name(), now)).transpose()?;
+        let practice =
+            place.practice().map(|speed| PracticeClock::start(&state, speed, record.name(), now, &config.timezone)).transpose()?;
         let clock: Arc<dyn Clock> =
             practice.as_ref().map_or(system as Arc<dyn Clock>, |practice| Arc::clone(&practice.clock) as Arc<dyn Clock>);
         let settings = log_settings(config, role, place);

@@ -30,7 +30,7 @@ impl Step<'_> {
     pub(super) fn judge_next(&mut self, name: &InstanceName) {
         let now = self.now;
         let waiting = self.lock_waiter(name);
-        let busy = self.state.runs.of(name).any(|(_, active)| active.trigger == Trigger::CatchUp);
+        let (busy, anchors) = (self.state.catches_up(name), self.state.anchors(name));
         let Some(known) = self.state.instances.get_mut(name) else { return };
         if known.judging {
             return;
@@ -42,7 +42,7 @@ impl Step<'_> {
             (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None })
         } else if !self.state.scheduling || self.state.stopping.is_some() {
             return;
-        } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, known.anchors, busy) {
+        } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, anchors, busy) {
             (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto) })
         } else {
             return;

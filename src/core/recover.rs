@@ -62,7 +62,7 @@ pub(super) fn reloaded(step: &mut Step<'_>, instances: InstanceSet, marks: Vec<M
         match step.state.instances.get_mut(&name) {
             Some(known) if known.instance == instance => {}
             Some(known) => {
-                if known.instance.timing != instance.timing
+                if (known.instance.timing != instance.timing || known.instance.enabled != instance.enabled)
                     && let Some(mark) = marks.remove(&name)
                 {
                     known.watermark = mark.watermark.max(known.watermark.min(now.wall));
@@ -172,6 +172,7 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
         step.state.runs.insert(left.run, active);
         step.push(Command::Adopt { run: left.run, lost: left.running });
     }
+    step.state.reschedule(&left.instance);
     step.notice(Notice::Lost { instance: left.instance.clone(), run: left.run, resumed: true });
 }
 

@@ -10,7 +10,7 @@ use super::{
     event::{AskId, Notice, SkipReason, StopReason},
     plan,
     runs::Runs,
-    task::{Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
+    task::{CatchUp, Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
     timing::Anchors,
 };
 
@@ -213,17 +213,32 @@ impl State {
         }
     }
 
-    /// Puts an instance where it belongs in the agenda, after its watermark, anchors or definition changed.
+    /// Puts an instance where it belongs in the agenda, after its watermark, anchors, open runs or definition changed.
     pub(super) fn reschedule(&mut self, name: &InstanceName) {
+        let (anchors, caught_up) = (self.anchors(name), !self.catches_up(name));
         let Some(known) = self.instances.get_mut(name) else { return };
         if let Some(at) = known.due_at.take() {
             self.agenda.remove(&(at, name.clone()));
         }
-        if self.scheduling && !known.judging {
-            known.due_at = plan::next_start(&known.instance, known.watermark, known.anchors);
+        // While one of its missed fires runs, the next of them waits for its end.
+        let ready = caught_up || known.instance.catch_up != CatchUp::All;
+        if self.scheduling && !known.judging && ready {
+            known.due_at = plan::next_start(&known.instance, known.watermark, anchors);
             if let Some(at) = known.due_at {
                 self.agenda.insert((at, name.clone()));
             }
         }
+    }
+
+    /// What `after` and `@start` count from. While a run is open there is no last end: `after` waits for this run's.
+    pub fn anchors(&self, name: &InstanceName) -> Anchors {
+        let anchors = self.instances.get(name).map(|known| known.anchors).unwrap_or_default();
+        let open = self.runs.of(name).next().is_some();
+        Anchors { last_end: anchors.last_end.filter(|_| !open), ..anchors }
+    }
+
+    /// Whether a run that catches up with a missed fire is open.
+    pub(super) fn catches_up(&self, name: &InstanceName) -> bool {
+        self.runs.of(name).any(|(_, active)| active.trigger == Trigger::CatchUp)
     }
 }

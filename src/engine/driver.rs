@@ -17,8 +17,10 @@ use super::{
     control::{Request, tell},
     neighbours::Neighbours,
     perform::{Trouble, rough},
+    process,
     reload::{Fresh, Reloads},
     report::{Ended, Reporter},
+    view::schedule_key,
     worker::{Handlers, Worker, Workshop},
 };
 use crate::{
@@ -204,6 +206,9 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     driver.perform_all(commands);
     driver.forget_later(dead);
     let report = driver.drive(inbox, arrivals, &mut requests).await;
+    // Whatever a run left behind in a session of its own.
+    let marker = driver.workshop.marker.to_string();
+    driver.performing.spawn(process::kill_children(Vec::new(), vec![marker]));
     driver.performing.close();
     // What is still being written is a close or a set-aside: it is given its moment.
     if tokio::time::timeout(LAST_MOMENT, driver.performing.wait()).await.is_err() {
@@ -214,8 +219,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
 
 /// What the store is told of the instances: their names and what makes their schedule another one.
 pub(super) fn seen(instances: &InstanceSet) -> Vec<InstanceSeen> {
-    let text = |instance: &crate::core::task::Instance| super::view::schedule_key(&instance.timing);
-    instances.values().map(|instance| InstanceSeen { name: instance.name.clone(), schedule: text(instance) }).collect()
+    instances.values().map(|instance| InstanceSeen { name: instance.name.clone(), schedule: schedule_key(instance) }).collect()
 }
 
 impl Driver {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     core::{
         event::{AskAnswer, Event, StopReason},
-        state::{Active, Phase},
+        state::{Active, Known, Phase},
         task::{InstanceName, RunId, Trigger},
     },
     store::{HistoryRow, Pause, RunStore, StoreResult},
@@ -95,10 +95,7 @@ impl Driver {
         if 0 < self.stuck() {
             degraded.push(format!("{} attempts did not stop and were given up on", self.stuck()));
         }
-        let instances = self.state.instances.values().map(|known| {
-            let next = known.due_at.filter(|_| self.state.stopping.is_none());
-            InstanceView::of(&known.instance, next)
-        });
+        let instances = self.state.instances.values().map(|known| InstanceView::of(&known.instance, self.next_start(known)));
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -116,6 +113,14 @@ impl Driver {
             instances: instances.collect(),
             runs: self.state.runs.iter().map(|(run, active)| self.run_view(run, active, now.wall)).collect(),
         }
+    }
+
+    /// When the instance will next start, fires that its hours or calendar refuse passed over.
+    fn next_start(&self, known: &Known) -> Option<Timestamp> {
+        let instance = &known.instance;
+        let plans = instance.enabled && self.state.scheduling && self.state.stopping.is_none();
+        let fire = instance.timing.next_open_after(known.watermark, self.state.anchors(&instance.name)).filter(|_| plans)?;
+        fire.at.saturating_add(instance.timing.splay).ok()
     }
 
     fn run_view(&self, run: RunId, active: &Active, now: Timestamp) -> RunView {

@@ -169,7 +169,9 @@ pub fn schedule_text(timing: &Timing) -> String {
     if texts.is_empty() { "by hand".to_owned() } else { texts.join("; ") }
 }
 
-/// What makes a schedule another one: when it differs from what the store remembers, nothing before counts as missed.
-pub fn schedule_key(timing: &Timing) -> String {
-    format!("{} | {}", schedule_text(timing), timing.zone_name)
+/// What makes a schedule another one: when it differs from what the store remembers, nothing before counts as missed. So it is when a disabled
+/// instance is enabled again.
+pub fn schedule_key(instance: &Instance) -> String {
+    let off = if instance.enabled { "" } else { "off | " };
+    format!("{off}{} | {}", schedule_text(&instance.timing), instance.timing.zone_name)
 }

@@ -12,7 +12,6 @@ use super::{
 use crate::core::{
     calendar::{self, BusinessHours, Calendar, DateRange, Window},
     cron::CronExpr,
-    event::SkipReason,
     schedule::Schedule,
     timing::{Anchors, Timing},
 };
@@ -248,44 +247,16 @@ pub(super) fn judge(reader: &mut Reader<'_>, timing: &Timing, places: &Places<'_
     }
     // A calendar that ends is no mistake, and must not keep a daemon from starting a year later.
     if timing.calendar.is_some() {
-        reader.warnings.push(Fault::new(all, "no fire to come lies on a day of the calendar").hint("bring the calendar up to date"));
+        reader.warnings.push(Fault::new(all, "no fire of the year to come lies on a day of the calendar").hint("bring the calendar up to date"));
     } else if let Some(hours) = &timing.hours {
         let message = format!("every fire lies outside the business hours ({})", hours.text);
         reader.fault(&all, message, "move the schedule or the hours, or set `defer: true`");
     }
 }
 
-/// Whether any fire lies inside business hours and calendar. Hours repeat weekly and schedules are searched fire by fire, leaping over what is closed,
-/// so this many steps are years.
+/// Whether some fire to come lies inside hours and calendar. `after` and `@start` follow what happens, so some fire of theirs can always come at a
+/// good time.
 fn ever_counts(timing: &Timing, now: Timestamp) -> bool {
-    const STEPS: usize = 1_000;
-    if timing.hours.is_none() && timing.calendar.is_none() {
-        return true;
-    }
-    // `after` and `@start` follow what happens, so some fire of theirs can always come at a good time.
-    if timing.schedules.iter().any(|schedule| matches!(schedule, Schedule::After { .. } | Schedule::Start)) {
-        return true;
-    }
-    let mut from = now;
-    for _ in 0..STEPS {
-        let Some(fire) = timing.next_after(from, Anchors::default()) else { return false };
-        let leap = match fire.closed {
-            None => return true,
-            Some(SkipReason::Calendar) => timing.calendar.as_ref().and_then(|calendar| next_day(calendar, fire.at, &timing.zone)),
-            Some(_) => timing.hours.as_ref().and_then(|hours| hours.next_open(fire.at, &timing.zone)),
-        };
-        // An instant before it, so that a fire at that very time is found.
-        from = leap.and_then(|leap| leap.checked_sub(SignedDuration::from_nanos(1)).ok()).map_or(fire.at, |leap| leap.max(fire.at));
-    }
-    false
-}
-
-/// The beginning of the next day that the calendar may let pass.
-fn next_day(calendar: &Calendar, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    let tomorrow = at.to_zoned(zone.clone()).date().tomorrow().ok()?;
-    let day = match &calendar.only {
-        Some(only) => only.iter().filter(|range| range.last >= tomorrow).map(|range| range.first.max(tomorrow)).min()?,
-        None => tomorrow,
-    };
-    day.to_zoned(zone.clone()).ok().map(|start| start.timestamp())
+    let follows = |schedule: &Schedule| matches!(schedule, Schedule::After { .. } | Schedule::Start);
+    timing.schedules.iter().any(follows) || timing.next_open_after(now, Anchors::default()).is_some()
 }

@@ -29,7 +29,8 @@ impl Caller {
 
 /// What an attempt may do to the outside.
 ///
-/// [`Access::permit`] is the only place that tells a dry run from a live one: whoever writes asks it first, so handlers need no `if`.
+/// [`Access::permit`] and [`Access::fence`] are the only places that tell a dry run from a live one: whoever writes asks one of them first, so
+/// handlers need no `if`.
 #[derive(Clone, Debug)]
 pub enum Access {
     /// Writes go out, each under the run's fence.
@@ -56,6 +57,14 @@ pub struct Planned {
 }
 
 impl Access {
+    /// The fence that a write must carry; `None` in a dry run. For writes that are not worth a line of the plan each.
+    pub fn fence(&self) -> Option<&Fence> {
+        match self {
+            Self::Live(fence) => Some(fence),
+            Self::Dry(_) => None,
+        }
+    }
+
     /// The fence that a write must carry; `None` in a dry run, where the write is noted instead.
     pub fn permit(&self, planned: impl FnOnce() -> Planned) -> Option<&Fence> {
         match self {

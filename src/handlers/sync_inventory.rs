@@ -139,6 +139,7 @@ impl SyncInventory {
         if fetched.is_closed {
             return Ok(Report { summary: format!("{fetched}; closed for now, the rest is left for the next run") });
         }
+        tracing::info!("{fetched}");
         let mut failures = Vec::new();
         let mut compared = sync.compare_all(&listed, &catalogue, &mut failures).await?;
         let brake = sync.brake(&mut compared);

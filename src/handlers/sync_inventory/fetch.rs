@@ -6,6 +6,7 @@ use std::{
 
 use super::{Catalogue, FAILURES_MAX, Sync};
 use crate::{
+    access::Planned,
     handlers::HandlerError,
     marketplace::{CallError, amazon::Seller},
     shop::{
@@ -132,6 +133,8 @@ impl Sync<'_> {
             }
         }
         self.ctx.progress.set_done(count(total));
+        // One line of a dry run's plan for all that was kept, batch by batch, in a live one.
+        _ = self.caller.access.permit(|| kept(fetched.read));
         match last_error {
             // Not one answer: nothing that follows would stand on fresh data.
             Some(error) if asked > 0 && fetched.errors == asked => Err(self.failure(&error)),
@@ -194,6 +197,10 @@ fn is_about_the_batch(error: &CallError) -> bool {
         | CallError::Uncertain { .. }
         | CallError::Store(_) => false,
     }
+}
+
+fn kept(products: usize) -> Planned {
+    Planned { kind: "catalogue", target: format!("{products} products"), change: "cost and stock".to_owned(), reason: "as found".to_owned() }
 }
 
 fn note_error(asin: &Asin, finding: &Finding) {

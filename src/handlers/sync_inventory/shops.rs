@@ -80,7 +80,11 @@ pub(super) struct Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |totals: &BTreeMap<_, usize>, kind| totals.get(kind).copied().unwrap_or(0);
-        let kinds = |totals| format!("{} prices changed, {} hidden, {} shown", of(totals, "price"), of(totals, "hide"), of(totals, "show"));
+        let kinds = |totals| {
+            let prices = of(totals, "price");
+            let noun = if prices == 1 { "price" } else { "prices" };
+            format!("{prices} {noun} changed, {} hidden, {} shown", of(totals, "hide"), of(totals, "show"))
+        };
         if self.planned.is_empty() {
             write!(f, "; {}", kinds(&self.made))?;
         } else {
@@ -157,7 +161,7 @@ impl Sync<'_> {
                 }
             }
         }
-        compared.warn();
+        compared.tell(listings.len());
         Ok(compared)
     }
 
@@ -231,9 +235,10 @@ fn is_passing_trouble(error: &CallError) -> bool {
 }
 
 impl Compared<'_> {
-    fn warn(&self) {
+    fn tell(&self, listed: usize) {
         let PassedOver { too_dear, missing, .. } = &self.passed_over;
         let account = &self.shop.key().account;
+        tracing::info!("{account}: {listed} listed, {} visible, {} to change, {} of them to hide", self.visible, self.changes.len(), self.hides());
         if !too_dear.is_empty() {
             let named = too_dear.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
             let more = if too_dear.len() > NAMED_MAX { " and others" } else { "" };

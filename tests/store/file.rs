@@ -213,3 +213,18 @@ async fn two_processes_never_run_the_same_fire_and_what_was_acknowledged_survive
     }
     assert!(300 <= one.len() + two.len() && one.len() + two.len() <= rows.len());
 }
+
+#[test]
+fn a_word_that_is_none_of_ours_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taskrun.db");
+    let _store = SqliteStore::open(&path).unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch("INSERT INTO instances (name, first_seen_ms) VALUES ('sync', 0)").unwrap();
+    let insert = "INSERT INTO runs (instance, fire_at_ms, trigger, state) VALUES ('sync', 0, 'schedule', 'waiting')";
+    for (ours, other) in [("schedule", "cron"), ("waiting", "queued"), ("'waiting'", "7"), ("waiting", "running"), ("0,", "'noon',")] {
+        assert!(conn.execute_batch(&insert.replace(ours, other)).is_err(), "{other}");
+    }
+    conn.execute_batch(insert).unwrap();
+    assert!(conn.execute_batch(insert).is_err(), "an instant of the schedule becomes a run once");
+}

@@ -41,7 +41,7 @@ pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -
     let sql = concat!(
         "SELECT r.id, r.instance, r.fire_at_ms, r.trigger, r.process, coalesce(p.once, 0) AS once, r.generation, r.attempts,
            r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms
-         FROM runs r LEFT JOIN processes p ON p.id = r.process
+         FROM runs r INDEXED BY runs_open LEFT JOIN processes p ON p.id = r.process
          WHERE r.",
         open!(),
         " AND (r.process IN (SELECT value FROM json_each(?1)) OR (?2 AND r.process IS NULL)) ORDER BY r.id"

@@ -9,7 +9,7 @@ pub mod shop;
 pub mod access;
 #[cfg(feature = "daemon")]
 pub mod children;
-#[cfg(feature = "daemon")]
+#[cfg(feature = "sqlite")]
 pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod clock;

@@ -21,7 +21,10 @@ use super::{
 use crate::{
     access::Progress,
     clock::Clock,
-    core::{event::RunEnd, task::Instance},
+    core::{
+        event::RunEnd,
+        task::{Instance, RunId},
+    },
     engine::{
         self, Ended,
         control::Control,
@@ -29,6 +32,7 @@ use crate::{
         view::TriggeredView,
     },
     observe::progress::{self, Style},
+    store::{self, HistoryRow, RowState, RunStore as _},
 };
 
 /// How often the bars take over how far the runs are.
@@ -102,9 +106,15 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     if let Ok(Err(error)) = served.await {
         tracing::debug!(%error, "the local socket was not closed in order");
     }
-    let nothing_open = report.in_time;
-    presence.end(nothing_open).await?;
-    let views: Vec<OnceView> = triggered.iter().map(|one| view(one, &report.ended)).collect();
+    let mut views = Vec::new();
+    for one in &triggered {
+        let left = match one.run.filter(|run| !report.ended.iter().any(|ended| ended.run.0 == *run)) {
+            Some(run) => presence.store.row(RunId(run)).await?,
+            None => None,
+        };
+        views.push(view(one, &report.ended, left.as_ref()));
+    }
+    presence.end(report.in_time).await?;
     show(&views, args.json, place)?;
     let exit = views.iter().map(OnceView::exit).fold(Exit::Done, Exit::worse);
     Ok(signalled.get().copied().map_or(exit, Exit::by))
@@ -154,7 +164,8 @@ async fn mirror(control: Control, bars: Option<MultiProgress>, clock: Arc<dyn Cl
     }
 }
 
-fn view(one: &TriggeredView, ended: &[Ended]) -> OnceView {
+/// How it ended: as the engine saw it, or, where somebody else ended it, as the store has it.
+fn view(one: &TriggeredView, ended: &[Ended], left: Option<&HistoryRow>) -> OnceView {
     let view = OnceView {
         instance: one.instance.clone(),
         run: one.run,
@@ -166,17 +177,25 @@ fn view(one: &TriggeredView, ended: &[Ended]) -> OnceView {
         text: None,
         plan: None,
     };
-    match (one.run, ended.iter().find(|ended| Some(ended.run.0) == one.run)) {
-        (_, Some(ended)) => OnceView {
+    if let Some(ended) = ended.iter().find(|ended| Some(ended.run.0) == one.run) {
+        return OnceView {
             end: ended.end.word(),
             superseded_by: ended.by.map(|run| run.0),
             took_s: Some(ended.took.as_secs_f64()),
             text: ended.text.as_deref().map(ToOwned::to_owned),
             ..view
-        },
-        (None, None) => OnceView { end: "skipped", reason: one.skipped.clone(), ..view },
-        // The process stops before the run has ended: the next start sees to it.
-        (Some(_), None) => view,
+        };
+    }
+    if one.run.is_none() {
+        return OnceView { end: "skipped", reason: one.skipped.clone(), ..view };
+    }
+    match left {
+        Some(HistoryRow { state: RowState::Ended { end, by }, text, .. }) => {
+            let took_s = left.and_then(store::took).map(|took| took.as_secs_f64());
+            OnceView { end: end.word(), superseded_by: by.map(|run| run.0), took_s, text: text.clone(), ..view }
+        }
+        // This process stops before the run has ended: the next start sees to it.
+        Some(_) | None => view,
     }
 }
 

@@ -65,6 +65,21 @@ fn the_newest_start_counts_and_history_shows_who_superseded_whom() {
 }
 
 #[test]
+fn one_that_hangs_is_shut_out_and_learns_it_when_it_wakes() {
+    let shop = Shop::new("tasks: { slow: { handler: command, grace: 1s, takeover: 1s, with: { run: [sleep, \"300\"] } } }");
+    let first = shop.start("once slow");
+    wait_until("the first runs", || shop.history().first().is_some_and(|row| row["state"] == "running"));
+    first.signal(Signal::STOP);
+    let second = shop.start("once slow --set 'run=[\"true\"]'");
+    assert_eq!(second.code(), 0);
+    first.signal(Signal::CONT);
+    assert_eq!(first.code(), 75);
+    let history = shop.history();
+    let states: Vec<_> = history.iter().map(|row| row["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["succeeded", "superseded"]);
+}
+
+#[test]
 fn a_setting_replaces_a_parameter_of_the_handler() {
     let shop = Shop::new(TASKS);
     shop.run("once bad --set 'run=[\"true\"]'").ends(0);

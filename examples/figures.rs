@@ -38,7 +38,10 @@ fn storm(binary: &Path) -> Result<(), Box<dyn Error>> {
     let first = ended.iter().filter_map(|row| instant(row, "fire_at")).min().ok_or("no run began")?;
     let last = ended.iter().filter_map(|row| instant(row, "ended_at")).max().ok_or("no run ended")?;
     let ours = last.duration_since(first);
-    println!("{STORM} commands due at once: bare spawn loop {bare:.2?}, taskrun {ours:#.2?} ({:.2} times)", ours.as_secs_f64() / bare.as_secs_f64());
+    println!(
+        "{STORM} commands due at once: bare spawn loop {bare:.2?}, taskrun {ours:#.2?} ({:.2} times)",
+        ours.as_secs_f64() / bare.as_secs_f64()
+    );
     Ok(())
 }
 
@@ -92,14 +95,20 @@ impl Daemon {
     }
 
     fn answers(&self) -> bool {
-        let status = Command::new(&self.binary).args(["status", "--json"]).current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let status = Command::new(&self.binary)
+            .args(["status", "--json"])
+            .current_dir(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         status.is_ok_and(|status| status.success())
     }
 
     /// User and system time, from /proc.
     fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let ticks: u64 = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
     }
 

@@ -7,7 +7,6 @@ use super::{exit::Failure, text};
 use crate::{
     config::Config,
     core::{
-        plan,
         task::{Instance, InstanceSet},
         timing::Anchors,
     },
@@ -27,13 +26,19 @@ pub(crate) async fn instances(config: &Config, store: Option<&dyn RunStore>, now
     let views = config.instances.values().map(|instance| {
         let last = last.get(instance.name.as_str());
         let anchors = Anchors { last_end: last.and_then(|row| row.ended_at).or(Some(now)), start: None };
-        let next = plan::next_start(instance, now, anchors).filter(|_| instance.enabled);
-        let mut view = InstanceView::of(instance, next);
+        let mut view = InstanceView::of(instance, next_start(instance, anchors, now));
         view.last = last.map(LastView::of);
         view.paused = engine::pause_of(&pauses, &view.task, &view.instance, now);
         view
     });
     Ok(views.collect())
+}
+
+/// When it will next start. A fire that jitter still holds back is ahead, too.
+fn next_start(instance: &Instance, anchors: Anchors, now: Timestamp) -> Option<Timestamp> {
+    let splay = instance.timing.splay;
+    let fire = instance.timing.next_open_after(now.checked_sub(splay).ok()?, anchors).filter(|_| instance.enabled)?;
+    fire.at.checked_add(splay).ok()
 }
 
 /// The instances that a name means: one instance, or a task with all of its.

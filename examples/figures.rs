@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures and prints")]
 use std::{
     error::Error,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -53,7 +54,7 @@ fn many_tasks(binary: &Path) -> Result<(), Box<dyn Error>> {
     thread::sleep(Duration::from_secs(1));
     let before = daemon.cpu()?;
     thread::sleep(IDLE);
-    let used = daemon.cpu()? - before;
+    let used = daemon.cpu()?.saturating_sub(before);
     println!("{TASKS} tasks, idle: {} MB resident, {used:.2?} of CPU in {IDLE:?}", daemon.resident_mb()?);
     Ok(())
 }
@@ -70,7 +71,7 @@ impl Daemon {
         let folder = tempfile::tempdir()?;
         let mut yaml = String::from("timezone: UTC\nlog: { console: false }\ntasks:\n");
         for task in 0..tasks {
-            yaml.push_str(&format!("  task_{task}: {{ handler: command, schedule: {schedule}, with: {{ run: [\"true\"] }} }}\n"));
+            writeln!(yaml, "  task_{task}: {{ handler: command, schedule: {schedule}, with: {{ run: [\"true\"] }} }}")?;
         }
         fs::write(folder.path().join("tasks.yaml"), yaml)?;
         let child = Command::new(binary).arg("run").current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;

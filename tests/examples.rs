@@ -12,10 +12,10 @@ fn every_example_does_what_it_says() {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let tries = tries(&text);
-        assert!(!tries.is_empty(), "{}: says nothing to try", path.display());
+        let commands = tries(&text);
+        assert!(!commands.is_empty(), "{}: says nothing to try", path.display());
         let copy = copy(&path, &text);
-        for (command, seen) in tries {
+        for (command, seen) in commands {
             tried += 1;
             faults.extend(run(&path, copy.path(), &command, &seen));
         }

@@ -103,8 +103,8 @@ fn source_is_tidy() {
 fn names(line: &str, word: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = line[at + word.len()..].chars().next();
+        let (before, rest) = line.split_at(at);
+        let (before, after) = (before.chars().next_back(), rest.chars().nth(word.chars().count()));
         let open_end = word.ends_with(':');
         !before.is_some_and(part) && (open_end || !after.is_some_and(part))
     })

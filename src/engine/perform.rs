@@ -206,7 +206,7 @@ impl Driver {
             let open = look(&*store, &neighbours, &messages, me, &rivals).await;
             match open {
                 Ok(open) => {
-                    drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await)
+                    drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await);
                 }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), run = run.0, "could not look at the runs of other processes; looking again");

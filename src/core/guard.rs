@@ -129,7 +129,11 @@ fn suspects(request: &JudgeRequest, bench: &Bench) -> Vec<ProcessId> {
 fn rivals(request: &JudgeRequest, bench: &Bench) -> Result<(Vec<RunId>, Vec<RunId>), RunId> {
     let open = || bench.open.iter().map(|open| open.run);
     match request.instance.overlap {
-        Overlap::LastWins => Ok((open().collect(), Vec::new())),
+        // Of starts that wait for named locks in several processes the newest counts, whichever looks first.
+        Overlap::LastWins => match request.waiting.and_then(|waiting| open().find(|other| waiting < *other)) {
+            Some(newer) => Err(newer),
+            None => Ok((open().collect(), Vec::new())),
+        },
         Overlap::Skip => match bench.open.first() {
             Some(older) => Err(older.run),
             None => Ok((Vec::new(), Vec::new())),

@@ -71,6 +71,14 @@ pub enum StoreError {
         /// The journal mode that SQLite offers there.
         mode: String,
     },
+    /// The file is on a network file system.
+    #[error("the store `{path}` is on a network file system ({kind}), where SQLite files get damaged: put it on a local disk")]
+    Network {
+        /// The database file.
+        path: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
     /// A statement failed: the disk is full, the file locked for too long, or unreadable. Nothing was changed.
     #[error("failed to {step}")]
     Failed {

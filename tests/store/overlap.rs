@@ -275,6 +275,23 @@ async fn a_waiting_start_that_was_told_to_stop_is_not_admitted() {
 }
 
 #[tokio::test]
+async fn of_two_processes_that_wait_for_a_lock_the_newer_start_counts() {
+    for w in World::each() {
+        let (daemon, one, two) = (w.daemon().await, w.once().await, w.once().await);
+        let wait = jiff::SignedDuration::from_mins(1);
+        let (other, task) = (locking("other", &["base"]), Instance { lock_wait: wait, ..locking("sync", &["base"]) });
+        let holder = w.running(daemon, fire(&other, 1)).await;
+        let ask = || vouching(by_hand(&task, 2), &[(daemon, true), (one, true), (two, true)]);
+        let Judgement::LockWait { run: older, .. } = w.judge(one, ask()).await else { panic!("{}", w.name) };
+        let Judgement::LockWait { run: newer, .. } = w.judge(two, ask()).await else { panic!("{}", w.name) };
+        w.close(daemon, holder, RunEnd::Succeeded).await;
+        let answer = w.judge(one, again(ask(), older, false)).await;
+        assert!(matches!(answer, Judgement::Skipped { reason: SkipReason::Overlap, .. }), "{}: {answer:?}", w.name);
+        assert_eq!(w.admit(two, again(ask(), newer, false)).await.0, newer, "{}", w.name);
+    }
+}
+
+#[tokio::test]
 async fn only_its_own_process_may_judge_a_waiting_start_again() {
     for w in World::each() {
         let (me, other) = (w.daemon().await, w.once().await);

@@ -1,10 +1,12 @@
 //! Waiting for another process that writes to the same file, and saying who it is when it takes too long.
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
+
+use super::disk::beside;
 
 /// Makes a connection wait for the file in short random naps. SQLite's own handler backs off to 100 ms, and so starves beside a process that locks
 /// again at once; short naps are fair.
@@ -51,11 +53,4 @@ pub(super) fn holder(path: &Path) -> Option<u32> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn holder(_path: &Path) -> Option<u32> {
     None
-}
-
-/// A file that SQLite keeps beside the database.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
-    busy::{self, beside},
+    busy, disk,
     migrate::{self, Fault},
 };
 use crate::store::{BoxFuture, StoreError, StoreResult};
@@ -66,7 +66,7 @@ impl Db {
     /// `patience`: how long to wait for another process that writes.
     fn open_patiently(path: &Path, patience: Duration) -> StoreResult<Self> {
         check_version(rusqlite::version_number(), rusqlite::version())?;
-        prepare_files(path).map_err(|source| StoreError::Open { path: path.to_owned(), source: source.into() })?;
+        disk::prepare(path)?;
         let conn = open_writer(path, patience).map_err(|fault| match fault {
             Fault::Refused(error) => error,
             Fault::Sqlite(error) => {
@@ -281,40 +281,6 @@ fn check_version(number: i32, text: &str) -> StoreResult<()> {
     if number < 3_051_003 { Err(StoreError::UnsafeVersion { found: text.to_owned() }) } else { Ok(()) }
 }
 
-/// Creates what is missing and shuts out other users, whatever the umask says. SQLite gives its own files beside it the same mode.
-fn prepare_files(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // Only a new file is ever opened here: closing a descriptor of one that SQLite has open would drop SQLite's locks.
-    match options.write(true).create_new(true).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(_) | Err(_) => (),
-    }
-    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")].iter().try_for_each(|file| shut_out_others(file))
-}
-
-#[cfg(unix)]
-fn shut_out_others(file: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    match std::fs::metadata(file) {
-        Ok(found) if found.permissions().mode() & 0o777 != 0o600 => std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-fn shut_out_others(_file: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
 fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Fault> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     busy::wait_fairly(&mut conn, patience)?;
@@ -415,6 +381,20 @@ mod tests {
         assert!(db.read("read", |conn| conn.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))).await.is_ok());
         other.execute_batch("COMMIT").unwrap();
         assert!(db.write("write", |_| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_and_writing_goes_on_when_there_is_room() {
+        let (_folder, db) = numbers().await;
+        insert(&db, 1).await.unwrap();
+        let room = |pages: i64| db.write("limit the file", move |conn| conn.pragma_update(None, "max_page_count", pages));
+        room(1).await.unwrap();
+        let big = "INSERT INTO instances (name, first_seen_ms, schedule) VALUES ('sync', 0, hex(zeroblob(100000)))";
+        let full = db.write("write much", |conn| conn.execute(big, [])).await;
+        assert!(matches!(full, Err(StoreError::Failed { step: "write much", .. })), "{full:?}");
+        room(1_000_000).await.unwrap();
+        insert(&db, 2).await.unwrap();
+        assert_eq!(all(&db).await, [1, 2]);
     }
 
     #[tokio::test]

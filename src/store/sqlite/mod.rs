@@ -18,6 +18,7 @@ use crate::core::{
 
 mod busy;
 mod db;
+mod disk;
 mod history;
 mod instances;
 mod judge;

@@ -1,6 +1,6 @@
 //! Cron expressions: our parser, the `cron` crate's calendar search, and a thin layer for zones.
 //!
-//! The rule is cronie's. Our parser ([`parse`]) turns the text into sets; the `cron` crate searches the calendar on a wall clock read as if it were
+//! The rule is cronie's. Our parser (`parse.rs`) turns the text into sets; the `cron` crate searches the calendar on a wall clock read as if it were
 //! UTC, so it never sees a zone; the layer here maps wall clock to instants. A *fixed* job, one whose time fields do not begin with a star, runs
 //! once right after a gap that skipped it, and only in the first pass of a repeated hour. Other jobs follow elapsed time: they have nothing in a gap
 //! and both passes of a repeated hour. A clock change of more than three hours is a correction: nothing is caught up or dropped.

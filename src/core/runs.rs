@@ -1,6 +1,6 @@
 //! The open runs of this process, with the orders in which the core looks at them: by instance, by place in the queue, by the next thing to happen.
 //!
-//! Whatever changes a run goes through [`Runs::change`], which keeps the orders true; so a step costs the same with ten open runs and ten thousand.
+//! Whatever changes a run goes through `Runs::change`, which keeps the orders true; so a step costs the same with ten open runs and ten thousand.
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,6 +1,6 @@
 //! The store in one SQLite file.
 //!
-//! [`db`] owns the connections and knows nothing of runs; the other files are one topic each. Nothing outside this folder speaks SQL.
+//! `db` owns the connections and knows nothing of runs; the other files are one topic each. Nothing outside this folder speaks SQL.
 use std::path::Path;
 
 use jiff::Timestamp;

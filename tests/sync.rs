@@ -161,8 +161,12 @@ fn accounts() -> BTreeMap<Arc<str>, Account> {
 }
 
 fn handler(endpoint: &str, store: &SqliteStore) -> SyncInventory {
+    handler_for(endpoint, store, &accounts())
+}
+
+fn handler_for(endpoint: &str, store: &SqliteStore, accounts: &BTreeMap<Arc<str>, Account>) -> SyncInventory {
     let shop: Arc<dyn ShopStore> = Arc::new(store.clone());
-    SyncInventory::new(Arc::new(Market::connect(&marketplaces(endpoint), &accounts(), &shop)), shop)
+    SyncInventory::new(Arc::new(Market::connect(&marketplaces(endpoint), accounts, &shop)), shop)
 }
 
 fn shop_key(account: &str) -> AccountKey {
@@ -508,6 +512,41 @@ async fn one_shops_trouble_is_its_own() {
     assert!(bench.writes().iter().all(|entry| entry.account == second));
     assert_eq!(bench.calls("/1/items").iter().filter(|entry| entry.status == 400).count(), 1, "the limit is asked once");
     assert!(bench.writes().iter().any(|entry| entry.account == second), "the other shop goes on");
+}
+
+#[tokio::test]
+async fn no_call_goes_around_a_proxy_that_is_down() {
+    let mut bench = Bench::new().await;
+    let [first, second] = seed::SHOPS;
+    let mut accounts = accounts();
+    accounts.get_mut(first).unwrap().proxy = Some(Secret::new("http://user:canary@127.0.0.1:1"));
+    bench.handler = handler_for(&bench.sandbox.endpoint(), &bench.store, &accounts);
+    let ended = bench.live().await;
+    let HandlerError::Transient { message, .. } = ended.error() else { panic!("{:?}", ended.error()) };
+    assert!(message.contains(&format!("{first} failed: ")) && message.contains("no connection"), "{message}");
+    assert!(!message.contains("canary"), "{message}");
+    let callers: BTreeSet<_> = bench.sandbox.ledger().into_iter().map(|entry| entry.account).collect();
+    assert_eq!(callers, BTreeSet::from([seed::SELLER.to_owned(), second.to_owned()]));
+}
+
+#[tokio::test]
+async fn an_account_that_is_disabled_or_not_the_instances_is_left_alone() {
+    let mut bench = Bench::new().await.set("max_hide", percent(100));
+    let [first, second] = seed::SHOPS;
+    let fence = bench.admit().await;
+    let mut ctx = bench.context(Access::Live(fence));
+    let instance = Instance { account: Some(second.into()), ..(*ctx.instance).clone() };
+    ctx.instance = Arc::new(instance);
+    bench.handler.run(&ctx).await.unwrap();
+    assert!(bench.writes().iter().all(|entry| entry.account == second));
+    assert_eq!(bench.calls(OFFERS).len(), 2, "only what that shop has listed is asked for");
+
+    let writes = bench.writes().len();
+    let mut accounts = accounts();
+    accounts.get_mut(first).unwrap().enabled = false;
+    bench.handler = handler_for(&bench.sandbox.endpoint(), &bench.store, &accounts);
+    bench.live().await.summary();
+    assert_eq!(bench.writes().len(), writes);
 }
 
 #[tokio::test]

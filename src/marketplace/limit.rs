@@ -32,7 +32,7 @@ pub(super) struct Budget {
     rule: Rule,
     /// For messages: `Amazon's offers batch`.
     what: &'static str,
-    /// The gap that the marketplace told last; 0: none.
+    /// The gap that the marketplace told this process last; 0: none.
     told_ms: AtomicI64,
 }
 
@@ -80,11 +80,7 @@ impl Budget {
     pub(super) async fn learn(&self, caller: &Caller, per_second: f64) -> Result<(), CallError> {
         let gap = Duration::try_from_secs_f64(per_second.recip()).ok().filter(|gap| !gap.is_zero() && *gap <= GAP_MAX);
         let Some(gap) = gap.and_then(|gap| i64::try_from(gap.as_millis()).ok()) else { return Ok(()) };
-        let is_new = match self.rule {
-            Rule::Bucket { interval_ms, .. } => interval_ms != gap || self.told_ms.load(Ordering::Relaxed) != 0,
-            Rule::Window { .. } => false,
-        };
-        if is_new && self.told_ms.swap(gap, Ordering::Relaxed) != gap {
+        if self.told_ms.swap(gap, Ordering::Relaxed) != gap {
             self.store.learn_interval(self.key.clone(), gap + guard_ms(caller.clock.as_ref())).await?;
         }
         Ok(())

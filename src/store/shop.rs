@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{BoxFuture, Fence, StoreResult};
+use super::{Answer, Fence, StoreResult};
 use crate::{
     access::{Access, Planned},
     core::value::Secret,
@@ -135,36 +135,36 @@ pub struct QuotaKey {
 /// rotated is so, whoever asked, even in a dry run.
 pub trait ShopStore: Send + Sync + std::fmt::Debug {
     /// Every product that is listed anywhere, each once: those never fetched first, then the oldest data first.
-    fn listed_products(&self) -> BoxFuture<'static, StoreResult<Vec<Product>>>;
+    fn listed_products(&self) -> Answer<Vec<Product>>;
     /// What is listed at a shop.
-    fn listings(&self, shop: AccountKey) -> BoxFuture<'static, StoreResult<Vec<Listing>>>;
-    /// Takes in listings, and the products they are of. What is there already stays as it is. How many were new.
-    fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> BoxFuture<'static, StoreResult<usize>>;
+    fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>>;
+    /// Takes in listings, and the products they are of. One whose product, SKU or item the shop has already stays as it is. How many were new.
+    fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> Answer<usize>;
     /// Takes over what was found, as [`Product::learn`] says.
-    fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<()>>>;
+    fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> Answer<Guarded<()>>;
 
     /// Records a write before it is made.
-    fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<IntentId>>>;
+    fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> Answer<Guarded<IntentId>>;
     /// Writes down what became of it; the listing takes over what was made.
-    fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<()>>>;
+    fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Answer<Guarded<()>>;
     /// The writes at a shop whose fate is not known, oldest first.
-    fn open_intents(&self, shop: AccountKey) -> BoxFuture<'static, StoreResult<Vec<OpenIntent>>>;
+    fn open_intents(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>>;
 
     /// An account's tokens. A refresh token in the configuration is the first one, and when it is changed there, the first one again.
-    fn token(&self, account: AccountKey, configured: Option<Secret>) -> BoxFuture<'static, StoreResult<Option<Token>>>;
+    fn token(&self, account: AccountKey, configured: Option<Secret>) -> Answer<Option<Token>>;
     /// Asks to be the one who refreshes, until `until` at most. `generation` is the pair that the caller knows.
-    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> BoxFuture<'static, StoreResult<Claim>>;
+    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> Answer<Claim>;
     /// Keeps a new pair, durably, in place of pair `generation`, and ends the claim. False: that pair is no longer the newest.
-    fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair) -> BoxFuture<'static, StoreResult<bool>>;
+    fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair) -> Answer<bool>;
     /// Ends the claim without a new pair.
-    fn release_refresh(&self, account: AccountKey, generation: i64) -> BoxFuture<'static, StoreResult<()>>;
+    fn release_refresh(&self, account: AccountKey, generation: i64) -> Answer<()>;
 
     /// Takes a place that comes no later than `latest`, by [`crate::shop::quota::take`]. A rate that was learned counts before the rule's.
-    fn take_place(&self, key: QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> BoxFuture<'static, StoreResult<Place>>;
+    fn take_place(&self, key: QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> Answer<Place>;
     /// The marketplace says that the limit is used up.
-    fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> BoxFuture<'static, StoreResult<()>>;
+    fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> Answer<()>;
     /// The marketplace says how far apart calls have to be, in milliseconds.
-    fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> BoxFuture<'static, StoreResult<()>>;
+    fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> Answer<()>;
 }
 
 /// Keeps what a run has found, as far as the run may write.

@@ -6,4 +6,5 @@ mod model;
 mod orphans;
 mod overlap;
 mod records;
+mod shop;
 mod world;

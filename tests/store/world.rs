@@ -11,7 +11,7 @@ use taskrun::{
     },
     store::{
         CloseRequest, Fence, HistoryFilter, HistoryRow, PostponeRequest, RowState, RunStore, StoreResult, memory::MemoryStore,
-        sqlite::SqliteStore,
+        shop::ShopStore, sqlite::SqliteStore,
     },
 };
 
@@ -128,6 +128,14 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("taskrun.db")).unwrap();
         Self { name: "sqlite", store: Arc::new(store.clone()), kind: Kind::Sqlite(store), _folder: Some(folder) }
+    }
+
+    /// The handlers' half of the same store.
+    pub(crate) fn shop(&self) -> Arc<dyn ShopStore> {
+        match &self.kind {
+            Kind::Memory(store) => Arc::new(store.clone()),
+            Kind::Sqlite(store) => Arc::new(store.clone()),
+        }
     }
 
     pub(crate) async fn daemon(&self) -> ProcessId {

@@ -20,9 +20,12 @@ pub(super) fn exhaust(conn: &Connection, key: &QuotaKey, rule: Rule, at: Timesta
 }
 
 pub(super) fn learn_interval(conn: &Connection, key: &QuotaKey, interval_ms: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE quotas SET interval_ms = ?4 WHERE application = ?1 AND account = ?2 AND operation = ?3 AND interval_ms IS NOT ?4")?
-        .execute(params![key.application, key.account, key.operation, interval_ms])
-        .map(drop)
+    conn.prepare_cached(
+        "INSERT INTO quotas (application, account, operation, at_ms, calls, interval_ms) VALUES (?1, ?2, ?3, 0, 0, ?4)
+         ON CONFLICT (application, account, operation) DO UPDATE SET interval_ms = ?4 WHERE interval_ms IS NOT ?4",
+    )?
+    .execute(params![key.application, key.account, key.operation, interval_ms])
+    .map(drop)
 }
 
 /// What has been taken, and the rule with the rate that the marketplace said last.

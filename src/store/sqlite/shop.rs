@@ -19,67 +19,67 @@ use crate::{
         quota::{Place, Rule},
     },
     store::{
-        BoxFuture, Fence, StoreResult,
+        Answer, Fence,
         shop::{AccountKey, Claim, Fate, Guarded, Intent, IntentId, NewListing, OpenIntent, QuotaKey, ShopStore, Token, TokenPair},
     },
 };
 
 impl ShopStore for SqliteStore {
-    fn listed_products(&self) -> BoxFuture<'static, StoreResult<Vec<Product>>> {
+    fn listed_products(&self) -> Answer<Vec<Product>> {
         self.db.read("read the catalogue", listed_products)
     }
 
-    fn listings(&self, shop: AccountKey) -> BoxFuture<'static, StoreResult<Vec<Listing>>> {
+    fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>> {
         self.db.read("read a shop's listings", move |conn| listings(conn, &shop))
     }
 
-    fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> BoxFuture<'static, StoreResult<usize>> {
+    fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> Answer<usize> {
         self.db.write("take in listings", move |conn| listings.iter().map(|listing| add_listing(conn, listing, at)).sum())
     }
 
-    fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<()>>> {
+    fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> Answer<Guarded<()>> {
         self.db.write("keep what was found", move |conn| {
             guarded(conn, &fence, || findings.iter().try_for_each(|(asin, finding)| learn(conn, asin, finding, at)))
         })
     }
 
-    fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<IntentId>>> {
+    fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> Answer<Guarded<IntentId>> {
         self.db.write("record a write before it is made", move |conn| guarded(conn, &fence, || open_intent(conn, &fence, &intent, at)))
     }
 
-    fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> BoxFuture<'static, StoreResult<Guarded<()>>> {
+    fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Answer<Guarded<()>> {
         self.db.write("settle a write", move |conn| guarded(conn, &fence, || settle_intent(conn, id, fate, at)))
     }
 
-    fn open_intents(&self, shop: AccountKey) -> BoxFuture<'static, StoreResult<Vec<OpenIntent>>> {
+    fn open_intents(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>> {
         self.db.read("read the writes under way", move |conn| open_intents(conn, &shop))
     }
 
-    fn token(&self, account: AccountKey, configured: Option<Secret>) -> BoxFuture<'static, StoreResult<Option<Token>>> {
+    fn token(&self, account: AccountKey, configured: Option<Secret>) -> Answer<Option<Token>> {
         self.db.write("read an account's tokens", move |conn| tokens::token(conn, &account, configured.as_ref()))
     }
 
-    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> BoxFuture<'static, StoreResult<Claim>> {
+    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> Answer<Claim> {
         self.db.write("claim a refresh", move |conn| tokens::claim(conn, &account, generation, at, until))
     }
 
-    fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair) -> BoxFuture<'static, StoreResult<bool>> {
+    fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair) -> Answer<bool> {
         self.db.write("keep new tokens", move |conn| tokens::keep(conn, &account, generation, &pair))
     }
 
-    fn release_refresh(&self, account: AccountKey, generation: i64) -> BoxFuture<'static, StoreResult<()>> {
+    fn release_refresh(&self, account: AccountKey, generation: i64) -> Answer<()> {
         self.db.write("give up a refresh", move |conn| tokens::release(conn, &account, generation))
     }
 
-    fn take_place(&self, key: QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> BoxFuture<'static, StoreResult<Place>> {
+    fn take_place(&self, key: QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> Answer<Place> {
         self.db.write("take a place in a quota", move |conn| quotas::take_place(conn, &key, rule, at, latest))
     }
 
-    fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> BoxFuture<'static, StoreResult<()>> {
+    fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> Answer<()> {
         self.db.write("mark a quota as used up", move |conn| quotas::exhaust(conn, &key, rule, at))
     }
 
-    fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> BoxFuture<'static, StoreResult<()>> {
+    fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> Answer<()> {
         self.db.write("keep a quota's rate", move |conn| quotas::learn_interval(conn, &key, interval_ms))
     }
 }
@@ -134,7 +134,7 @@ fn add_listing(conn: &Connection, new: &NewListing, at: Timestamp) -> rusqlite::
     let state = if new.item_id.is_some() { ListingState::Listed } else { ListingState::Pending };
     conn.prepare_cached(
         "INSERT INTO listings (asin, platform, account, item_id, sku, state, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (asin, platform, account) DO NOTHING",
+         ON CONFLICT DO NOTHING",
     )?
     .execute(params![new.asin.as_str(), new.shop.platform.word(), new.shop.account, new.item_id, new.sku, state.word(), at.as_millisecond()])
 }

@@ -688,7 +688,7 @@ async fn a_run_that_was_taken_over_writes_nothing_anywhere() {
 async fn a_run_that_is_taken_over_in_the_middle_sends_nothing_more() {
     let bench = Bench::new().await;
     let fence = bench.admit().await;
-    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_millis(700)) });
+    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_secs(3)) });
     let takeover = async {
         wait_for(|| bench.writes().len() == 1).await;
         bench.admit().await;
@@ -706,7 +706,7 @@ async fn a_run_that_is_taken_over_in_the_middle_sends_nothing_more() {
 async fn a_run_that_is_stopped_keeps_what_is_done_and_finishes_the_item_in_hand() {
     let bench = Bench::new().await;
     let fence = bench.admit().await;
-    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_millis(300)) });
+    bench.sandbox.inject(Fault { route: EDIT, times: 1, kind: FaultKind::Delay(Duration::from_secs(1)) });
     let stop = async {
         wait_for(|| bench.writes().len() == 1).await;
         bench.cancel.cancel();

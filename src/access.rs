@@ -1,6 +1,9 @@
 //! What an attempt may do to the outside, and where it shows how far it is. Handlers and marketplaces share these.
 #![warn(missing_docs)]
-use std::sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;

@@ -227,7 +227,8 @@ async fn the_ledger_can_be_asked_for() {
     let (practice, _) = open(dir.path(), world(&vectors["server_state"])).await;
     let bearer = "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1";
     ask(&practice, &json!({ "method": "GET", "path": "/1/items", "bearer": bearer })).await;
-    ask(&practice, &json!({ "method": "POST", "path": "/1/items/edit", "bearer": bearer, "form": { "item_id": "501", "price": "2480" } })).await;
+    ask(&practice, &json!({ "method": "POST", "path": "/1/items/edit", "bearer": bearer, "form": { "item_id": "501", "price": "2480" } }))
+        .await;
     let (_, all) = ask(&practice, &json!({ "method": "GET", "path": "/sandbox/ledger" })).await;
     assert_eq!((list(&all, "entries").len(), &all["last"]), (2, &json!(2)), "it does not list who asks for it");
     let (_, writes) = ask(&practice, &json!({ "method": "GET", "path": "/sandbox/ledger?writes=true" })).await;

@@ -175,7 +175,15 @@ fn shop_key(account: &str) -> AccountKey {
 
 fn instance() -> Arc<Instance> {
     let zero = SignedDuration::ZERO;
-    let timing = Timing { schedules: Vec::new(), zone: TimeZone::UTC, zone_name: "UTC".into(), hours: None, calendar: None, defer: false, splay: zero };
+    let timing = Timing {
+        schedules: Vec::new(),
+        zone: TimeZone::UTC,
+        zone_name: "UTC".into(),
+        hours: None,
+        calendar: None,
+        defer: false,
+        splay: zero,
+    };
     Arc::new(Instance {
         name: "sync_inventory".into(),
         task: "sync_inventory".into(),
@@ -239,7 +247,8 @@ impl Bench {
         let instance = instance();
         let at = self.clock.now().wall;
         let asked = Some(Asked { fire_at: at, trigger: Trigger::Manual });
-        let request = JudgeRequest { instance: instance.clone(), skips: Vec::new(), asked, waiting: None, last_chance: false, vouched: Vec::new() };
+        let request =
+            JudgeRequest { instance: instance.clone(), skips: Vec::new(), asked, waiting: None, last_chance: false, vouched: Vec::new() };
         let judged = self.store.judge(self.process, request, at).await.unwrap();
         let Judgement::Admitted { run, generation, rivals } = judged else { panic!("not admitted: {judged:?}") };
         self.store.take_over(run, rivals.iter().map(|rival| rival.run).collect(), at).await.unwrap();
@@ -340,7 +349,8 @@ async fn a_dry_run_writes_nothing_and_plans_what_the_live_run_then_does() {
     let products = bench.store.listed_products().await.unwrap();
     assert!(products.iter().all(|product| product.stock.is_none()), "nor into the catalogue");
     let edits = ["price", "hide", "show"];
-    let planned: BTreeSet<_> = dry.plan.planned().into_iter().filter(|planned| edits.contains(&planned.kind)).map(|planned| planned.target).collect();
+    let planned: BTreeSet<_> =
+        dry.plan.planned().into_iter().filter(|planned| edits.contains(&planned.kind)).map(|planned| planned.target).collect();
     assert!(planned.len() > 5, "{planned:?}");
 
     let live = bench.live().await;
@@ -624,7 +634,11 @@ async fn a_refused_token_is_renewed_once_and_a_dead_one_needs_a_person() {
     let now = bench.clock.now().wall;
     let account = shop_key(seed::SHOPS[0]);
     let known = bench.store.token(account.clone(), None).await.unwrap().unwrap();
-    let pair = taskrun::store::shop::TokenPair { access: Secret::new("0".repeat(32)), expires_at: now + SignedDuration::from_hours(1), refresh: None };
+    let pair = taskrun::store::shop::TokenPair {
+        access: Secret::new("0".repeat(32)),
+        expires_at: now + SignedDuration::from_hours(1),
+        refresh: None,
+    };
     assert!(bench.store.keep_token(account.clone(), known.generation, pair.clone()).await.unwrap());
     bench.live().await.summary();
     assert_eq!(bench.calls("/1/oauth/token").len(), 3);
@@ -660,7 +674,9 @@ async fn what_an_earlier_run_left_open_is_looked_up_first() {
     let edit = taskrun::shop::difference::Edit { price: Some(4440), visible: None };
     let intent = Intent { shop: shop_key(seed::SHOPS[0]), asin: Asin::parse(&asin).unwrap(), item_id: item_id.to_string().into(), edit };
     // One was made and its end not written down; another was never sent.
-    let Guarded::Done(_) = bench.store.open_intent(fence.clone(), intent.clone(), bench.clock.now().wall).await.unwrap() else { panic!("fenced") };
+    let Guarded::Done(_) = bench.store.open_intent(fence.clone(), intent.clone(), bench.clock.now().wall).await.unwrap() else {
+        panic!("fenced")
+    };
     let mut item = bench.item(item_id);
     item.price = 4440;
     bench.sandbox.put_item(&item);

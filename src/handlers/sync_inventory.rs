@@ -41,7 +41,11 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     doc: "Brings price and visibility of every listing in line with what Amazon offers.",
     params: &[
         key("source", Kind::Account, "The Amazon account whose quota the offers are read with; needed where there are several."),
-        key("max_hide", Kind::Percent, "A run that would hide a larger share of the visible listings than this hides nothing and fails; default 5%."),
+        key(
+            "max_hide",
+            Kind::Percent,
+            "A run that would hide a larger share of the visible listings than this hides nothing and fails; default 5%.",
+        ),
         key("data_max_age", Kind::Duration(false), "Older data is never written to a shop; default 4h."),
         key("pricing", Kind::Table(PRICING), "How a cost becomes a price."),
     ],
@@ -224,7 +228,13 @@ impl Sync<'_> {
         Some(reason)
     }
 
-    fn report(&self, fetched: &Fetched, totals: &Totals, brake: Option<String>, failures: &[(Arc<str>, CallError)]) -> Result<Report, HandlerError> {
+    fn report(
+        &self,
+        fetched: &Fetched,
+        totals: &Totals,
+        brake: Option<String>,
+        failures: &[(Arc<str>, CallError)],
+    ) -> Result<Report, HandlerError> {
         let summary = format!("{fetched}{totals}");
         if brake.is_none() && failures.is_empty() {
             return Ok(Report { summary });

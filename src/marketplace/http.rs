@@ -92,7 +92,8 @@ fn client(endpoint: &str, proxy: Option<&Secret>) -> Result<Client, String> {
         // A machine without a certificate store: reqwest then builds no client, not even for plain http.
         Err(error) => {
             tracing::warn!("no certificates of the system ({}); using those built in", deepest(&error));
-            let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok());
+            let built_in =
+                webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok());
             builder(endpoint, proxy)?.tls_certs_only(built_in).build().map_err(|error| deepest(&error))
         }
     }
@@ -170,7 +171,8 @@ pub(super) fn unreadable(what: &'static str, answer: &Answer) -> CallError {
         return CallError::Unwell { what, status: answer.status, text: String::new(), retry_after: retry_after(answer) };
     }
     let is_html = answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    let why = if is_html { "it is a page of HTML".to_owned() } else { format!("{} bytes that are not what was expected", answer.body.len()) };
+    let why =
+        if is_html { "it is a page of HTML".to_owned() } else { format!("{} bytes that are not what was expected", answer.body.len()) };
     CallError::Unreadable { what, status: answer.status, why }
 }
 
@@ -267,7 +269,11 @@ mod tests {
             seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT"), (header::DATE, "Mon, 30 Mar 2026 00:00:00 GMT")]),
             Some(60)
         );
-        assert_eq!(seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT")]), None, "a date says nothing without the server's own");
+        assert_eq!(
+            seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT")]),
+            None,
+            "a date says nothing without the server's own"
+        );
         assert_eq!(seconds(&[(header::RETRY_AFTER, "-5")]), None);
         assert_eq!(seconds(&[]), None);
     }
@@ -281,9 +287,13 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_reached_without_the_systems_proxy() {
-        for (endpoint, here) in
-            [("http://127.0.0.1:9", true), ("http://[::1]:9", true), ("http://localhost", true), ("https://api.thebase.in", false), ("", false)]
-        {
+        for (endpoint, here) in [
+            ("http://127.0.0.1:9", true),
+            ("http://[::1]:9", true),
+            ("http://localhost", true),
+            ("https://api.thebase.in", false),
+            ("", false),
+        ] {
             assert_eq!(is_here(endpoint), here, "{endpoint}");
         }
     }

@@ -167,7 +167,12 @@ impl CallError {
     /// Whether the same call may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Limited { .. } | Self::Again { .. } | Self::NoAnswer { .. } | Self::Unwell { .. } | Self::Unreadable { .. } | Self::Store(_) => true,
+            Self::Limited { .. }
+            | Self::Again { .. }
+            | Self::NoAnswer { .. }
+            | Self::Unwell { .. }
+            | Self::Unreadable { .. }
+            | Self::Store(_) => true,
             Self::Uncertain { cause, .. } => cause.is_passing(),
             Self::Cancelled | Self::Fenced | Self::NoClient { .. } | Self::Refused { .. } | Self::Login { .. } => false,
         }

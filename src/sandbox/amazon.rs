@@ -170,7 +170,8 @@ pub(super) async fn item_offers(State(practice): State<Arc<Practice>>, method: M
 /// The requests of a batch, or what is wrong with it as a whole.
 fn asked(method: &Method, body: &Bytes) -> Result<Vec<Value>, &'static str> {
     let body: Value = serde_json::from_slice(body).map_err(|_| "Could not parse the request body.")?;
-    let requests = body.get("requests").and_then(Value::as_array).filter(|_| method == Method::POST).ok_or("Missing required field: requests")?;
+    let requests =
+        body.get("requests").and_then(Value::as_array).filter(|_| method == Method::POST).ok_or("Missing required field: requests")?;
     if requests.is_empty() || requests.len() > BATCH_MAX {
         return Err("The number of requests must be between 1 and 20.");
     }

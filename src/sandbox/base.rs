@@ -9,10 +9,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    ACCESS_LIVES_MS, Noted, Practice, Side, reply,
-    state::Item,
-};
+use super::{ACCESS_LIVES_MS, Noted, Practice, Side, reply, state::Item};
 
 /// Refresh tokens live 30 days.
 pub(super) const REFRESH_LIVES_MS: i64 = 30 * DAY_MS;
@@ -118,7 +115,8 @@ fn grant(practice: &Practice, is_post: bool, fields: &Fields) -> Answer {
 fn admit(practice: &Practice, headers: &HeaderMap, scope: &str) -> Result<String, Refusal> {
     let now_ms = (practice.now)();
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    let opened = bearer.and_then(|token| practice.state.opened_by(Side::Base, token).ok().flatten()).filter(|opened| now_ms < opened.expires_ms);
+    let opened =
+        bearer.and_then(|token| practice.state.opened_by(Side::Base, token).ok().flatten()).filter(|opened| now_ms < opened.expires_ms);
     let Some(opened) = opened else { return refuse(("invalid_request", "アクセストークンが無効です。"), "") };
     let account = opened.account;
     let counted = |length_ms, limit| practice.state.count_call(&account, length_ms, began(length_ms, now_ms), limit).unwrap_or(false);

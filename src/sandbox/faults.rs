@@ -1,5 +1,9 @@
 //! Trouble on demand: by route and count, and offers that a test wants otherwise than the rule says.
-use std::{collections::HashMap, sync::{Mutex, PoisonError}, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A number of requests that go wrong.
 #[derive(Clone, Debug)]

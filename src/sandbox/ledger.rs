@@ -1,7 +1,17 @@
 //! The ledger: every request as a line that people can read, and as JSON for whoever asks.
-use std::{collections::HashMap, fs, io::{self, Write}, path::Path, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use axum::{Json, extract::{Query, State}, http::StatusCode};
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::StatusCode,
+};
 use serde_json::{Value, json};
 
 use super::{Practice, state::Entry};
@@ -36,7 +46,10 @@ fn shown(entry: &Entry) -> Value {
 }
 
 /// `GET /sandbox/ledger?after=SEQ&writes=true`: at most a thousand entries, oldest first.
-pub(super) async fn show(State(practice): State<Arc<Practice>>, Query(query): Query<HashMap<String, String>>) -> Result<Json<Value>, StatusCode> {
+pub(super) async fn show(
+    State(practice): State<Arc<Practice>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, StatusCode> {
     let after = query.get("after").and_then(|after| after.parse().ok()).unwrap_or(0);
     let only_writes = query.get("writes").is_some_and(|writes| writes == "true");
     let entries = practice.state.ledger(after, PAGE_MAX).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;

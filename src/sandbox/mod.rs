@@ -54,7 +54,11 @@ pub struct SandboxOptions {
 
 impl fmt::Debug for SandboxOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SandboxOptions").field("dir", &self.dir).field("listen", &self.listen).field("items", &self.items).finish_non_exhaustive()
+        f.debug_struct("SandboxOptions")
+            .field("dir", &self.dir)
+            .field("listen", &self.listen)
+            .field("items", &self.items)
+            .finish_non_exhaustive()
     }
 }
 

@@ -95,7 +95,8 @@ impl World {
             active: true,
         };
         let account = |key: &KeyAccount| {
-            let (side, client) = if key.platform == "amazon" { (Side::Amazon, keys.lwa_client_id) } else { (Side::Base, keys.base_client_id) };
+            let (side, client) =
+                if key.platform == "amazon" { (Side::Amazon, keys.lwa_client_id) } else { (Side::Base, keys.base_client_id) };
             Account {
                 name: key.name.to_owned(),
                 side,
@@ -148,8 +149,18 @@ pub fn asin(n: u32) -> String {
 fn title(asin: &str) -> String {
     const STYLES: [&str; 8] = ["北欧風", "和風", "業務用", "折りたたみ式", "軽量", "抗菌", "名入れ可", "防水"];
     const THINGS: [&str; 12] = [
-        "マグカップ", "弁当箱", "水筒", "卓上ライト", "収納ボックス", "レインコート", "まな板", "文房具セット", "トートバッグ", "目覚まし時計",
-        "ペットベッド", "工具箱",
+        "マグカップ",
+        "弁当箱",
+        "水筒",
+        "卓上ライト",
+        "収納ボックス",
+        "レインコート",
+        "まな板",
+        "文房具セット",
+        "トートバッグ",
+        "目覚まし時計",
+        "ペットベッド",
+        "工具箱",
     ];
     const COLOURS: [&str; 6] = ["ホワイト", "ブラック", "ネイビー", "ベージュ", "グリーン", "さくら色"];
     let pick = |words: &[&'static str], salt| {
@@ -243,7 +254,8 @@ mod tests {
             let (before, after) = (NOW + n * 3 * HOUR_MS, NOW + (n + 1) * 3 * HOUR_MS);
             let count = |differs: &dyn Fn(&str) -> bool| asins.iter().filter(|asin| differs(asin)).count();
             let prices = count(&|asin| cost(asin, before) != cost(asin, after));
-            let gone = count(&|asin| availability(asin, before) == Availability::Buyable && availability(asin, after) != Availability::Buyable);
+            let gone =
+                count(&|asin| availability(asin, before) == Availability::Buyable && availability(asin, after) != Availability::Buyable);
             assert!((60..500).contains(&prices), "{prices} prices");
             assert!((5..60).contains(&gone), "{gone} gone");
         }

@@ -1,7 +1,10 @@
 //! What the practice marketplace remembers: clients, accounts, tokens, items and the ledger, in an SQLite file of its own.
 //!
 //! A killed process loses nothing that was answered.
-use std::{path::Path, sync::{Mutex, MutexGuard, PoisonError}};
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -237,7 +240,10 @@ fn take_in(conn: &Connection, world: &World, now_ms: i64) -> rusqlite::Result<()
         };
         conn.execute("INSERT INTO refresh VALUES (?1, ?2, ?3, ?4)", params![side, account.refresh, account.name, expires_ms])?;
         if let Some(access) = &account.access {
-            conn.execute("INSERT INTO access VALUES (?1, ?2, ?3, ?4)", params![side, access, account.name, now_ms + super::ACCESS_LIVES_MS])?;
+            conn.execute(
+                "INSERT INTO access VALUES (?1, ?2, ?3, ?4)",
+                params![side, access, account.name, now_ms + super::ACCESS_LIVES_MS],
+            )?;
         }
     }
     world.items.iter().try_for_each(|item| insert_item(conn, item))
@@ -247,7 +253,15 @@ fn insert_item(conn: &Connection, item: &Item) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached("INSERT OR REPLACE INTO items VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     insert
         .execute(params![
-            item.item_id, item.account, item.title, item.detail, item.price, item.stock, item.visible, item.identifier, item.modified
+            item.item_id,
+            item.account,
+            item.title,
+            item.detail,
+            item.price,
+            item.stock,
+            item.visible,
+            item.identifier,
+            item.modified
         ])
         .map(drop)
 }

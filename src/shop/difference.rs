@@ -72,9 +72,7 @@ pub fn compare(product: &Product, shown: Shown, rules: &Rules, now: Timestamp) -
             };
             match selling_price(cost.value, &rules.pricing) {
                 Price::AboveMax(price) => return Want::AboveMax(price),
-                Price::Sell(price) => {
-                    Edit { price: (price != shown.price).then_some(price), visible: (!shown.visible).then_some(true) }
-                }
+                Price::Sell(price) => Edit { price: (price != shown.price).then_some(price), visible: (!shown.visible).then_some(true) },
             }
         }
     };

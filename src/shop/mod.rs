@@ -2,8 +2,8 @@
 //!
 //! As pure as `core`: values in, values out; no clock, no store, no network.
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
-pub mod product;
+pub mod difference;
 pub mod offer;
 pub mod price;
-pub mod difference;
+pub mod product;
 pub mod quota;

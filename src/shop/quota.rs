@@ -75,9 +75,7 @@ pub fn exhaust(rule: Rule, used: Use, now_ms: i64) -> Use {
         Rule::Bucket { interval_ms, burst } => {
             Use { at_ms: used.at_ms.max(now_ms.saturating_add(interval_ms.saturating_mul(burst.max(1)))), calls: 0 }
         }
-        Rule::Window { length_ms, calls } => {
-            Use { at_ms: now_ms.saturating_sub(now_ms.checked_rem_euclid(length_ms).unwrap_or(0)), calls }
-        }
+        Rule::Window { length_ms, calls } => Use { at_ms: now_ms.saturating_sub(now_ms.checked_rem_euclid(length_ms).unwrap_or(0)), calls },
     }
 }
 

@@ -27,7 +27,13 @@ fn account(name: &str) -> AccountKey {
 }
 
 fn listing(n: u32, shop: &str, item_id: Option<&str>) -> NewListing {
-    NewListing { asin: asin(n), title: Some("水筒".to_owned()), shop: account(shop), item_id: item_id.map(Into::into), sku: format!("{shop}-{n}").into() }
+    NewListing {
+        asin: asin(n),
+        title: Some("水筒".to_owned()),
+        shop: account(shop),
+        item_id: item_id.map(Into::into),
+        sku: format!("{shop}-{n}").into(),
+    }
 }
 
 /// A run that may write.

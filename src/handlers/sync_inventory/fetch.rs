@@ -200,7 +200,12 @@ fn is_about_the_batch(error: &CallError) -> bool {
 }
 
 fn kept(products: usize) -> Planned {
-    Planned { kind: "catalogue", target: format!("{products} products"), change: "cost and stock".to_owned(), reason: "as found".to_owned() }
+    Planned {
+        kind: "catalogue",
+        target: format!("{products} products"),
+        change: "cost and stock".to_owned(),
+        reason: "as found".to_owned(),
+    }
 }
 
 fn note_error(asin: &Asin, finding: &Finding) {

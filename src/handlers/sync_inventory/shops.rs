@@ -138,7 +138,8 @@ impl Sync<'_> {
 
     async fn compare_shop<'m>(&self, shop: &'m Shop, listings: &[Listing], catalogue: &Catalogue) -> Result<Compared<'m>, CallError> {
         let items = shop.items(&self.caller).await?;
-        let shown: HashMap<String, (i64, Shown)> = items.iter().map(|item| (item.item_id.to_string(), (item.item_id, item.shown()))).collect();
+        let shown: HashMap<String, (i64, Shown)> =
+            items.iter().map(|item| (item.item_id.to_string(), (item.item_id, item.shown()))).collect();
         let left_open = shop.settle_left_open(&self.caller, |item_id| shown.get(item_id).map(|(_, shown)| *shown)).await?;
         if left_open > 0 {
             tracing::info!("{}: looked up {left_open} writes whose fate was open", shop.key().account);
@@ -223,7 +224,11 @@ impl Sync<'_> {
 /// Trouble that the next item may not meet.
 fn is_passing_trouble(error: &CallError) -> bool {
     match error {
-        CallError::NoAnswer { .. } | CallError::Unwell { .. } | CallError::Unreadable { .. } | CallError::Again { .. } | CallError::Uncertain { .. } => true,
+        CallError::NoAnswer { .. }
+        | CallError::Unwell { .. }
+        | CallError::Unreadable { .. }
+        | CallError::Again { .. }
+        | CallError::Uncertain { .. } => true,
         CallError::Cancelled
         | CallError::Fenced
         | CallError::Limited { .. }
@@ -238,7 +243,12 @@ impl Compared<'_> {
     fn tell(&self, listed: usize) {
         let PassedOver { too_dear, missing, .. } = &self.passed_over;
         let account = &self.shop.key().account;
-        tracing::info!("{account}: {listed} listed, {} visible, {} to change, {} of them to hide", self.visible, self.changes.len(), self.hides());
+        tracing::info!(
+            "{account}: {listed} listed, {} visible, {} to change, {} of them to hide",
+            self.visible,
+            self.changes.len(),
+            self.hides()
+        );
         if !too_dear.is_empty() {
             let named = too_dear.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
             let more = if too_dear.len() > NAMED_MAX { " and others" } else { "" };

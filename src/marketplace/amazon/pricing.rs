@@ -32,7 +32,8 @@ impl Seller {
         let requests: Vec<_> = asins.iter().map(|asin| request(asin, &self.marketplace_id)).collect();
         let body = json!({ "requests": requests });
         http::read(caller, || async {
-            let answer = self.call(caller, WHAT, &self.offers, self.http.post(WHAT, "/batches/products/pricing/v0/itemOffers")?.json(&body)).await?;
+            let answer =
+                self.call(caller, WHAT, &self.offers, self.http.post(WHAT, "/batches/products/pricing/v0/itemOffers")?.json(&body)).await?;
             let batch = serde_json::from_slice::<Batch>(&answer.body).map_err(|_| http::unreadable(WHAT, &answer))?;
             Ok(findings(asins, batch))
         })
@@ -221,7 +222,8 @@ mod tests {
             found(&json!({ "status": { "statusCode": status }, "request": { "Asin": "B0TEST0001" }, "body": errors }))
         };
         assert!(is_error(&failed(429), true) && is_error(&failed(500), true) && is_error(&failed(400), false));
-        let other = json!({ "status": { "statusCode": 200 }, "request": { "Asin": "B0OTHER001" }, "body": { "payload": { "status": "Success" } } });
+        let other =
+            json!({ "status": { "statusCode": 200 }, "request": { "Asin": "B0OTHER001" }, "body": { "payload": { "status": "Success" } } });
         assert!(is_error(&found(&other), true), "an answer for something else is no answer");
     }
 }

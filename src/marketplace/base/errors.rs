@@ -50,7 +50,9 @@ fn classify(what: &'static str, status: u16, code: String, text: String, answer:
         "hour_api_limit" => Refusal::HourLimit(refused(code, false)),
         "day_api_limit" => Refusal::DayLimit,
         "server_error" | "db_error" | "search_error" => Refusal::Other(CallError::Unwell { what, status, text, retry_after: None }),
-        "bad_item_id" | "no_item" | "no_item_id" | "validation_error" | "bad_params" | "bad_variation_id" => Refusal::Other(refused(code, true)),
+        "bad_item_id" | "no_item" | "no_item_id" | "validation_error" | "bad_params" | "bad_variation_id" => {
+            Refusal::Other(refused(code, true))
+        }
         _ => Refusal::Other(refused(code, false)),
     }
 }
@@ -82,7 +84,10 @@ mod tests {
         assert!(matches!(with("db_error"), Err(Refusal::Other(CallError::Unwell { .. }))));
         assert!(matches!(read(502, "<html>"), Err(Refusal::Other(CallError::Unwell { status: 502, .. }))));
         assert!(matches!(read(200, "{\"items\":["), Err(Refusal::Other(CallError::Unreadable { .. }))));
-        assert!(matches!(read(200, r#"{"error":"hour_api_limit"}"#), Err(Refusal::HourLimit(_))), "an error body counts whatever the status");
+        assert!(
+            matches!(read(200, r#"{"error":"hour_api_limit"}"#), Err(Refusal::HourLimit(_))),
+            "an error body counts whatever the status"
+        );
         assert!(read(200, r#"{"items":[]}"#).is_ok());
     }
 

@@ -1,7 +1,10 @@
 //! A shop's items: read by pages of a hundred, edited one by one.
 use serde::Deserialize;
 
-use super::{super::{CallError, Written, http}, Shop};
+use super::{
+    super::{CallError, Written, http},
+    Shop,
+};
 use crate::{
     access::{Caller, Planned},
     shop::{
@@ -106,8 +109,7 @@ impl Shop {
     pub async fn edit(&self, caller: &Caller, target: &Target, edit: Edit, reason: String) -> Result<Written, CallError> {
         const WHAT: &str = "BASE's edit of an item";
         let form = form(target.item_id, edit);
-        let intent =
-            Intent { shop: self.key.clone(), asin: target.asin.clone(), item_id: target.item_id.to_string().into(), edit };
+        let intent = Intent { shop: self.key.clone(), asin: target.asin.clone(), item_id: target.item_id.to_string().into(), edit };
         let planned = self.planned(target, edit, reason);
         let prepare = || self.prepare(caller);
         let send = |access| {

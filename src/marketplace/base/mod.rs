@@ -74,7 +74,13 @@ impl Shop {
     }
 
     /// Sends a request and reads its answer. What a refusal asks for is done on the way: a token is renewed, a limit marked as used up.
-    async fn send<T: DeserializeOwned>(&self, caller: &Caller, what: &'static str, access: &Access, request: RequestBuilder) -> Result<T, CallError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        what: &'static str,
+        access: &Access,
+        request: RequestBuilder,
+    ) -> Result<T, CallError> {
         let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
         match errors::read(what, &answer, &access.token) {
             Ok(body) => Ok(body),

@@ -98,8 +98,11 @@ impl ShopStore for MemoryStore {
 
     fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, _at: Timestamp) -> Answer<Guarded<()>> {
         self.guarded(&fence, |shop| {
-            let Some(Intent { shop: account, item_id, edit, .. }) = shop.intents.remove(&id.0).filter(|_| fate == Fate::Made) else { return };
-            let made = |((key, _), listing): &(&(AccountKey, Asin), &mut Listing)| *key == account && listing.item_id.as_ref() == Some(&item_id);
+            let Some(Intent { shop: account, item_id, edit, .. }) = shop.intents.remove(&id.0).filter(|_| fate == Fate::Made) else {
+                return;
+            };
+            let made =
+                |((key, _), listing): &(&(AccountKey, Asin), &mut Listing)| *key == account && listing.item_id.as_ref() == Some(&item_id);
             if let Some((_, listing)) = shop.listings.iter_mut().find(made) {
                 listing.price = edit.price.or(listing.price);
                 listing.visible = edit.visible.or(listing.visible);

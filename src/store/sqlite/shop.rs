@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    SqliteStore, check_fence,
-    quotas,
+    SqliteStore, check_fence, quotas,
     rows::{maybe_instant, maybe_word, word},
     tokens,
 };
@@ -136,7 +135,15 @@ fn add_listing(conn: &Connection, new: &NewListing, at: Timestamp) -> rusqlite::
         "INSERT INTO listings (asin, platform, account, item_id, sku, state, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT DO NOTHING",
     )?
-    .execute(params![new.asin.as_str(), new.shop.platform.word(), new.shop.account, new.item_id, new.sku, state.word(), at.as_millisecond()])
+    .execute(params![
+        new.asin.as_str(),
+        new.shop.platform.word(),
+        new.shop.account,
+        new.item_id,
+        new.sku,
+        state.word(),
+        at.as_millisecond()
+    ])
 }
 
 fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> rusqlite::Result<()> {

@@ -1,8 +1,9 @@
 //! What people hear: a line in the log for everything that happens to a run, and the progress of long work.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     perform::rough,
@@ -14,11 +15,11 @@ use crate::{
         event::{Notice, RunEnd, Skip},
         task::{InstanceName, RunId, Trigger},
     },
-    handlers::Progress,
+    observe::{
+        log,
+        progress::{self, Style},
+    },
 };
-
-/// A line of progress is written this often.
-const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 
 /// How a run ended, for whoever waited for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +66,8 @@ impl Reporter {
         tracing::info!(%instance, run = run.0, attempt, "run {run} starts ({why}{again})");
         let done = CancellationToken::new();
         self.lines.insert(run, done.clone());
-        tokio::spawn(progress_lines(worker.progress.clone(), instance.clone(), run, Arc::clone(&self.clock), done));
+        let lines = progress::watch(worker.progress.clone(), instance.to_string(), Style::Log, Arc::clone(&self.clock), done);
+        tokio::spawn(lines.instrument(log::attempt_span(instance, run, *attempt)));
     }
 
     pub(super) fn attempt_over(&mut self, run: RunId) {
@@ -131,31 +133,4 @@ fn skipped(instance: &InstanceName, skip: &Skip) {
     let detail = skip.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let times = if skip.count == 1 { String::new() } else { format!(", {} times", skip.count) };
     tracing::info!(%instance, "skipped ({reason}{times}){detail}; said once until something else happens");
-}
-
-async fn progress_lines(progress: Progress, instance: InstanceName, run: RunId, clock: Arc<dyn Clock>, done: CancellationToken) {
-    let begun = clock.now().uptime;
-    loop {
-        tokio::select! {
-            () = done.cancelled() => return,
-            () = tokio::time::sleep(PROGRESS_EVERY) => {}
-        }
-        let (items, total, note) = progress.read();
-        let note = if note.is_empty() { note } else { format!("; {note}") };
-        let for_long = rough(clock.now().uptime.saturating_sub(begun));
-        if total == 0 {
-            tracing::info!(%instance, run = run.0, "still running after {for_long}{note}");
-        } else {
-            let left = left(items, total, clock.now().uptime.saturating_sub(begun));
-            let left = left.map(|left| format!(", about {} left", rough(left))).unwrap_or_default();
-            tracing::info!(%instance, run = run.0, "{items} of {total} done after {for_long}{left}{note}");
-        }
-    }
-}
-
-/// How long the rest takes at the pace so far.
-pub(super) fn left(done: u64, total: u64, passed: SignedDuration) -> Option<SignedDuration> {
-    let rest = total.checked_sub(done).filter(|_| 0 < done && 0 < total)?;
-    let factor = u32::try_from(rest).ok().map(f64::from)? / u32::try_from(done).ok().map(f64::from)?;
-    SignedDuration::try_from_secs_f64(passed.as_secs_f64() * factor).ok()
 }

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use super::{
     control::{Request, tell},
     driver::Driver,
-    report::left,
     view::{ConfigView, InstanceView, LastView, PausedView, RunView, StatusView, TriggeredView},
 };
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
         state::{Active, Known, Phase},
         task::{InstanceName, RunId, Trigger},
     },
+    observe::progress::left,
     store::{HistoryRow, Pause, RunStore, StoreResult},
 };
 
@@ -127,6 +127,7 @@ impl Driver {
         let worker = self.workers.get(&run);
         let (done, total, note) = worker.map(|worker| worker.progress.read()).unwrap_or_default();
         let passed = worker.map_or(SignedDuration::ZERO, |worker| now.duration_since(worker.started_at));
+        let passed = SignedDuration::try_from(self.clock.real(passed)).unwrap_or_default();
         let attempt = match active.phase {
             Phase::Backoff { .. } => active.attempts + 1,
             _ => active.attempts,
@@ -142,7 +143,7 @@ impl Driver {
             done,
             total,
             note,
-            left_s: left(done, total, passed).map(|left| left.as_secs_f64()),
+            left_s: left(done, total.saturating_sub(done), passed, &*self.clock).map(|left| left.as_secs_f64()),
         }
     }
 }

@@ -107,7 +107,7 @@ fn line(progress: &Progress, began: &Began, clock: &dyn Clock) -> Option<String>
 
 /// How much longer it takes at the pace so far, in wall-clock time, as that is what everything else on the screen shows.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn left(done: u64, todo: u64, took: SignedDuration, clock: &dyn Clock) -> Option<SignedDuration> {
+pub fn left(done: u64, todo: u64, took: SignedDuration, clock: &dyn Clock) -> Option<SignedDuration> {
     if done == 0 || todo == 0 {
         return None;
     }

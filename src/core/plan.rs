@@ -44,7 +44,9 @@ pub fn due(instance: &Instance, watermark: Timestamp, now: Timestamp, anchors: A
     let runs = candidate(instance, &fires, watermark, until);
     let skips = skips(&fires, watermark, runs.map_or(until, |fire| just_before(fire.at)));
     let asked = runs.map(|fire| {
-        let late = until.duration_since(fire.at) > LATE_AFTER;
+        // One that another has followed already was missed, however short ago: it is caught up before the other.
+        let followed = instance.catch_up == CatchUp::All && fires.latest_open(fire.at, until).is_some();
+        let late = followed || until.duration_since(fire.at) > LATE_AFTER;
         Asked { fire_at: fire.at, trigger: if late { Trigger::CatchUp } else { Trigger::Schedule } }
     });
     let upto = asked.map(|asked| asked.fire_at).or_else(|| skips.last().map(|skip| skip.last_at))?;

@@ -1,6 +1,8 @@
 //! From a fire to a run: what is sent to be judged, and what follows from the judgement.
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use super::{
     event::{AskAnswer, AskId, Asked, Command, JudgeRequest, Judgement, Notice, Rival, Skip, StopReason, Ticket},
     plan,
@@ -9,6 +11,8 @@ use super::{
     task::{Generation, Instance, InstanceName, Overlap, RunId, Trigger},
 };
 
+/// A process that hangs is asked twice, before the fire is judged and before it is taken over; and each time its silence is waited out.
+const ASKING: SignedDuration = SignedDuration::from_secs(2);
 /// Starts by hand of one instance that may wait for their turn; more are refused.
 const ASKS_MAX: usize = 32;
 
@@ -128,7 +132,7 @@ impl Step<'_> {
             return;
         }
         let Some(active) = new_run(instance, ticket) else { return };
-        let wait = if holder_hangs { active.instance.lock_wait.max(active.instance.takeover) } else { active.instance.lock_wait };
+        let wait = if holder_hangs { active.instance.lock_wait.max(patience(&active.instance)) } else { active.instance.lock_wait };
         let locks = active.instance.locks.clone();
         let overlap = active.instance.overlap;
         let phase = Phase::LockWait { until: self.after(wait), look_at };
@@ -163,7 +167,7 @@ impl Step<'_> {
         self.state.runs.change(run, |active| {
             active.generation = Some(generation);
             let told = rivals.iter().any(|rival| rival.told);
-            let takeover_at = uptime.saturating_add(active.instance.takeover);
+            let takeover_at = uptime.saturating_add(patience(&active.instance));
             active.phase = if rivals.is_empty() {
                 Phase::Queued
             } else {
@@ -177,6 +181,11 @@ impl Step<'_> {
             self.stop_for_shutdown(run, grace);
         }
     }
+}
+
+/// How long a holder that hangs is waited for from here on: `takeover`, less the time that asking it takes.
+fn patience(instance: &Instance) -> SignedDuration {
+    instance.takeover.saturating_sub(ASKING).max(SignedDuration::ZERO)
 }
 
 /// A fire that just got its row; it keeps the definition it was judged with.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     control::{Request, tell},
@@ -138,6 +138,8 @@ pub(super) struct Driver {
     shutdown: Option<Shutdown>,
     /// Attempts that did not stop and were left behind.
     pub abandoned: Vec<RunId>,
+    /// Told when there may be a new process beside this one.
+    pub came: Arc<Notify>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -159,8 +161,8 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     let seen = seen(&options.loaded.instances);
     // A `once` changes nothing of what the daemon remembers.
     let marks = if scheduling { options.store.register_instances(seen, true, now.wall).await? } else { Vec::new() };
-    let dead = if scheduling { options.neighbours.dead().await? } else { Vec::new() };
-    let left = if scheduling { options.neighbours.bury(dead.clone(), true).await? } else { Vec::new() };
+    let dead = if scheduling { options.neighbours.census().await?.1 } else { Vec::new() };
+    let left = if scheduling { options.neighbours.bury(dead, true).await? } else { Vec::new() };
     let beginning = Beginning {
         me: options.process,
         scheduling,
@@ -202,9 +204,10 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         started_at: now.wall,
         shutdown: None,
         abandoned: Vec::new(),
+        came: Arc::new(Notify::new()),
     };
     driver.perform_all(commands);
-    driver.forget_later(dead);
+    let _beside = driver.mind_the_others();
     let report = driver.drive(inbox, arrivals, &mut requests).await;
     // Whatever a run left behind in a session of its own.
     let marker = driver.workshop.marker.to_string();
@@ -369,6 +372,13 @@ impl Driver {
                 Err(error) => tracing::warn!(%error, "could not ask the store for stop requests; asking again in a second"),
             }
         });
+    }
+
+    /// A daemon clears up after others that die; a `once` says that it is there.
+    fn mind_the_others(&self) -> AbortOnDropHandle<()> {
+        let (others, came) = (self.others(), Arc::clone(&self.came));
+        let minding = if self.state.scheduling { tokio::spawn(others.watch(came)) } else { tokio::spawn(async move { others.neighbours.greet().await }) };
+        AbortOnDropHandle::new(minding)
     }
 
     /// Both clocks.

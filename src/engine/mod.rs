@@ -2,6 +2,7 @@
 pub mod control;
 pub mod driver;
 pub mod neighbours;
+mod others;
 mod perform;
 pub mod process;
 mod reload;

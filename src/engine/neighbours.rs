@@ -89,9 +89,19 @@ impl Neighbours {
         Ok(())
     }
 
-    /// Every registered process that is dead.
-    pub async fn dead(&self) -> StoreResult<Vec<ProcessId>> {
+    /// Every registered process: those that live, ourselves among them, and those that are dead.
+    pub async fn census(&self) -> StoreResult<(Vec<ProcessId>, Vec<ProcessId>)> {
         let rows = self.store.processes().await?;
-        Ok(rows.into_iter().filter(|row| process::is_dead(&self.records, &row.record)).map(|row| row.id).collect())
+        let (dead, living): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| process::is_dead(&self.records, &row.record));
+        let ids = |rows: Vec<ProcessRow>| rows.into_iter().map(|row| row.id).collect();
+        Ok((ids(living), ids(dead)))
+    }
+
+    /// Tells the daemon, if there is one, that there is a new process: should that die, the daemon clears up after it.
+    pub async fn greet(&self) {
+        let rows = self.store.processes().await.unwrap_or_default();
+        for row in rows.into_iter().filter(|row| !row.once) {
+            self.poke(row.id).await;
+        }
     }
 }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use tokio::sync::{mpsc, oneshot};
 
 use super::{
     control::tell,
-    driver::{Driver, Message},
-    neighbours::{Life, Neighbours},
+    driver::Driver,
+    neighbours::Life,
+    others::Others,
     process,
     worker::Job,
 };
@@ -22,10 +22,10 @@ use crate::{
     children,
     clock::Clock,
     core::{
-        event::{Command, Event, JudgeRequest, Judgement, LeftRun, Ticket},
+        event::{Command, Event, JudgeRequest, Judgement, Ticket},
         task::{Instance, ProcessId, RunId},
     },
-    store::{BoxFuture, CloseRequest, PostponeRequest, RunStore, StoreError, StoreResult},
+    store::{BoxFuture, CloseRequest, PostponeRequest, StoreError, StoreResult},
 };
 
 /// A call to the store that failed is made again after this.
@@ -169,16 +169,6 @@ impl Driver {
         self.insist(move || store.forget_children(run), |()| None);
     }
 
-    /// Removes the records of dead processes once their runs are closed or adopted; what can't be removed now is found again by the next start.
-    pub(super) fn forget_later(&self, dead: Vec<ProcessId>) {
-        let neighbours = self.neighbours.clone();
-        self.performing.spawn(async move {
-            if let Err(error) = neighbours.forget(dead).await {
-                tracing::debug!(error = chain(&error), "the records of dead processes stay for the next start");
-            }
-        });
-    }
-
     fn kill_children(&self, run: RunId) {
         let Some(worker) = self.workers.get(&run) else { return };
         let marker = children::marker(&self.workshop.marker, run, worker.attempt);
@@ -188,40 +178,38 @@ impl Driver {
     fn judge(&self, request: JudgeRequest, ticket: Ticket) {
         let instance = Arc::clone(&request.instance);
         let judge = Judge {
-            store: Arc::clone(&self.store),
+            others: self.others(),
             clock: Arc::clone(&self.clock),
-            process: self.process,
-            neighbours: self.neighbours.clone(),
-            messages: self.messages.clone(),
             trouble: self.trouble.clone(),
         };
-        let first = judge.store.judge(judge.process, request.clone(), judge.clock.now().wall);
+        let first = self.store.judge(self.process, request.clone(), self.clock.now().wall);
         self.performing.spawn(judge.judge(first, request, instance, ticket));
     }
 
-    fn look_at_rivals(&self, run: RunId, rivals: Vec<RunId>) {
+    pub(super) fn others(&self) -> Others {
         let (store, neighbours, messages) = (Arc::clone(&self.store), self.neighbours.clone(), self.messages.clone());
-        let me = self.process;
+        Others { store, neighbours, messages, me: self.process }
+    }
+
+    fn look_at_rivals(&self, run: RunId, rivals: Vec<RunId>) {
+        let (others, messages) = (self.others(), self.messages.clone());
         self.performing.spawn(async move {
-            let open = look(&*store, &neighbours, &messages, me, &rivals).await;
-            match open {
-                Ok(open) => {
-                    drop(messages.send(Event::RivalsSeen { run, open: open.into_iter().map(|(run, _)| run).collect() }.into()).await);
-                }
+            let open = match others.look(rivals.clone()).await {
+                Ok(open) => open.into_iter().map(|(run, ..)| run).collect(),
                 Err(error) => {
                     tracing::warn!(error = chain(&error), run = run.0, "could not look at the runs of other processes; looking again");
                     tokio::time::sleep(AGAIN).await;
-                    drop(messages.send(Event::RivalsSeen { run, open: rivals }.into()).await);
+                    rivals
                 }
-            }
+            };
+            drop(messages.send(Event::RivalsSeen { run, open }.into()).await);
         });
     }
 
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, even_if_alive: bool) {
-        let (store, neighbours, messages) = (Arc::clone(&self.store), self.neighbours.clone(), self.messages.clone());
-        let (me, clock) = (self.process, Arc::clone(&self.clock));
+        let (others, store, messages, clock) = (self.others(), Arc::clone(&self.store), self.messages.clone(), Arc::clone(&self.clock));
         self.performing.spawn(async move {
-            let event = match take_over(&*store, &neighbours, &messages, me, &rivals, even_if_alive).await {
+            let event = match others.take_over(rivals.clone(), even_if_alive).await {
                 Ok(false) => Event::TakeoverRefused { run },
                 Ok(true) => match store.take_over(run, rivals, clock.now().wall).await {
                     Ok(()) => Event::TookOver { run },
@@ -237,72 +225,10 @@ impl Driver {
     }
 }
 
-/// Hands orphans to the core and waits until what follows is on its way to the store.
-async fn hand_over(messages: &mpsc::Sender<Message>, left: Vec<LeftRun>) {
-    let (done, handed) = oneshot::channel();
-    let message = Message { event: Event::Orphaned { left }, done: Some(done) };
-    if messages.send(message).await.is_ok() {
-        drop(handed.await);
-    }
-}
-
-/// Which of the rivals are still open in processes that live. Runs of dead ones are handed to the core first.
-async fn look(
-    store: &dyn RunStore,
-    neighbours: &Neighbours,
-    messages: &mpsc::Sender<Message>,
-    me: ProcessId,
-    rivals: &[RunId],
-) -> StoreResult<Vec<(RunId, ProcessId)>> {
-    let open = store.still_open(rivals.to_vec()).await?;
-    let (mut living, mut dead, mut set_aside) = (Vec::new(), Vec::new(), false);
-    for (run, process) in open {
-        match process {
-            None => set_aside = true,
-            Some(process) if process == me => {}
-            Some(process) if dead.contains(&process) => {}
-            Some(process) if neighbours.look(process).await? == Life::Dead => dead.push(process),
-            Some(process) => {
-                neighbours.poke(process).await;
-                living.push((run, process));
-            }
-        }
-    }
-    if set_aside || !dead.is_empty() {
-        let left = neighbours.bury(dead.clone(), set_aside).await?;
-        hand_over(messages, left).await;
-        neighbours.forget(dead).await?;
-    }
-    Ok(living)
-}
-
-/// Whether the rivals may be taken over: their processes hang, or have had their grace. Their children are killed first.
-async fn take_over(
-    store: &dyn RunStore,
-    neighbours: &Neighbours,
-    messages: &mpsc::Sender<Message>,
-    me: ProcessId,
-    rivals: &[RunId],
-    even_if_alive: bool,
-) -> StoreResult<bool> {
-    let living = look(store, neighbours, messages, me, rivals).await?;
-    for (_, process) in &living {
-        if !even_if_alive && neighbours.look(*process).await? == Life::Answers {
-            return Ok(false);
-        }
-    }
-    let runs: Vec<RunId> = living.iter().map(|(run, _)| *run).collect();
-    process::kill_children(store.children(Vec::new(), runs).await?, Vec::new()).await;
-    Ok(true)
-}
-
 /// Gets a fire judged, looking at suspects in between.
 struct Judge {
-    store: Arc<dyn RunStore>,
+    others: Others,
     clock: Arc<dyn Clock>,
-    process: ProcessId,
-    neighbours: Neighbours,
-    messages: mpsc::Sender<Message>,
     trouble: Trouble,
 }
 
@@ -318,13 +244,14 @@ impl Judge {
         let mut looks = 0;
         loop {
             let call = {
-                let (store, clock, process, request) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.process, request.clone());
+                let (store, clock, process, request) = (Arc::clone(&self.others.store), Arc::clone(&self.clock), self.others.me, request.clone());
                 move || store.judge(process, request.clone(), clock.now().wall)
             };
             let attempt = first.take().unwrap_or_else(&call);
             let Some(answer) = insist(self.trouble.clone(), attempt, call).await else { return };
             let Judgement::Suspect(suspects) = answer else {
-                drop(self.messages.send(Event::Judged { instance, request: ticket, answer }.into()).await);
+                self.end_shut_out(&request, &answer).await;
+                drop(self.others.messages.send(Event::Judged { instance, request: ticket, answer }.into()).await);
                 return;
             };
             looks += 1;
@@ -340,19 +267,29 @@ impl Judge {
         let suspects: BTreeSet<ProcessId> = suspects.into_iter().collect();
         let mut dead = Vec::new();
         for process in suspects {
-            let life = if looks < LOOKS_MAX { self.neighbours.look(process).await? } else { Life::Hangs };
+            let life = if looks < LOOKS_MAX { self.others.neighbours.look(process).await? } else { Life::Hangs };
             match life {
                 Life::Dead => dead.push(process),
                 Life::Answers => request.vouched.push((process, true)),
                 Life::Hangs => request.vouched.push((process, false)),
             }
         }
-        if !dead.is_empty() {
-            let left = self.neighbours.bury(dead.clone(), false).await?;
-            hand_over(&self.messages, left).await;
-            self.neighbours.forget(dead).await?;
+        if dead.is_empty() { Ok(()) } else { self.others.clear_up(dead, false).await }
+    }
+
+    /// A run that was admitted by breaking named locks begins only when nothing works under them any more.
+    async fn end_shut_out(&self, request: &JudgeRequest, answer: &Judgement) {
+        let hung: Vec<ProcessId> = request.vouched.iter().filter(|(_, answers)| !answers).map(|(process, _)| *process).collect();
+        if !request.last_chance || hung.is_empty() || !matches!(answer, Judgement::Admitted { .. }) {
+            return;
         }
-        Ok(())
+        while let Err(error) = self.others.end_shut_out(&hung).await {
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
+            tracing::warn!(error = chain(&error), "could not end what works under a broken lock; trying again");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 

@@ -32,7 +32,10 @@ impl Driver {
             Request::Reload { dry: true, reply } => self.say_differences(reply),
             Request::Reload { dry: false, reply } => self.reload(reply),
             Request::Stop => self.stop(),
-            Request::Poke => self.look_at_stops(),
+            Request::Poke => {
+                self.came.notify_one();
+                self.look_at_stops();
+            }
         }
     }
 

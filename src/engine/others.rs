@@ -1,0 +1,132 @@
+//! Dealing with other processes whose runs stand in the way: looking at them, clearing up after the dead, taking over from those that hang.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    driver::Message,
+    neighbours::{Life, Neighbours},
+    perform::chain,
+    process,
+};
+use crate::{
+    core::{
+        event::{Event, LeftRun},
+        task::{ProcessId, RunId},
+    },
+    store::{RunStore, StoreResult},
+};
+
+/// How often a daemon looks whether the other processes live, as long as there are any.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// What it takes to deal with the others.
+#[derive(Clone, Debug)]
+pub(super) struct Others {
+    pub store: Arc<dyn RunStore>,
+    pub neighbours: Neighbours,
+    pub messages: mpsc::Sender<Message>,
+    pub me: ProcessId,
+}
+
+impl Others {
+    /// Kills what the dead left running, hands their open runs to the core, and forgets the dead.
+    pub(super) async fn clear_up(&self, dead: Vec<ProcessId>, set_aside: bool) -> StoreResult<()> {
+        let left = self.neighbours.bury(dead.clone(), set_aside).await?;
+        self.hand_over(left).await;
+        self.neighbours.forget(dead).await
+    }
+
+    /// Hands orphans to the core and waits until what follows is on its way to the store.
+    async fn hand_over(&self, left: Vec<LeftRun>) {
+        let (done, handed) = oneshot::channel();
+        let message = Message { event: Event::Orphaned { left }, done: Some(done) };
+        if self.messages.send(message).await.is_ok() {
+            drop(handed.await);
+        }
+    }
+
+    /// Which of the rivals are still open in processes that live, and how those are. Runs of dead ones are handed to the core first.
+    pub(super) async fn look(&self, rivals: Vec<RunId>) -> StoreResult<Vec<(RunId, ProcessId, Life)>> {
+        let open = self.store.still_open(rivals).await?;
+        let owners: BTreeSet<ProcessId> = open.iter().filter_map(|(_, process)| *process).filter(|process| *process != self.me).collect();
+        let mut lives = BTreeMap::new();
+        for owner in owners {
+            lives.insert(owner, self.look_and_poke(owner).await?);
+        }
+        let dead: Vec<ProcessId> = lives.iter().filter(|(_, life)| **life == Life::Dead).map(|(process, _)| *process).collect();
+        let set_aside = open.iter().any(|(_, process)| process.is_none());
+        if set_aside || !dead.is_empty() {
+            self.clear_up(dead, set_aside).await?;
+        }
+        let of_living = |(run, process): (RunId, Option<ProcessId>)| Some((run, process?, *lives.get(&process?)?));
+        Ok(open.into_iter().filter_map(of_living).filter(|(.., life)| *life != Life::Dead).collect())
+    }
+
+    /// One that hangs would not hear a poke, and not hearing takes a second.
+    async fn look_and_poke(&self, process: ProcessId) -> StoreResult<Life> {
+        let life = self.neighbours.look(process).await?;
+        if life == Life::Answers {
+            self.neighbours.poke(process).await;
+        }
+        Ok(life)
+    }
+
+    /// Whether the rivals may be taken over: their processes hang, or have had their grace. Their children are killed first.
+    pub(super) async fn take_over(&self, rivals: Vec<RunId>, even_if_alive: bool) -> StoreResult<bool> {
+        let living = self.look(rivals).await?;
+        if !even_if_alive && living.iter().any(|(.., life)| *life == Life::Answers) {
+            return Ok(false);
+        }
+        let runs: Vec<(RunId, ProcessId)> = living.into_iter().map(|(run, process, _)| (run, process)).collect();
+        self.kill_children(&runs).await?;
+        Ok(true)
+    }
+
+    /// Kills what runs of these processes have started, descendants that left their group included.
+    async fn kill_children(&self, runs: &[(RunId, ProcessId)]) -> StoreResult<()> {
+        let rows = self.store.processes().await?;
+        let record = |process: ProcessId| rows.iter().find(|row| row.id == process).map(|row| row.record.as_str());
+        let markers = runs.iter().filter_map(|(run, process)| Some(format!("{}:{run}", record(*process)?))).collect();
+        let groups = self.store.children(Vec::new(), runs.iter().map(|(run, _)| *run).collect()).await?;
+        process::kill_children(groups, markers).await;
+        Ok(())
+    }
+
+    /// Kills what those runs of hung processes have started that somebody else has closed.
+    pub(super) async fn end_shut_out(&self, hung: &[ProcessId]) -> StoreResult<()> {
+        for process in hung {
+            let told = self.store.stop_requests(*process).await?;
+            let closed = told.into_iter().filter(|(_, reason)| reason.is_none()).map(|(run, _)| (run, *process));
+            self.kill_children(&closed.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    /// Clears up after other processes when they die, as long as there are any. `came`: there may be a new one.
+    pub(super) async fn watch(self, came: Arc<Notify>) {
+        loop {
+            match self.clear_up_dead().await {
+                Ok(false) => came.notified().await,
+                Ok(true) => tokio::time::sleep(WATCH_EVERY).await,
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "could not look whether the other processes live");
+                    tokio::time::sleep(WATCH_EVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Clears up after those that are dead. True: others live.
+    async fn clear_up_dead(&self) -> StoreResult<bool> {
+        let (living, dead) = self.neighbours.census().await?;
+        if !dead.is_empty() {
+            self.clear_up(dead, false).await?;
+        }
+        Ok(living.iter().any(|process| *process != self.me))
+    }
+}

@@ -170,11 +170,8 @@ impl Open {
             opened => opened?,
         };
         let meta = file.metadata()?;
-        let mut last = [b'\n'];
-        if meta.len() > 0 {
-            file.read_exact_at(&mut last, meta.len() - 1)?;
-        }
-        Ok(Self { file, identity: (meta.dev(), meta.ino()), size: meta.len(), torn: last != [b'\n'] })
+        let torn = !ends_whole(&file)?;
+        Ok(Self { file, identity: (meta.dev(), meta.ino()), size: meta.len(), torn })
     }
 
     /// Whether the path still leads to this file.
@@ -183,6 +180,8 @@ impl Open {
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        // What looked torn may have been another process's line on its way.
+        self.torn = self.torn && !ends_whole(&self.file)?;
         let after_torn;
         let line = if self.torn {
             after_torn = [b"\n", line].concat();
@@ -205,6 +204,16 @@ impl Open {
         self.torn |= !taken_back;
         Err(io::ErrorKind::StorageFull.into())
     }
+}
+
+/// Whether the file is empty or ends with a line feed.
+fn ends_whole(file: &File) -> io::Result<bool> {
+    let size = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if size > 0 {
+        file.read_exact_at(&mut last, size - 1)?;
+    }
+    Ok(last == [b'\n'])
 }
 
 /// The stamps of a log's rotated files, oldest first.

@@ -140,11 +140,18 @@ async fn under_allow_an_orphan_that_is_closed_or_adopted_shuts_no_living_run_out
         let (alive, generation, _) = w.admit(living, fire(&task, 1)).await;
         w.start(living, alive, 1, false).await;
         let two = w.running(dead, vouching(fire(&task, 2), &[(living, true)])).await;
-        let three = w.running(dead, vouching(fire(&task, 3), &[(living, true)])).await;
+        let (three, old, _) = w.admit(dead, vouching(fire(&task, 3), &[(living, true)])).await;
         w.store.leftover(vec![dead], false).await.unwrap();
         w.store.close_orphan(two, RunEnd::Lost, None, minute(4)).await.unwrap();
-        w.store.adopt(three, me, true, minute(4)).await.unwrap();
+        let AdoptAnswer::Adopted { generation: new } = w.store.adopt(three, me, true, minute(4)).await.unwrap() else {
+            panic!("{}", w.name)
+        };
         assert!(w.may_write("sync", alive, generation).await, "{}", w.name);
+        assert!(
+            w.may_write("sync", three, new).await && !w.may_write("sync", three, old).await,
+            "{}: what it was before is shut out",
+            w.name
+        );
         assert_eq!(w.close(living, alive, RunEnd::Succeeded).await, CloseAnswer::Closed { superseded_in_row: 0 }, "{}", w.name);
     }
 }

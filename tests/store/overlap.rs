@@ -85,6 +85,17 @@ async fn a_takeover_ends_older_runs_and_tells_their_process() {
 }
 
 #[tokio::test]
+async fn a_takeover_shuts_out_everything_older_whether_it_is_named_or_not() {
+    for w in World::each() {
+        let (me, task) = (w.daemon().await, overlapping("sync", Overlap::Allow));
+        let (older, old, _) = w.admit(me, fire(&task, 1)).await;
+        let (newer, new, _) = w.admit(me, fire(&task, 2)).await;
+        w.store.take_over(newer, Vec::new(), minute(3)).await.unwrap();
+        assert!(!w.may_write("sync", older, old).await && w.may_write("sync", newer, new).await, "{}", w.name);
+    }
+}
+
+#[tokio::test]
 async fn a_takeover_touches_no_newer_run_and_no_other_instance() {
     for w in World::each() {
         let (me, task) = (w.daemon().await, overlapping("sync", Overlap::Allow));

@@ -82,6 +82,18 @@ async fn equal_skips_that_follow_each_other_share_a_row() {
 }
 
 #[tokio::test]
+async fn after_the_clock_was_set_back_an_equal_skip_begins_a_new_row() {
+    for w in World::each() {
+        let (me, task) = (w.daemon().await, instance("sync"));
+        w.judge(me, skips(&task, vec![skip(60, 60, SkipReason::Calendar, None)])).await;
+        w.store.lower_watermarks(minute(10)).await.unwrap();
+        w.judge(me, skips(&task, vec![skip(20, 20, SkipReason::Calendar, None)])).await;
+        let fires: Vec<_> = w.history().await.into_iter().map(|row| row.fire_at).collect();
+        assert_eq!(fires, [minute(20), minute(60)], "{}: a row's fires are in order", w.name);
+    }
+}
+
+#[tokio::test]
 async fn more_skips_than_were_counted_stay_more_than_were_counted() {
     for w in World::each() {
         let (me, task) = (w.daemon().await, instance("sync"));
@@ -124,6 +136,8 @@ async fn skips_move_the_watermark_even_when_their_fire_was_judged_before() {
         let request = JudgeRequest { skips: vec![skip(6, 8, SkipReason::Calendar, None)], ..fire(&task, 4) };
         assert_eq!(w.judge(me, request).await, Judgement::AlreadyJudged, "{}", w.name);
         assert_eq!(w.watermark("sync").await, minute(8), "{}", w.name);
+        assert_eq!(w.judge(me, fire(&task, 3)).await, Judgement::AlreadyJudged, "{}", w.name);
+        assert_eq!(w.watermark("sync").await, minute(8), "{}: it never moves back", w.name);
         // Skips that were written before are not written again.
         let request = JudgeRequest { skips: vec![skip(6, 8, SkipReason::Calendar, None)], ..fire(&task, 9) };
         assert!(matches!(w.judge(me, request).await, Judgement::Admitted { .. }), "{}", w.name);

@@ -96,9 +96,8 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
         Ok(rivals) => rivals,
         Err(busy) => return Verdict::Skip { reason: SkipReason::Overlap, detail: Some(format!("run {busy} is still open").into()) },
     };
-    // What a run that ends for the newcomer holds, counts as the newcomer's; in a queue, what any run of it holds: they take turns.
-    let queues = request.instance.overlap == Overlap::Queue;
-    let passes = |held: &HeldLock| supersede.contains(&held.run) || (queues && held.instance == request.instance.name);
+    // What a run that ends for the newcomer holds, counts as the newcomer's.
+    let passes = |held: &HeldLock| supersede.contains(&held.run) || behind.contains(&held.run);
     let busy: Vec<&HeldLock> = bench.held.iter().filter(|held| !passes(held)).collect();
     let hangs = |held: &HeldLock| held.process.is_some_and(|process| request.vouched.contains(&(process, false)));
     let Some(first) = busy.first() else { return Verdict::Admit { supersede, behind, broken: Vec::new() } };
@@ -139,14 +138,11 @@ fn rivals(request: &JudgeRequest, bench: &Bench) -> Result<(Vec<RunId>, Vec<RunI
             Some(older) => Err(older.run),
             None => Ok((Vec::new(), Vec::new())),
         },
-        // One deep: a run that waits already keeps its place. One that waited for named locks stands before those that came after it.
-        Overlap::Queue => {
-            let before = || bench.open.iter().filter(|open| request.waiting.is_none_or(|waiting| open.run < waiting));
-            match before().skip(1).find(|open| open.waits) {
-                Some(queued) => Err(queued.run),
-                None => Ok((Vec::new(), before().map(|open| open.run).collect())),
-            }
-        }
+        // One deep: a run that waits already keeps its place. One that waits for its named locks would wait for a newcomer that took them.
+        Overlap::Queue => match bench.open.iter().enumerate().find(|(nth, open)| open.generation.is_none() || (0 < *nth && open.waits)) {
+            Some((_, queued)) => Err(queued.run),
+            None => Ok((Vec::new(), open().collect())),
+        },
         Overlap::Allow => Ok((Vec::new(), Vec::new())),
     }
 }

@@ -303,29 +303,17 @@ async fn of_two_processes_that_wait_for_a_lock_the_newer_start_counts() {
 }
 
 #[tokio::test]
-async fn in_a_queue_that_waits_for_a_lock_nobody_waits_for_one_behind_it() {
+async fn behind_a_queued_start_that_waits_for_a_lock_nobody_queues() {
     for w in World::each() {
         let (me, other) = (w.daemon().await, locking("other", &["base"]));
         let queue = Instance { lock_wait: jiff::SignedDuration::from_mins(1), overlap: Overlap::Queue, ..locking("sync", &["base"]) };
-        for second_looks_first in [false, true] {
-            let holder = w.running(me, by_hand(&other, 1)).await;
-            let Judgement::LockWait { run: first, .. } = w.judge(me, by_hand(&queue, 2)).await else { panic!("{}", w.name) };
-            let Judgement::LockWait { run: second, .. } = w.judge(me, by_hand(&queue, 3)).await else { panic!("{}", w.name) };
-            w.close(me, holder, RunEnd::Succeeded).await;
-            let (mut looks, mut rivals) = ([first, second], Vec::new());
-            if second_looks_first {
-                looks.reverse();
-            }
-            for run in looks {
-                rivals.push((run, w.admit(me, again(by_hand(&queue, 2), run, false)).await.2));
-            }
-            rivals.sort_by_key(|(run, _)| *run);
-            let behind = Rival { run: first, process: Some(me), told: false };
-            assert_eq!(rivals, [(first, vec![]), (second, vec![behind])], "{}", w.name);
-            for run in [first, second] {
-                w.close(me, run, RunEnd::Succeeded).await;
-            }
-        }
+        let holder = w.running(me, fire(&other, 1)).await;
+        let Judgement::LockWait { run, .. } = w.judge(me, fire(&queue, 2)).await else { panic!("{}", w.name) };
+        // Were it let in, each of the two would wait for the other's end.
+        let second = w.judge(me, fire(&queue, 3)).await;
+        assert!(matches!(second, Judgement::Skipped { reason: SkipReason::Overlap, .. }), "{}: {second:?}", w.name);
+        w.close(me, holder, RunEnd::Succeeded).await;
+        assert_eq!(w.admit(me, again(fire(&queue, 2), run, false)).await.2, [], "{}", w.name);
     }
 }
 

@@ -222,6 +222,8 @@ pub struct LeftRun {
     pub stop: Option<StopReason>,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
+    /// The named locks that it was admitted with, sorted.
+    pub locks: Vec<LockName>,
 }
 
 /// What is remembered of an instance from earlier processes.
@@ -317,13 +319,15 @@ pub struct Ticket {
     pub waiting: Option<RunId>,
     /// The last fire time that the request covers: the watermark once it is answered.
     pub upto: Option<Timestamp>,
+    /// The request covers this start of the daemon: `@start` has fired.
+    pub start: bool,
 }
 
 /// What the store answers to an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdoptAnswer {
-    /// The run is ours, under this generation.
-    Adopted { generation: Generation },
+    /// The run is ours, under this generation. `rivals`: the instance's older runs that are still open, as it was waiting for their end.
+    Adopted { generation: Generation, rivals: Vec<Rival> },
     /// It was closed or adopted by somebody else.
     Gone,
 }

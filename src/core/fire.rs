@@ -9,6 +9,7 @@ use super::{
     state::{Active, Phase},
     step::{LOOK_EVERY, Step},
     task::{Generation, Instance, InstanceName, Overlap, RunId, Trigger},
+    timer::SET_BACK_MIN,
 };
 
 /// A process that hangs is asked twice, before the fire is judged and before it is taken over; and each time its silence is waited out.
@@ -30,10 +31,9 @@ impl Step<'_> {
         self.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused(refusal.into()) });
     }
 
-    /// Sends the instance's next fire to be judged: a start by hand, a wait for named locks, or what its schedule says. One at a time.
+    /// Sends the instance's next fire to be judged: a start by hand, or what its schedule says. One at a time.
     pub(super) fn judge_next(&mut self, name: &InstanceName) {
         let now = self.now;
-        let waiting = self.lock_waiter(name);
         let (busy, anchors) = (self.state.catches_up(name), self.state.anchors(name));
         let Some(known) = self.state.instances.get_mut(name) else { return };
         if known.judging {
@@ -41,48 +41,50 @@ impl Step<'_> {
         }
         let (skips, asked, ticket) = if let Some((ask, trigger)) = known.asks.pop_front() {
             let asked = Asked { fire_at: now.wall, trigger };
-            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), waiting: None, upto: None })
-        } else if let Some((run, asked)) = waiting {
-            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None })
+            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), waiting: None, upto: None, start: false })
         } else if !self.state.scheduling || self.state.stopping.is_some() {
             return;
         } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, anchors, busy) {
-            (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto) })
+            let start = known.anchors.start.is_some_and(|start| start <= due.upto);
+            (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto), start })
         } else {
             return;
         };
         known.judging = true;
         let instance = Arc::clone(&known.instance);
-        let last_chance = ticket.waiting.is_some_and(|run| self.lock_wait_over(run));
         for skip in &skips {
             self.skipped(name, skip.clone());
         }
-        let request = JudgeRequest { instance, skips, asked, waiting: ticket.waiting, last_chance, vouched: Vec::new() };
+        let request = JudgeRequest { instance, skips, asked, waiting: None, last_chance: false, vouched: Vec::new() };
         self.state.reschedule(name);
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
 
-    /// A run of the instance that waits for named locks and should look again.
-    fn lock_waiter(&self, name: &InstanceName) -> Option<(RunId, Asked)> {
-        let looks = |active: &Active| matches!(active.phase, Phase::LockWait { look_at, .. } if look_at <= self.now.uptime);
-        let (run, active) = self.state.runs.of(name).find(|(_, active)| looks(active))?;
-        Some((run, Asked { fire_at: active.fire_at, trigger: active.trigger }))
-    }
-
-    fn lock_wait_over(&self, run: RunId) -> bool {
-        self.state.runs.get(run).is_some_and(|active| matches!(active.phase, Phase::LockWait { until, .. } if until <= self.now.uptime))
+    /// Sends a run that waits for its named locks to be judged again, under the definition that it has; its instance may be gone by now.
+    pub(super) fn judge_waiter(&mut self, run: RunId) {
+        let uptime = self.now.uptime;
+        let judged = self.state.runs.change(run, |active| {
+            let Phase::LockWait { until, look_at } = &mut active.phase else { return None };
+            // Not again before the answer.
+            *look_at = SignedDuration::MAX;
+            Some((Arc::clone(&active.instance), Asked { fire_at: active.fire_at, trigger: active.trigger }, *until <= uptime))
+        });
+        let Some((instance, asked, last_chance)) = judged.flatten() else { return };
+        let ticket = Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None, start: false };
+        let request = JudgeRequest { instance, skips: Vec::new(), asked: Some(asked), waiting: Some(run), last_chance, vouched: Vec::new() };
+        self.push(Command::Judge { request: Box::new(request), ticket });
     }
 
     pub(super) fn judged(&mut self, instance: &Arc<Instance>, ticket: Ticket, answer: Judgement) {
         let name = &instance.name;
-        if let Some(known) = self.state.instances.get_mut(name) {
-            known.judging = false;
-            // A suspect is looked at and asked again by the engine; here it means that nothing was written.
-            if !matches!(answer, Judgement::Suspect(_)) {
-                known.watermark = ticket.upto.map_or(known.watermark, |upto| upto.max(known.watermark));
-            }
+        match ticket.waiting {
+            // It was told to stop meanwhile: its end is on its way.
+            Some(run) if !self.waits_for_locks(run) => return,
+            Some(_) => {}
+            None => self.watermark_passed(name, ticket, &answer),
         }
         match answer {
+            // A suspect is looked at and asked again by the engine; here it means that nothing was written.
             Judgement::Recorded | Judgement::Suspect(_) => {}
             Judgement::AlreadyJudged => self.drop_waiter(ticket),
             Judgement::Skipped { reason, detail, .. } => {
@@ -99,6 +101,25 @@ impl Step<'_> {
         self.judge_next(name);
     }
 
+    fn waits_for_locks(&self, run: RunId) -> bool {
+        self.state.runs.get(run).is_some_and(|active| matches!(active.phase, Phase::LockWait { .. }))
+    }
+
+    /// The instance's fire has its answer.
+    fn watermark_passed(&mut self, name: &InstanceName, ticket: Ticket, answer: &Judgement) {
+        let wall = self.now.wall;
+        let Some(known) = self.state.instances.get_mut(name) else { return };
+        known.judging = false;
+        let Some(upto) = ticket.upto.filter(|_| !matches!(answer, Judgement::Suspect(_))) else { return };
+        known.anchors.start = known.anchors.start.filter(|_| !ticket.start);
+        if upto.duration_since(wall) < SET_BACK_MIN {
+            known.watermark = upto.max(known.watermark);
+        } else {
+            // The clock was set back meanwhile, and this answer has raised the store's watermark again.
+            self.push(Command::LowerWatermarks { to: wall });
+        }
+    }
+
     /// Says that an instance is skipped, if it was not for this reason before.
     fn skipped(&mut self, name: &InstanceName, skip: Skip) {
         let known = self.state.instances.get_mut(name);
@@ -110,7 +131,7 @@ impl Step<'_> {
 
     fn drop_waiter(&mut self, ticket: Ticket) {
         if let Some(run) = ticket.waiting {
-            self.state.runs.remove(run);
+            self.gone(run);
         }
     }
 
@@ -163,6 +184,17 @@ impl Step<'_> {
         if let Some(known) = self.state.instances.get_mut(&instance.name) {
             known.skipping = None;
         }
+        self.enters(run, generation, rivals);
+        for rival in rivals.iter().filter(|rival| rival.told) {
+            self.stop(rival.run, StopReason::Superseded(run));
+        }
+        if let Some(grace) = self.state.stopping {
+            self.stop_for_shutdown(run, grace);
+        }
+    }
+
+    /// A run has its generation: it begins, or waits for the end of its rivals.
+    pub(super) fn enters(&mut self, run: RunId, generation: Generation, rivals: &[Rival]) {
         let uptime = self.now.uptime;
         self.state.runs.change(run, |active| {
             active.generation = Some(generation);
@@ -174,12 +206,6 @@ impl Step<'_> {
                 Phase::Waiting { rivals: rivals.iter().map(|rival| rival.run).collect(), told, since: uptime, look_at: uptime, takeover_at }
             };
         });
-        for rival in rivals.iter().filter(|rival| rival.told) {
-            self.stop(rival.run, StopReason::Superseded(run));
-        }
-        if let Some(grace) = self.state.stopping {
-            self.stop_for_shutdown(run, grace);
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What is taken over from before: the instances' past at a start or a reload, and the runs of processes that are gone.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,7 +10,7 @@ use super::{
     event::{AdoptAnswer, AskAnswer, Command, LeftRun, Mark, Notice, RunEnd, StopReason},
     state::{Active, Known, Phase, State},
     step::Step,
-    task::{Instance, InstanceName, InstanceSet, Now, OnLost, ProcessId, RunId},
+    task::{Instance, InstanceName, InstanceSet, Now, OnLost, Overlap, ProcessId, RunId},
     timing::Anchors,
 };
 
@@ -67,6 +70,10 @@ pub(super) fn reloaded(step: &mut Step<'_>, instances: InstanceSet, marks: Vec<M
                 {
                     known.watermark = mark.watermark.max(known.watermark.min(now.wall));
                 }
+                if !known.instance.enabled {
+                    // `@start` is over for what was not there at the start.
+                    known.anchors.start = None;
+                }
                 known.instance = instance;
                 step.state.reschedule(&name);
             }
@@ -82,8 +89,8 @@ fn by_name(marks: Vec<Mark>) -> BTreeMap<InstanceName, Mark> {
 fn insert(state: &mut State, name: &InstanceName, instance: Arc<Instance>, mark: Option<Mark>, start: Option<Timestamp>, now: Now) {
     let (watermark, last_end) = mark.map_or((now.wall, now.wall), |mark| (mark.watermark, mark.last_end));
     let anchors = Anchors { last_end: Some(last_end.min(now.wall)), start };
-    let known =
-        Known { instance, watermark, anchors, judging: false, asks: std::collections::VecDeque::new(), skipping: None, due_at: None };
+    let asks = VecDeque::new();
+    let known = Known { instance, watermark, anchors, judging: false, asks, skipping: None, starving: 0, due_at: None };
     state.instances.insert(name.clone(), known);
     state.reschedule(name);
 }
@@ -144,7 +151,9 @@ fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
     let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
     let attempts_left = left.attempts <= instance.retries.max;
     let effects_known = !left.running || instance.on_lost == OnLost::Retry;
-    let may = !newer_runs && !too_late && attempts_left && effects_known;
+    // It goes on under today's definition, but with the locks it has.
+    let has_its_locks = left.generation.is_none() || instance.locks.iter().all(|lock| left.locks.contains(lock));
+    let may = !newer_runs && !too_late && attempts_left && effects_known && has_its_locks;
     may.then(|| Arc::clone(instance))
 }
 
@@ -179,13 +188,10 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
 pub(super) fn adopted(step: &mut Step<'_>, run: RunId, answer: &AdoptAnswer) {
     match answer {
         AdoptAnswer::Gone => step.gone(run),
-        AdoptAnswer::Adopted { generation } => {
-            let told = step.state.runs.change(run, |active| {
-                active.generation = Some(*generation);
-                active.phase = Phase::Queued;
-                active.stop
-            });
-            if let Some(reason) = told.flatten() {
+        AdoptAnswer::Adopted { generation, rivals } => {
+            let beside = step.state.runs.get(run).is_some_and(|active| active.instance.overlap == Overlap::Allow);
+            step.enters(run, *generation, if beside { &[] } else { rivals });
+            if let Some(reason) = step.state.runs.get(run).and_then(|active| active.stop) {
                 step.stop(run, reason);
             }
         }

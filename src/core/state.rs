@@ -46,6 +46,8 @@ pub struct Known {
     pub asks: VecDeque<(AskId, Trigger)>,
     /// The reason of its last skip, if nothing ran since: only the first of a row is worth a word.
     pub skipping: Option<SkipReason>,
+    /// How often in a row it had been superseded when that was last said; 0 after an end of its own.
+    pub starving: u32,
     /// Its place in the agenda.
     pub due_at: Option<Timestamp>,
 }
@@ -74,7 +76,7 @@ pub struct Active {
 /// Where a run is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Has its row, but not its named locks; has harmed nobody.
+    /// Has its row, but not its named locks; has harmed nobody. `look_at` is far away while the store judges it.
     LockWait {
         until: SignedDuration,
         look_at: SignedDuration,
@@ -215,6 +217,11 @@ impl State {
 
     /// Puts an instance where it belongs in the agenda, after its watermark, anchors, open runs or definition changed.
     pub(super) fn reschedule(&mut self, name: &InstanceName) {
+        if let Some(known) = self.instances.get_mut(name) {
+            // A watermark from before the clock was set back, or a new schedule's, must not swallow an `@start` that is still to fire.
+            let soonest = known.watermark.saturating_add(SignedDuration::from_millis(1)).unwrap_or(known.watermark);
+            known.anchors.start = known.anchors.start.map(|start| start.max(soonest));
+        }
         let (anchors, caught_up) = (self.anchors(name), !self.catches_up(name));
         let Some(known) = self.instances.get_mut(name) else { return };
         if let Some(at) = known.due_at.take() {

@@ -162,24 +162,32 @@ impl Step<'_> {
     }
 
     fn end_stopped(&mut self, run: RunId, attempt: u32, reason: StopReason, outcome: Outcome) {
-        let retries_left = self
-            .state
-            .runs
-            .get(run)
-            .is_some_and(|active| matches!(attempt::next(&active.instance.retries, attempt, &outcome, self.draw), Next::Retry(_)));
-        let end = match reason {
+        match self.end_of_stopped(run, attempt, reason, &outcome) {
+            Some(end) => self.close(run, end, Some(outcome), false),
+            None => self.set_aside(run),
+        }
+    }
+
+    /// How a run ends whose attempt was told to stop; `None`: it stays open for the next start.
+    pub(super) fn end_of_stopped(&self, run: RunId, attempt: u32, reason: StopReason, outcome: &Outcome) -> Option<RunEnd> {
+        let stopped = *outcome == Outcome::Cancelled;
+        Some(match reason {
             StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,
             StopReason::Cancelled => RunEnd::Cancelled,
             StopReason::Deadline => RunEnd::TimedOut,
             StopReason::Shutdown => {
-                let stopped = outcome == Outcome::Cancelled;
-                if self.may_set_aside(run) && (stopped || retries_left) {
-                    return self.set_aside(run);
+                let retries = &self.state.runs.get(run)?.instance.retries;
+                let next = attempt::next(retries, attempt, outcome, self.draw);
+                if self.may_set_aside(run) && (stopped || matches!(next, Next::Retry(_))) {
+                    return None;
                 }
-                if stopped { RunEnd::Cancelled } else { RunEnd::Failed }
+                match outcome {
+                    Outcome::Cancelled => RunEnd::Cancelled,
+                    Outcome::TimedOut { .. } => RunEnd::TimedOut,
+                    Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Panicked { .. } | Outcome::Lost => RunEnd::Failed,
+                }
             }
-        };
-        self.close(run, end, Some(outcome), false);
+        })
     }
 
     /// A shutdown leaves a run open for the next start of the daemon if repeating it can do no harm.
@@ -187,7 +195,7 @@ impl Step<'_> {
         self.state.scheduling && self.state.runs.get(run).is_some_and(|active| active.instance.resumable || active.began.is_none())
     }
 
-    fn set_aside(&mut self, run: RunId) {
+    pub(super) fn set_aside(&mut self, run: RunId) {
         self.push(Command::SetAside { run });
         self.gone(run);
     }
@@ -208,41 +216,47 @@ impl Step<'_> {
     }
 
     fn close_answered(&mut self, run: RunId, answer: CloseAnswer) {
-        if let (CloseAnswer::Closed { superseded_in_row: times }, Some(active)) = (answer, self.state.runs.get(run)) {
+        if let (CloseAnswer::Closed { superseded_in_row }, Some(active)) = (answer, self.state.runs.get(run)) {
             let (name, ending) = (active.instance.name.clone(), active.ending.clone());
             if let Some(known) = self.state.instances.get_mut(&name) {
                 known.anchors.last_end = Some(self.now.wall);
             }
             self.commands.extend(ending.map(Command::Notice));
-            let tenth = times.checked_rem(10) == Some(0);
-            if STARVING_AT <= times && (times == STARVING_AT || tenth) {
-                self.notice(Notice::Starving { instance: name, times });
-            }
+            self.starving(name, superseded_in_row);
         }
         self.gone(run);
+    }
+
+    /// Says that an instance starves: when it begins and every ten times. Other processes may have counted some of them.
+    fn starving(&mut self, instance: InstanceName, times: u32) {
+        let Some(known) = self.state.instances.get_mut(&instance) else { return };
+        if times < STARVING_AT {
+            known.starving = 0;
+        } else if known.starving == 0 || known.starving.div_euclid(10) < times.div_euclid(10) {
+            known.starving = times;
+            self.notice(Notice::Starving { instance, times });
+        }
     }
 
     /// A run is no longer ours: whoever waited for its end or its named locks may go on.
     pub(super) fn gone(&mut self, run: RunId) {
         let Some(active) = self.state.runs.remove(run) else { return };
         let uptime = self.now.uptime;
-        let mut to_judge = BTreeSet::from([active.instance.name.clone()]);
         for other in self.state.runs.waiters() {
             self.state.runs.change(other, |other| {
                 if let Phase::Waiting { rivals, .. } = &mut other.phase {
                     if rivals.remove(&run) && rivals.is_empty() {
                         other.phase = Phase::Queued;
                     }
-                } else if let Phase::LockWait { look_at, .. } = &mut other.phase {
+                } else if let Phase::LockWait { look_at, .. } = &mut other.phase
+                    && *look_at < SignedDuration::MAX
+                {
                     *look_at = uptime;
-                    to_judge.insert(other.instance.name.clone());
                 }
             });
         }
         self.state.reschedule(&active.instance.name);
-        for name in to_judge {
-            self.judge_next(&name);
-        }
+        self.judge_next(&active.instance.name);
     }
 
     fn rivals_seen(&mut self, run: RunId, open: &[RunId]) {

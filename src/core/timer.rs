@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::{
-    event::{Command, Notice, Outcome, RunEnd, StopReason},
+    event::{Command, Notice, Outcome, StopReason},
     state::Phase,
-    step::{LOOK_EVERY, Step, timed_out_outcome},
+    step::{Step, timed_out_outcome},
     task::{InstanceName, RunId},
 };
 
@@ -43,6 +43,7 @@ fn clock_set_back(step: &mut Step<'_>) {
         if let Some(known) = step.state.instances.get_mut(&name) {
             known.watermark = known.watermark.min(wall);
             known.anchors.last_end = known.anchors.last_end.map(|end| end.min(wall));
+            known.anchors.start = known.anchors.start.map(|start| start.min(wall));
         }
         step.state.reschedule(&name);
     }
@@ -69,12 +70,7 @@ fn timers(step: &mut Step<'_>, run: RunId) {
     let Some(active) = step.state.runs.get(run) else { return };
     let (phase, instance) = (active.phase.clone(), std::sync::Arc::clone(&active.instance));
     match phase {
-        Phase::LockWait { until, look_at } if look_at <= uptime => {
-            step.judge_next(&instance.name);
-            let next = step.after(LOOK_EVERY);
-            let look_at = if uptime < until { next.min(until) } else { next };
-            set(step, run, Phase::LockWait { until, look_at });
-        }
+        Phase::LockWait { look_at, .. } if look_at <= uptime => step.judge_waiter(run),
         Phase::Waiting { .. } => waiting(step, run),
         Phase::Running { attempt, timeout_at: Some(at) } if at <= uptime => {
             let until = step.after(instance.grace);
@@ -141,19 +137,18 @@ pub(super) fn takeover_refused(step: &mut Step<'_>, run: RunId) {
     });
 }
 
-/// Its thread may still run, so its floor rises: nothing it does counts any more. It is not tried again beside its own ghost.
+/// Its thread may still run, so its floor rises: nothing it does counts any more. It is not tried again beside its own ghost; where the process
+/// stops, the ghost ends with it, and the run may go on with the next start.
 fn abandon(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
     let Some(active) = step.state.runs.get(run) else { return };
     let (instance, reason) = (active.instance.name.clone(), active.stop);
     let outcome = if timed_out { timed_out_outcome(&active.instance) } else { Outcome::Cancelled };
-    let end = match reason {
-        Some(StopReason::Superseded(_) | StopReason::Fenced) => RunEnd::Superseded,
-        Some(StopReason::Cancelled | StopReason::Shutdown) => RunEnd::Cancelled,
-        Some(StopReason::Deadline) | None => RunEnd::TimedOut,
-    };
     step.push(Command::Abandon { run, attempt });
     step.notice(Notice::Stuck { instance, run });
-    step.close(run, end, Some(outcome), true);
+    match step.end_of_stopped(run, attempt, reason.unwrap_or(StopReason::Deadline), &outcome) {
+        Some(end) => step.close(run, end, Some(outcome), true),
+        None => step.set_aside(run),
+    }
 }
 
 /// Everything that was told to stop has had its time.

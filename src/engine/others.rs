@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
@@ -50,8 +51,9 @@ impl Others {
         }
     }
 
-    /// Which of the rivals are still open in processes that live, and how those are. Runs of dead ones are handed to the core first.
-    pub(super) async fn look(&self, rivals: Vec<RunId>) -> StoreResult<Vec<(RunId, ProcessId, Life)>> {
+    /// Which of the rivals are still open in other processes, and how those are. Runs of dead ones, and those set aside, are handed to the core;
+    /// they count as open until the next look, as another process may have gone on with them meanwhile.
+    pub(super) async fn look(&self, rivals: Vec<RunId>) -> StoreResult<Vec<(RunId, Option<ProcessId>, Life)>> {
         let open = self.store.still_open(rivals).await?;
         let owners: BTreeSet<ProcessId> = open.iter().filter_map(|(_, process)| *process).filter(|process| *process != self.me).collect();
         let mut lives = BTreeMap::new();
@@ -63,8 +65,9 @@ impl Others {
         if set_aside || !dead.is_empty() {
             self.clear_up(dead, set_aside).await?;
         }
-        let of_living = |(run, process): (RunId, Option<ProcessId>)| Some((run, process?, *lives.get(&process?)?));
-        Ok(open.into_iter().filter_map(of_living).filter(|(.., life)| *life != Life::Dead).collect())
+        let others = open.into_iter().filter(|(_, process)| *process != Some(self.me));
+        let life = |process: Option<ProcessId>| process.and_then(|process| lives.get(&process).copied()).unwrap_or(Life::Dead);
+        Ok(others.map(|(run, process)| (run, process, life(process))).collect())
     }
 
     /// One that hangs would not hear a poke, and not hearing takes a second.
@@ -76,15 +79,19 @@ impl Others {
         Ok(life)
     }
 
-    /// Whether the rivals may be taken over: their processes hang, or have had their grace. Their children are killed first.
-    pub(super) async fn take_over(&self, rivals: Vec<RunId>, even_if_alive: bool) -> StoreResult<bool> {
-        let living = self.look(rivals).await?;
-        if !even_if_alive && living.iter().any(|(.., life)| *life == Life::Answers) {
+    /// Takes over from rivals whose processes hang, or that have had their grace; their children are killed first. False: it is too early.
+    pub(super) async fn take_over(&self, run: RunId, rivals: Vec<RunId>, even_if_alive: bool, at: Timestamp) -> StoreResult<bool> {
+        let others = self.look(rivals.clone()).await?;
+        let waits = |life: Life| life == Life::Dead || (life == Life::Answers && !even_if_alive);
+        if others.iter().any(|(.., life)| waits(*life)) {
             return Ok(false);
         }
-        let runs: Vec<(RunId, ProcessId)> = living.into_iter().map(|(run, process, _)| (run, process)).collect();
+        let runs: Vec<(RunId, ProcessId)> = others.into_iter().filter_map(|(run, process, _)| Some((run, process?))).collect();
         self.kill_children(&runs).await?;
-        Ok(true)
+        self.store.take_over(run, rivals.clone(), at).await?;
+        // One that another process went on with meanwhile has a newer generation, which a takeover does not touch.
+        let left = self.store.still_open(rivals).await?;
+        Ok(left.iter().all(|(_, process)| *process == Some(self.me)))
     }
 
     /// Kills what runs of these processes have started, descendants that left their group included.

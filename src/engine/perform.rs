@@ -207,14 +207,11 @@ impl Driver {
     }
 
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, even_if_alive: bool) {
-        let (others, store, messages, clock) = (self.others(), Arc::clone(&self.store), self.messages.clone(), Arc::clone(&self.clock));
+        let (others, messages, at) = (self.others(), self.messages.clone(), self.clock.now().wall);
         self.performing.spawn(async move {
-            let event = match others.take_over(rivals.clone(), even_if_alive).await {
+            let event = match others.take_over(run, rivals, even_if_alive, at).await {
+                Ok(true) => Event::TookOver { run },
                 Ok(false) => Event::TakeoverRefused { run },
-                Ok(true) => match store.take_over(run, rivals, clock.now().wall).await {
-                    Ok(()) => Event::TookOver { run },
-                    Err(_) => Event::TakeoverRefused { run },
-                },
                 Err(error) => {
                     tracing::warn!(error = chain(&error), run = run.0, "could not take over; trying again");
                     Event::TakeoverRefused { run }

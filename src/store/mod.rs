@@ -302,8 +302,9 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn lower_watermarks(&self, to: Timestamp) -> Answer<()>;
 
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
-    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none). A run that waits for its named
-    /// locks and was told to stop goes on waiting; one that is not this process's any more is `AlreadyJudged`.
+    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none).
+    /// A run that waits for its named locks and was told to stop goes on waiting; one that another process has is `AlreadyJudged`; an orphan
+    /// becomes this process's.
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> Answer<Judgement>;
     /// Counts an attempt, unless the run was told to stop. `raise_floor`: the floor becomes its generation.
     fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> Answer<StartAnswer>;
@@ -322,7 +323,8 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// The open runs of these processes, which were proved dead and are remembered as such: their runs are orphans. With `set_aside` also those
     /// that an orderly stop set aside, which are orphans, too.
     fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> Answer<Vec<LeftRun>>;
-    /// Takes an orphan: it becomes this process's, under the next generation, and the floor rises to that. `lost`: its running attempt ends as lost.
+    /// Takes an orphan: it becomes this process's, under the next generation. `lost`: its running attempt ends as lost. The floor rises to the
+    /// new generation, but not above that of another open run, which the orphan goes on waiting for.
     /// A run that is no orphan is `Gone`; so is one that has no generation, as it waited for its named locks and has to be judged again.
     fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer>;
     /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free. A run that is no orphan stays.

@@ -1,13 +1,13 @@
 //! Runs whose process is gone: set aside by an orderly stop, or left by a crash.
 use taskrun::{
     core::{
-        event::{AdoptAnswer, CloseAnswer, Judgement, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason},
+        event::{AdoptAnswer, CloseAnswer, Judgement, OutcomeKind, Rival, RunEnd, SkipReason, StartAnswer, StopReason},
         task::{Generation, Overlap},
     },
     store::RowState,
 };
 
-use crate::world::{World, ended, failed, fire, instance, locking, minute, overlapping, vouching};
+use crate::world::{World, again, ended, failed, fire, instance, locking, minute, overlapping, vouching};
 
 #[tokio::test]
 async fn an_attempt_that_was_set_aside_does_not_count() {
@@ -33,7 +33,7 @@ async fn an_attempt_that_was_set_aside_does_not_count() {
             w.name
         );
         let answer = w.store.adopt(run, next, false, minute(5)).await.unwrap();
-        assert_eq!(answer, AdoptAnswer::Adopted { generation: Generation(2) }, "{}", w.name);
+        assert_eq!(answer, AdoptAnswer::Adopted { generation: Generation(2), rivals: Vec::new() }, "{}", w.name);
         assert_eq!(w.start(next, run, 1, true).await, StartAnswer::Started, "{}", w.name);
         let attempts = w.store.attempts(run).await.unwrap();
         assert_eq!((attempts.len(), attempts[0].outcome, w.row(run).await.started_at), (1, None, Some(minute(1))), "{}", w.name);
@@ -63,7 +63,7 @@ async fn a_run_of_a_dead_process_is_adopted_once_and_its_old_process_is_shut_out
         assert_eq!((left[0].run, left[0].process, left[0].once, left[0].running), (run, Some(dead), false, true), "{}", w.name);
         assert_eq!((left[0].attempts, left[0].generation, left[0].started_at), (1, Some(old), Some(minute(1))), "{}", w.name);
         assert_eq!((left[0].instance.as_str(), left[0].fire_at), ("sync", minute(1)), "{}", w.name);
-        let AdoptAnswer::Adopted { generation } = w.store.adopt(run, me, true, minute(5)).await.unwrap() else { panic!("{}", w.name) };
+        let AdoptAnswer::Adopted { generation, .. } = w.store.adopt(run, me, true, minute(5)).await.unwrap() else { panic!("{}", w.name) };
         let row = w.row(run).await;
         assert_eq!(
             (row.state, row.attempts, row.generation, row.process),
@@ -100,6 +100,20 @@ async fn the_run_of_a_living_process_is_no_orphan() {
 }
 
 #[tokio::test]
+async fn an_orphan_that_waited_for_older_runs_hears_of_them_when_it_is_adopted() {
+    for w in World::each() {
+        let (once, dead, me, task) = (w.once().await, w.daemon().await, w.daemon().await, instance("sync"));
+        let older = w.running(once, fire(&task, 1)).await;
+        let request = vouching(fire(&task, 2), &[(once, true)]);
+        let (run, ..) = w.admit(dead, request).await;
+        w.store.leftover(vec![dead], false).await.unwrap();
+        let AdoptAnswer::Adopted { rivals, .. } = w.store.adopt(run, me, false, minute(3)).await.unwrap() else { panic!("{}", w.name) };
+        assert_eq!(rivals, [Rival { run: older, process: Some(once), told: true }], "{}", w.name);
+        assert_eq!(w.close(once, older, RunEnd::Superseded).await, CloseAnswer::Closed { superseded_in_row: 1 }, "{}", w.name);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_waited_for_its_locks_cannot_be_adopted_without_them() {
     for w in World::each() {
         let (dead, me) = (w.daemon().await, w.daemon().await);
@@ -112,6 +126,24 @@ async fn a_run_that_waited_for_its_locks_cannot_be_adopted_without_them() {
         assert_eq!(w.store.adopt(run, me, false, minute(3)).await.unwrap(), AdoptAnswer::Gone, "{}", w.name);
         w.store.close_orphan(run, RunEnd::Lost, None, minute(3)).await.unwrap();
         assert_eq!(w.state(run).await, ended(RunEnd::Lost, None), "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_that_waited_for_its_locks_waits_on_with_whoever_judges_it() {
+    for w in World::each() {
+        let (dead, living, me) = (w.daemon().await, w.daemon().await, w.daemon().await);
+        let wait = jiff::SignedDuration::from_mins(1);
+        let (one, two) = (locking("one", &["base"]), taskrun::core::task::Instance { lock_wait: wait, ..locking("two", &["base"]) });
+        let holder = w.running(living, fire(&one, 1)).await;
+        let Judgement::LockWait { run, .. } = w.judge(dead, vouching(fire(&two, 2), &[(living, true)])).await else { panic!("{}", w.name) };
+        w.store.leftover(vec![dead], false).await.unwrap();
+        let request = || vouching(again(fire(&two, 2), run, false), &[(living, true)]);
+        assert_eq!(w.judge(me, request()).await, Judgement::LockWait { run, holder_hangs: false }, "{}", w.name);
+        assert_eq!(w.row(run).await.process, Some(me), "{}", w.name);
+        assert_eq!(w.judge(living, request()).await, Judgement::AlreadyJudged, "{}: it has an owner again", w.name);
+        w.close(living, holder, RunEnd::Succeeded).await;
+        assert!(matches!(w.judge(me, request()).await, Judgement::Admitted { run: admitted, .. } if admitted == run), "{}", w.name);
     }
 }
 

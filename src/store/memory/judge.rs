@@ -17,8 +17,11 @@ impl Tables {
     pub fn judge(&mut self, process: ProcessId, request: &JudgeRequest, at: Timestamp) -> Judgement {
         let at = millis(at);
         if let Some(run) = request.waiting {
+            let orphan = self.orphan(run).is_some();
             match self.open_run(run) {
-                Some(waiter) if waiter.row.process == Some(process) && waiter.row.generation.is_none() => {
+                Some(waiter) if (waiter.row.process == Some(process) || orphan) && waiter.row.generation.is_none() => {
+                    // An orphan goes on waiting as this process's.
+                    waiter.row.process = Some(process);
                     // Whoever told it to stop will see to its end.
                     if waiter.stop.is_some() {
                         return Judgement::LockWait { run, holder_hangs: false };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     core::{
-        event::{AdoptAnswer, CloseAnswer, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
+        event::{AdoptAnswer, CloseAnswer, LeftRun, Mark, Outcome, OutcomeKind, Rival, RunEnd, StartAnswer, StopReason},
         task::{Generation, InstanceName, LockName, ProcessId, RunId, Trigger},
     },
     store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow, RowState},
@@ -183,7 +183,7 @@ impl Tables {
     }
 
     /// The run, if nobody has it: it was set aside, or its process is dead.
-    fn orphan(&mut self, run: RunId) -> Option<&mut Run> {
+    pub(super) fn orphan(&mut self, run: RunId) -> Option<&mut Run> {
         let process = self.open_run(run)?.row.process;
         let orphan = process.is_none_or(|process| self.processes.get(&process).is_none_or(|process| process.dead));
         if orphan { self.runs.get_mut(&run) } else { None }
@@ -348,14 +348,17 @@ impl Tables {
             running: run.row.state == RowState::Running,
             stop: run.stop,
             started_at: run.row.started_at,
+            locks: run.locks.clone(),
         })
         .collect()
     }
 
     pub fn adopt(&mut self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> AdoptAnswer {
-        let Some(name) = self.orphan(run).filter(|run| run.row.generation.is_some()).map(|run| run.row.instance.clone()) else {
-            return AdoptAnswer::Gone;
-        };
+        let Some(orphan) = self.orphan(run).filter(|run| run.row.generation.is_some()) else { return AdoptAnswer::Gone };
+        let (name, before) = (orphan.row.instance.clone(), orphan.row.generation);
+        let older = self.open_of(&name).filter(|older| older.row.generation.is_some() && older.row.generation < before);
+        let told = |older: &Run| older.stop == Some(StopReason::Superseded(run));
+        let rivals = older.map(|older| Rival { run: older.row.run, process: older.row.process, told: told(older) }).collect();
         let generation = self.next_generation(&name);
         let Some(orphan) = self.open_run(run) else { return AdoptAnswer::Gone };
         if lost {
@@ -366,7 +369,7 @@ impl Tables {
         orphan.row.generation = Some(generation);
         orphan.stop = orphan.stop.filter(|reason| *reason != StopReason::Shutdown);
         self.raise_floor(&name, generation.0);
-        AdoptAnswer::Adopted { generation }
+        AdoptAnswer::Adopted { generation, rivals }
     }
 
     pub fn close_orphan(&mut self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) {

@@ -18,7 +18,9 @@ use crate::core::{
 pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeRequest, at: i64) -> rusqlite::Result<Judgement> {
     if let Some(run) = request.waiting {
         match open_row(conn, run)? {
-            Some(OpenRow { process: Some(owner), generation: None, stop, .. }) if owner == process => {
+            Some(OpenRow { process: owner, generation: None, stop, orphan, .. }) if owner == Some(process) || orphan => {
+                // An orphan goes on waiting as this process's.
+                conn.prepare_cached("UPDATE runs SET process = ?2 WHERE id = ?1")?.execute(params![run.0, process.0])?;
                 // Whoever told it to stop will see to its end.
                 if stop.is_some() {
                     return Ok(Judgement::LockWait { run, holder_hangs: false });

@@ -7,8 +7,8 @@ use super::{
     runs::{Ending, end_attempt, end_run, set_floor},
 };
 use crate::core::{
-    event::{AdoptAnswer, LeftRun, OutcomeKind, RunEnd},
-    task::{Generation, ProcessId, RunId},
+    event::{AdoptAnswer, LeftRun, OutcomeKind, Rival, RunEnd},
+    task::{Generation, LockName, ProcessId, RunId},
 };
 
 pub(super) fn take_over(conn: &Connection, run: RunId, rivals: &[RunId], at: i64) -> rusqlite::Result<()> {
@@ -40,7 +40,8 @@ pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -
     conn.prepare_cached("UPDATE processes SET dead = 1 WHERE id IN (SELECT value FROM json_each(?1))")?.execute([&dead])?;
     let sql = concat!(
         "SELECT r.id, r.instance, r.fire_at_ms, r.trigger, r.process, coalesce(p.once, 0) AS once, r.generation, r.attempts,
-           r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms
+           r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms,
+           (SELECT group_concat(name) FROM (SELECT name FROM locks WHERE run = r.id ORDER BY name)) AS locks
          FROM runs r INDEXED BY runs_open LEFT JOIN processes p ON p.id = r.process
          WHERE r.",
         open!(),
@@ -62,11 +63,14 @@ fn left_run(row: &Row<'_>) -> rusqlite::Result<LeftRun> {
         running: row.get("running")?,
         stop: stop(row)?,
         started_at: maybe_instant(row, "started_at_ms")?,
+        // No name has a comma in it.
+        locks: row.get::<_, Option<Box<str>>>("locks")?.map(|locks| locks.split(',').map(LockName::from).collect()).unwrap_or_default(),
     })
 }
 
 pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: bool, at: i64) -> rusqlite::Result<AdoptAnswer> {
-    let Some(row @ OpenRow { orphan: true, generation: Some(_), .. }) = open_row(conn, run)? else { return Ok(AdoptAnswer::Gone) };
+    let Some(row @ OpenRow { orphan: true, generation: Some(before), .. }) = open_row(conn, run)? else { return Ok(AdoptAnswer::Gone) };
+    let rivals = older_runs(conn, &row, before)?;
     let generation = next_generation(conn, &row.instance)?;
     if lost {
         end_attempt(conn, run, OutcomeKind::Lost, None, at)?;
@@ -76,7 +80,21 @@ pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: boo
     )?
     .execute(params![run.0, process.0, generation])?;
     raise_floor(conn, &row.instance, generation)?;
-    Ok(AdoptAnswer::Adopted { generation: Generation(generation) })
+    Ok(AdoptAnswer::Adopted { generation: Generation(generation), rivals })
+}
+
+/// The open runs of the instance that a run waits for.
+fn older_runs(conn: &Connection, row: &OpenRow, generation: Generation) -> rusqlite::Result<Vec<Rival>> {
+    let rival = |row: &Row<'_>| {
+        Ok(Rival { run: RunId(row.get("id")?), process: row.get::<_, Option<i64>>("process")?.map(ProcessId), told: row.get("told")? })
+    };
+    conn.prepare_cached(concat!(
+        "SELECT id, process, stop IS 'superseded' AND stop_by IS ?3 AS told FROM runs WHERE instance = ?1 AND generation < ?2 AND ",
+        open!(),
+        " ORDER BY id"
+    ))?
+    .query_map(params![row.instance.as_str(), generation.0, row.run.0], rival)?
+    .collect()
 }
 
 pub(super) fn close_orphan(conn: &Connection, run: RunId, end: RunEnd, by: Option<RunId>, at: i64) -> rusqlite::Result<()> {

@@ -175,7 +175,7 @@ async fn under_allow_an_orphan_that_is_closed_or_adopted_shuts_no_living_run_out
         let (three, old, _) = w.admit(dead, vouching(fire(&task, 3), &[(living, true)])).await;
         w.store.leftover(vec![dead], false).await.unwrap();
         w.store.close_orphan(two, RunEnd::Lost, None, minute(4)).await.unwrap();
-        let AdoptAnswer::Adopted { generation: new } = w.store.adopt(three, me, true, minute(4)).await.unwrap() else {
+        let AdoptAnswer::Adopted { generation: new, .. } = w.store.adopt(three, me, true, minute(4)).await.unwrap() else {
             panic!("{}", w.name)
         };
         assert!(w.may_write("sync", alive, generation).await, "{}", w.name);

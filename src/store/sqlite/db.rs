@@ -286,7 +286,7 @@ fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Fault> {
     busy::wait_fairly(&mut conn, patience)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Looks before anything is written.
-    migrate::inspect(&conn, path)?;
+    migrate::inspect(&mut conn, path)?;
     let mode = to_wal(&conn, patience)?;
     if mode != "wal" {
         return Err(Fault::Refused(StoreError::NoWal { path: path.to_owned(), mode }));

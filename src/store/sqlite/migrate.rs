@@ -17,7 +17,13 @@ pub(super) fn known() -> i64 {
 }
 
 /// The file's schema; refuses a newer one and another program's file without writing.
-pub(super) fn inspect(conn: &Connection, path: &Path) -> Result<i64, Fault> {
+pub(super) fn inspect(conn: &mut Connection, path: &Path) -> Result<i64, Fault> {
+    // One transaction: another process may be creating the schema at this moment.
+    let tx = conn.transaction()?;
+    schema_of(&tx, path)
+}
+
+fn schema_of(conn: &Connection, path: &Path) -> Result<i64, Fault> {
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let empty: bool = conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
@@ -35,7 +41,7 @@ pub(super) fn inspect(conn: &Connection, path: &Path) -> Result<i64, Fault> {
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), Fault> {
     while inspect(conn, path)? < known() {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let have = inspect(&tx, path)?;
+        let have = schema_of(&tx, path)?;
         let Some(next) = usize::try_from(have).ok().and_then(|have| MIGRATIONS.get(have)) else { continue };
         tx.execute_batch(next)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -92,7 +92,7 @@ impl Daemon {
     fn history(&self) -> Result<Vec<serde_json::Value>, Box<dyn Error>> {
         let output = Command::new(&self.binary).args(["history", "--json", "-n", "5000"]).current_dir(self.folder.path()).output()?;
         let text = String::from_utf8(output.stdout)?;
-        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+        Ok(serde_json::from_str(&text)?)
     }
 
     fn answers(&self) -> bool {

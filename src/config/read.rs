@@ -14,7 +14,10 @@ use super::{
     timing,
     tree::{Data, Entry, Node},
 };
-use crate::core::value::{Misread, Params, Value};
+use crate::core::{
+    cron::CronExpr,
+    value::{Misread, Params, Value},
+};
 
 /// Collects what is wrong while values are read.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Reader<'a> {
     pub(super) locks: Option<BTreeSet<String>>,
     /// The accounts there are, with faults or without.
     pub(super) accounts: BTreeSet<String>,
+    /// Cron expressions by their text: tasks that fire alike share one.
+    pub(super) crons: BTreeMap<String, Arc<CronExpr>>,
 }
 
 /// The keys that a table may have.
@@ -74,7 +79,7 @@ impl Reading {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(options: &'a LoadOptions<'a>, faults: Vec<Fault>) -> Self {
-        Self { options, faults, warnings: Vec::new(), locks: None, accounts: BTreeSet::new() }
+        Self { options, faults, warnings: Vec::new(), locks: None, accounts: BTreeSet::new(), crons: BTreeMap::new() }
     }
 
     /// What is not set in the environment is empty, and no fault.

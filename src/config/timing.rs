@@ -122,12 +122,14 @@ fn schedule_table(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>) -> Op
 }
 
 fn cron(reader: &mut Reader<'_>, text: &Reading) -> Option<Schedule> {
-    match CronExpr::parse(&text.text) {
+    let parsed = reader.crons.get(&text.text).map(|known| Ok(Arc::clone(known)));
+    match parsed.unwrap_or_else(|| CronExpr::parse(&text.text).map(Arc::new)) {
         Ok(expr) => {
             for warning in expr.warnings() {
                 reader.warnings.push(Fault::new(text.span.clone(), warning));
             }
-            Some(Schedule::Cron { expr: Arc::new(expr), text: text.text.trim().into() })
+            reader.crons.insert(text.text.clone(), Arc::clone(&expr));
+            Some(Schedule::Cron { expr, text: text.text.trim().into() })
         }
         Err(misread) => {
             reader.misread(text, misread);

@@ -1,6 +1,7 @@
 //! The real binary, with real signals, kills, clocks and disks.
 //!
-//! `STRESS=1` repeats what is repeated as often as the project promises it (200 kills, 500 reloads).
+//! `STRESS=1` repeats what is repeated as often as the project promises it (200 kills, 500 reloads). `TASKRUN_BIN`
+//! names another binary to test, such as a release.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "these tests measure real time, and look again after a while")]
 

@@ -131,6 +131,7 @@ impl Reporter {
 fn skipped(instance: &InstanceName, skip: &Skip) {
     let reason = skip.reason.word().replace('_', " ");
     let detail = skip.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let times = if skip.count == 1 { String::new() } else { format!(", {} times", skip.count) };
+    let more = if skip.at_least { "at least " } else { "" };
+    let times = if skip.count == 1 { String::new() } else { format!(", {more}{} times", skip.count) };
     tracing::info!(%instance, "skipped ({reason}{times}){detail}; said once until something else happens");
 }

@@ -63,7 +63,7 @@ const LOAD: [&str; 6] = ["short", "long", "flaky", "family", "locker", "rival"];
 fn kills_at_random_moments_lose_and_double_nothing() {
     let world = World::new(&load());
     let kills = stress(200, 12);
-    let mut ready = Vec::new();
+    let (mut ready, mut onces) = (Vec::new(), Vec::new());
     for kill in 0..kills {
         let mut daemon = world.start(&["run"]);
         // Some die before they are ready, most in the middle of their work.
@@ -71,8 +71,14 @@ fn kills_at_random_moments_lose_and_double_nothing() {
         if kill % 4 == 0 {
             ready.push(world.wait_until_ready(&mut daemon));
         }
+        // Now and then somebody starts one by hand, and is killed, too, or left to the next daemon.
+        let mut once = (kill % 3 == 0).then(|| world.start(&["once", fastrand::choice(LOAD).unwrap()]));
         watch(life);
         daemon.kill();
+        if let Some(once) = once.as_mut().filter(|_| kill % 2 == 0) {
+            once.kill();
+        }
+        onces.extend(once);
     }
     let since = jiff::Timestamp::now();
     let mut last = world.daemon();
@@ -83,6 +89,9 @@ fn kills_at_random_moments_lose_and_double_nothing() {
     // What is open comes to its end without anything new: a command that waits for its turn would else be left to the next start.
     world.write(&load().replace("schedule: '* * * * * *', ", ""));
     world.must(&["reload"]);
+    for mut once in onces {
+        once.wait(SOON);
+    }
     wait_for("nothing is open", SOON, || world.status()?["runs"].as_array()?.is_empty().then_some(()));
     assert_eq!(last.stop(), 0);
     assert_eq!(world.count("SELECT count(*) FROM runs WHERE state IN ('waiting', 'running', 'backoff')"), 0, "runs are open");

@@ -29,6 +29,11 @@ pub(crate) fn stress<T>(promised: T, everyday: T) -> T {
     if std::env::var_os("STRESS").is_some() { promised } else { everyday }
 }
 
+/// The binary under test: the one just built, or the one that `TASKRUN_BIN` names.
+fn binary() -> PathBuf {
+    std::env::var_os("TASKRUN_BIN").map_or_else(|| env!("CARGO_BIN_EXE_taskrun").into(), PathBuf::from)
+}
+
 /// Waits for a condition.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
@@ -95,7 +100,7 @@ impl World {
 
     /// A taskrun command in this world.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskrun"));
+        let mut command = Command::new(binary());
         command.current_dir(self.dir.path()).args(arguments).env(WORLD, &self.token).env_remove("TASKRUN_CONFIG").stdin(Stdio::null());
         command
     }
@@ -235,7 +240,7 @@ impl World {
 
     /// The processes that tasks of this world started and that live.
     pub(crate) fn children(&self) -> Vec<u32> {
-        let taskrun = fs::canonicalize(env!("CARGO_BIN_EXE_taskrun")).unwrap();
+        let taskrun = fs::canonicalize(binary()).unwrap();
         self.inhabitants().into_iter().filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe != taskrun)).collect()
     }
 

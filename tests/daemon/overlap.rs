@@ -81,6 +81,27 @@ fn assert_superseded(world: &World, older: &Row, end: &str) {
 }
 
 #[test]
+fn a_command_that_ignores_the_newcomer_is_killed_after_its_grace() {
+    let world = World::new(&format!(
+        "tasks:\n{}",
+        task("work", "", &alone("[ -e quick ] || { trap '' TERM; echo $$ > child; while :; do sleep 0.2; done; }"))
+    ));
+    let mut first = world.start(&["once", "work"]);
+    let child: u32 = wait_for_line(&world.path("child")).parse().unwrap();
+    let older = world.wait_until_running("work");
+    std::fs::write(world.path("quick"), "").unwrap();
+    let mut second = world.start(&["once", "work"]);
+    assert_eq!((second.wait(SOON), first.wait(SOON)), (0, 75));
+    assert!(!lives(child));
+    assert_superseded(&world, &older, "succeeded");
+    let waited = world.history("work")[1].lateness().unwrap();
+    println!("the newcomer waited {waited:#} for a command that ignores it");
+    // Its grace is 2 s.
+    assert!((1.9..4.0).contains(&waited.as_secs_f64()), "{waited:#}");
+    world.assert_nothing_left();
+}
+
+#[test]
 fn a_once_that_hangs_is_taken_over_and_changes_nothing_when_it_wakes() {
     let world = sleeper("");
     let mut first = world.start(&["once", "work"]);
@@ -173,7 +194,9 @@ fn both_run_where_overlap_is_allowed() {
 
 #[test]
 fn of_a_storm_of_starts_the_newest_counts_and_two_never_run_at_once() {
-    let world = World::new(&format!("tasks:\n{}", task("work", "", &alone("sleep 0.7"))));
+    // It takes its time to stop.
+    let script = "trap 'sleep 0.4; exit 1' TERM; sleep 0.7 & wait";
+    let world = World::new(&format!("tasks:\n{}", task("work", "", &alone(script))));
     let mut daemon = world.daemon();
     let storm = stress(100, 10);
     let mut onces: Vec<Process> = (0..storm)

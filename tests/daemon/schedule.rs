@@ -122,9 +122,9 @@ fn a_short_downtime_is_made_good() {
             world.wait_for_row(name, "succeeded", |row| row.state() == "succeeded");
         }
         if killed {
-            daemon.kill()
+            daemon.kill();
         } else {
-            assert_eq!(daemon.stop(), 0)
+            assert_eq!(daemon.stop(), 0);
         }
         watch(Duration::from_secs(4));
     }

@@ -736,6 +736,22 @@ async fn a_run_that_is_stopped_keeps_what_is_done_and_finishes_the_item_in_hand(
 }
 
 #[tokio::test]
+async fn a_token_that_is_being_renewed_when_the_run_is_stopped_is_kept() {
+    let bench = Bench::new().await;
+    let fence = bench.admit().await;
+    bench.sandbox.inject(Fault { route: "/1/oauth/token", times: 1, kind: FaultKind::Delay(Duration::from_secs(1)) });
+    let stop = async {
+        wait_for(|| bench.calls("/1/oauth/token").len() == 1).await;
+        bench.cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(bench.attempt(Access::Live(fence)), stop);
+    assert!(matches!(ended.error(), HandlerError::Cancelled), "{:?}", ended.error());
+    // From here on the process may end.
+    let token = bench.store.token(shop_key(seed::SHOPS[0]), None).await.unwrap().unwrap();
+    assert_eq!(token.generation, 1, "BASE gave a new pair, and the one before is dead");
+}
+
+#[tokio::test]
 async fn no_new_item_is_taken_when_the_business_hours_end() {
     let mut bench = Bench::new().await;
     bench.closes_at = Some(Timestamp::from_millisecond(START + 25_000).unwrap());

@@ -82,7 +82,11 @@ impl SyncInventory {
 
 impl Handler for SyncInventory {
     fn run<'a>(&'a self, ctx: &'a AttemptContext) -> BoxFuture<'a, Result<Report, HandlerError>> {
-        Box::pin(self.sync(ctx))
+        Box::pin(async move {
+            let result = self.sync(ctx).await;
+            self.market.at_rest().await;
+            result
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Account, Marketplaces, Platform},
@@ -27,25 +28,34 @@ pub use http::Written;
 pub struct Market {
     sellers: BTreeMap<Arc<str>, amazon::Seller>,
     shops: BTreeMap<Arc<str>, base::Shop>,
+    refreshes: TaskTracker,
 }
 
 impl Market {
     /// Prepares each enabled account whose marketplace is configured. Nothing is called yet.
     pub fn connect(marketplaces: &Marketplaces, accounts: &BTreeMap<Arc<str>, Account>, store: &Arc<dyn ShopStore>) -> Self {
-        let mut market = Self { sellers: BTreeMap::new(), shops: BTreeMap::new() };
+        let mut market = Self { sellers: BTreeMap::new(), shops: BTreeMap::new(), refreshes: TaskTracker::new() };
+        // It is waited for whenever it is empty; more may come all the same.
+        market.refreshes.close();
         for (name, account) in accounts.iter().filter(|(_, account)| account.enabled) {
             let key = AccountKey { platform: account.platform, account: Arc::clone(name) };
             match (account.platform, &marketplaces.amazon, &marketplaces.base) {
                 (Platform::Amazon, Some(amazon), _) => {
-                    market.sellers.insert(Arc::clone(name), amazon::Seller::connect(amazon, key, account, store));
+                    market.sellers.insert(Arc::clone(name), amazon::Seller::connect(amazon, key, account, store, &market.refreshes));
                 }
                 (Platform::Base, _, Some(base)) => {
-                    market.shops.insert(Arc::clone(name), base::Shop::connect(base, key, account, store));
+                    market.shops.insert(Arc::clone(name), base::Shop::connect(base, key, account, store, &market.refreshes));
                 }
                 (Platform::Amazon, None, _) | (Platform::Base, _, None) => {}
             }
         }
         market
+    }
+
+    /// Waits until no token is being refreshed. A refresh outlives the call that was told to stop, and a process that ended before it would lose
+    /// the account's only good refresh token.
+    pub async fn at_rest(&self) {
+        self.refreshes.wait().await;
     }
 
     /// Amazon's sellers, by account.

@@ -2,6 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
+use tokio_util::task::TaskTracker;
 
 use super::{CallError, amazon::lwa, base::oauth, http::REQUEST_MAX};
 use crate::{
@@ -31,6 +32,8 @@ pub(super) struct Tokens {
     account: AccountKey,
     configured: Option<Secret>,
     grant: Grant,
+    /// Refreshes under way, of every account.
+    refreshes: TaskTracker,
 }
 
 /// An access token that can be used now.
@@ -42,8 +45,8 @@ pub(super) struct Access {
 }
 
 impl Tokens {
-    pub(super) fn new(store: Arc<dyn ShopStore>, account: AccountKey, configured: Option<Secret>, grant: Grant) -> Self {
-        Self { store, account, configured: configured.filter(|token| !token.is_unset()), grant }
+    pub(super) fn new(store: Arc<dyn ShopStore>, account: AccountKey, configured: Option<Secret>, grant: Grant, refreshes: &TaskTracker) -> Self {
+        Self { store, account, configured: configured.filter(|token| !token.is_unset()), grant, refreshes: refreshes.clone() }
     }
 
     /// A token that will last for a while.
@@ -75,10 +78,11 @@ impl Tokens {
         }
     }
 
-    /// Gets a new pair and keeps it before anybody uses it. That is never broken off, as a rotated pair that nobody kept would be lost.
+    /// Gets a new pair and keeps it before anybody uses it. That is never broken off, as a rotated pair that nobody kept would be lost: it goes on
+    /// where its caller is told to stop, and [`super::Market::at_rest`] waits for it.
     async fn refresh(&self, caller: &Caller, token: Token) -> Result<Access, CallError> {
         let (tokens, clock, generation) = (self.clone(), Arc::clone(&caller.clock), token.generation);
-        let exchange = tokio::spawn(async move {
+        let exchange = self.refreshes.spawn(async move {
             let asked_at = clock.now().wall;
             let pair = match &tokens.grant {
                 Grant::Lwa(login) => login.refresh(&token.refresh, asked_at).await,

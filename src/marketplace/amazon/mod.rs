@@ -4,6 +4,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
+use tokio_util::task::TaskTracker;
 
 use super::{
     CallError,
@@ -31,7 +32,7 @@ pub struct Seller {
 }
 
 impl Seller {
-    pub(super) fn connect(amazon: &config::Amazon, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>) -> Self {
+    pub(super) fn connect(amazon: &config::Amazon, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>, refreshes: &TaskTracker) -> Self {
         let login = lwa::Login {
             http: Http::new(&amazon.lwa_endpoint, account.proxy.as_ref()),
             client_id: amazon.client_id.clone(),
@@ -43,7 +44,7 @@ impl Seller {
             http: Http::new(&amazon.endpoint, account.proxy.as_ref()),
             marketplace_id: amazon.marketplace_id.clone(),
             offers: Budget::new(Arc::clone(store), quota, pricing::OFFERS_BATCH, "Amazon's offers batch"),
-            tokens: Tokens::new(Arc::clone(store), key, account.refresh_token.clone(), Grant::Lwa(login)),
+            tokens: Tokens::new(Arc::clone(store), key, account.refresh_token.clone(), Grant::Lwa(login), refreshes),
         }
     }
 

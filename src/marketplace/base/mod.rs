@@ -6,6 +6,7 @@ use std::sync::{
 
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
+use tokio_util::task::TaskTracker;
 
 use super::{
     CallError,
@@ -42,7 +43,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    pub(super) fn connect(base: &config::Base, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>) -> Self {
+    pub(super) fn connect(base: &config::Base, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>, refreshes: &TaskTracker) -> Self {
         let http = Http::new(&base.endpoint, account.proxy.as_ref());
         let login = oauth::Login {
             http: http.clone(),
@@ -54,7 +55,7 @@ impl Shop {
         Self {
             http,
             calls: Budget::new(Arc::clone(store), quota, HOURLY, "BASE's calls of this hour"),
-            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login)),
+            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login), refreshes),
             renewed_to: AtomicI64::new(-1),
             store: Arc::clone(store),
             key,

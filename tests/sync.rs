@@ -26,6 +26,7 @@ use taskrun::{
     marketplace::Market,
     sandbox::{self, Entry, Fault, FaultKind, Force, Running, SandboxOptions, seed},
     shop::{
+        offer::Finding,
         price::{Price, Pricing, selling_price},
         product::{Asin, Platform},
         quota::{Place, Rule},
@@ -749,6 +750,18 @@ async fn a_token_that_is_being_renewed_when_the_run_is_stopped_is_kept() {
     // From here on the process may end.
     let token = bench.store.token(shop_key(seed::SHOPS[0]), None).await.unwrap().unwrap();
     assert_eq!(token.generation, 1, "BASE gave a new pair, and the one before is dead");
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_clock_was_set_back_is_read_again() {
+    let bench = Bench::new().await.set("max_hide", percent(100));
+    let fence = bench.admit().await;
+    let tomorrow = bench.clock.now().wall + SignedDuration::from_hours(24);
+    let products = bench.store.listed_products().await.unwrap();
+    let findings = products.into_iter().map(|product| (product.asin, Finding::NoOffer)).collect();
+    assert_eq!(bench.store.learn(fence, findings, tomorrow).await.unwrap(), Guarded::Done(()));
+    bench.live().await.summary();
+    bench.assert_in_line(&[]);
 }
 
 #[tokio::test]

@@ -126,6 +126,7 @@ mod tests {
             Case { stock: Some((Stock::NoOffer, 4 * HOUR)), cost: None, shown: (2500, true), want: change(None, Some(false)) },
             Case { stock: Some((Stock::NoOffer, 4 * HOUR + 1)), cost: None, shown: (2500, true), want: Want::Stale },
             Case { stock: None, cost: None, shown: (2500, true), want: Want::Stale },
+            Case { stock: Some((Stock::NoOffer, -5 * HOUR)), cost: None, shown: (2500, true), want: Want::Stale },
         ];
         let rules = Rules { pricing: Pricing::default(), data_max_age: SignedDuration::from_hours(4) };
         for case in cases {

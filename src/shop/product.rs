@@ -73,9 +73,9 @@ pub struct Dated<T> {
 }
 
 impl<T> Dated<T> {
-    /// Whether the value is at most `max_age` old.
+    /// Whether the value is at most `max_age` old. One from as far ahead was fetched before the clock was set back: nobody knows its age.
     pub fn is_fresh(&self, now: Timestamp, max_age: SignedDuration) -> bool {
-        now.duration_since(self.fetched_at) <= max_age
+        now.duration_since(self.fetched_at).abs() <= max_age
     }
 }
 

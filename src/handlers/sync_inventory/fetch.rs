@@ -142,12 +142,13 @@ impl Sync<'_> {
         }
     }
 
-    /// The products that are older than this run. Those that an earlier attempt of it has read are counted as read.
+    /// The products that are older than this run, or from a time to come as the clock was set back. Those that an earlier attempt of it has read are counted as read.
     fn still_to_read(&self, catalogue: &Catalogue, fetched: &mut Fetched) -> Waiting {
+        let (since, now) = (self.ctx.fire_at, self.now());
         let mut queue = VecDeque::new();
         for asin in &catalogue.order {
             let stock = catalogue.products.get(asin).and_then(|product| product.stock);
-            match stock.filter(|stock| self.ctx.fire_at <= stock.fetched_at) {
+            match stock.filter(|stock| since <= stock.fetched_at && stock.fetched_at <= now) {
                 None => queue.push_back((asin.clone(), 0)),
                 Some(stock) => {
                     fetched.read += 1;

@@ -120,16 +120,22 @@ impl House {
 
     /// Starts a daemon's engine over these tasks; `own` and `again` do this work.
     async fn start(&self, tasks: &str, work: Own) -> Running {
+        self.start_changing(tasks, work.clone(), &work).await
+    }
+
+    /// As [`Self::start`], but after a reload they do that work.
+    async fn start_changing(&self, tasks: &str, work: Own, after_reload: &Own) -> Running {
         let records = self.dir.path().join("processes");
         let now = self.clock.now().wall;
         let record = ProcessRecord::create(&records, false, now).unwrap();
         let process = self.store.register_process(std::process::id(), false, record.name().to_owned(), now).await.unwrap();
         let call: Call = Arc::new(|_| Box::pin(async { true }));
         let (control, requests) = Control::channel();
-        let loaded = loaded(&format!("timezone: UTC\nshutdown_grace: 2s\n{tasks}"), self.dir.path(), now, &work);
+        let tasks = format!("timezone: UTC\nshutdown_grace: 2s\n{tasks}");
+        let reloaded = loaded(&tasks, self.dir.path(), now, after_reload);
         let options = EngineOptions {
-            loaded: loaded.clone(),
-            load: Arc::new(move || Ok(loaded.clone())),
+            loaded: loaded(&tasks, self.dir.path(), now, &work),
+            load: Arc::new(move || Ok(reloaded.clone())),
             in_force: Arc::new(|| ()),
             store: self.store.clone(),
             process,
@@ -367,6 +373,29 @@ async fn a_server_that_asks_for_more_time_gets_it() {
     let attempts = house.store.attempts(row.run).await.unwrap();
     let waited = attempts[1].started_at.duration_since(attempts[0].ended_at.unwrap()).as_millis();
     assert!((895..2_000).contains(&waited), "{waited} ms");
+    assert!(running.stop().await.in_time);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_reload_a_run_goes_on_with_the_handlers_that_it_began_with() {
+    fn work(name: &'static str) -> Own {
+        Own::new(move |ctx| {
+            let attempt = ctx.attempt;
+            Box::pin(async move {
+                if attempt < 3 { Err(HandlerError::Transient { message: "503".to_owned(), retry_after: None }) } else { Ok(Report { summary: name.to_owned() }) }
+            })
+        })
+    }
+    let house = House::new();
+    let tasks = "tasks:\n  work: { handler: own, schedule: '@start', retries: { max: 2, delay: 500ms } }\n";
+    let running = house.start_changing(tasks, work("before"), &work("after")).await;
+    house.wait_for_row("work", "waits for its retry", |row| matches!(row.state, RowState::Backoff { .. })).await;
+    for _ in 0..2 {
+        assert!(running.control.reload(false).await.unwrap().applied);
+    }
+    assert_eq!(house.wait_for_end("work", RunEnd::Succeeded).await.text.as_deref(), Some("before"));
+    running.control.trigger("work".to_owned(), true).await.unwrap();
+    house.wait_for_row("work", "runs with what was reloaded", |row| row.text.as_deref() == Some("after")).await;
     assert!(running.stop().await.in_time);
 }
 

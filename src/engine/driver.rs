@@ -121,6 +121,8 @@ pub(super) struct Driver {
     pub neighbours: Neighbours,
     pub clock: Arc<dyn Clock>,
     pub workshop: Workshop,
+    /// The handlers of runs that were open at a reload: each run finishes with those that it began with.
+    pub handlers_before: BTreeMap<RunId, Handlers>,
     pub workers: BTreeMap<RunId, Worker>,
     pub performing: TaskTracker,
     pub messages: mpsc::Sender<Message>,
@@ -192,6 +194,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         neighbours: options.neighbours,
         clock,
         workshop,
+        handlers_before: BTreeMap::new(),
         workers: BTreeMap::new(),
         performing: TaskTracker::new(),
         messages,

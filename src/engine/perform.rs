@@ -103,7 +103,8 @@ impl Driver {
             }
             Command::Launch { run, attempt, generation, instance, trigger, fire_at } => {
                 let job = Job { run, attempt, generation, instance, trigger, fire_at };
-                let worker = self.workshop.launch(&job, &self.loaded.handlers, self.loaded.base_dir.clone());
+                let handlers = self.handlers_before.get(&run).unwrap_or(&self.loaded.handlers);
+                let worker = self.workshop.launch(&job, handlers, self.loaded.base_dir.clone());
                 self.reporter.attempt_begun(&job, &worker);
                 self.workers.insert(run, worker);
             }

@@ -88,6 +88,13 @@ impl Driver {
         });
     }
 
+    /// Open runs go on with the handlers that they began with.
+    fn keep_handlers(&mut self) {
+        let before = std::mem::take(&mut self.handlers_before);
+        let kept = |run| (run, before.get(&run).unwrap_or(&self.loaded.handlers).clone());
+        self.handlers_before = self.state.runs.ids().into_iter().map(kept).collect();
+    }
+
     /// Puts a configuration in force, or says why not; one step either way.
     pub(super) fn put_in_force(&mut self, fresh: Fresh) {
         self.reloads.under_way = false;
@@ -110,6 +117,7 @@ impl Driver {
                 self.reloads.faults.clear();
                 self.reloads.loaded_at = self.now().wall;
                 let instances = loaded.instances.clone();
+                self.keep_handlers();
                 self.state.running_max = loaded.running_max;
                 self.loaded = loaded;
                 (self.in_force)();

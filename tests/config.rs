@@ -412,4 +412,5 @@ fn a_program_is_a_list_unless_a_shell_takes_the_line_apart() {
     assert!(run("run: ./report.sh --daily | tail, shell: true").is_ok());
     assert!(refused("run: ./report.sh --daily").contains(r#"write `run: ["./report.sh", "--daily"]`, or `shell: true` beside it"#));
     assert!(refused("run: []").contains("this list is empty"));
+    assert!(refused("run: ['']").contains("the program to run is empty"));
 }

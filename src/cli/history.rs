@@ -1,4 +1,6 @@
 //! `taskrun history`: runs and skips, newest first, one row per due instant (adjacent equal skips share one).
+use std::num::NonZeroUsize;
+
 use clap::builder::styling::Style;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// Rows shown unless `-n` says otherwise: about a screenful.
-const ROWS: usize = 30;
+const ROWS: &str = "30";
 
 /// Runs and skips, newest first
 #[derive(Debug, clap::Args)]
@@ -30,8 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "D")]
     since: Option<String>,
     /// At most this many rows
-    #[arg(short = 'n', value_name = "N", default_value_t = ROWS)]
-    rows: usize,
+    #[arg(short = 'n', value_name = "N", default_value = ROWS)]
+    rows: NonZeroUsize,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -42,7 +44,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let since = args.since.as_deref().map(|since| text::instant_before(since, now)).transpose()?;
     let rows = match place.existing_store().await? {
         Some(store) => {
-            let filter = HistoryFilter { name: args.name.clone(), failed: args.failed, since, open: false, limit: args.rows };
+            let filter = HistoryFilter { name: args.name.clone(), failed: args.failed, since, open: false, limit: args.rows.get() };
             store.history(filter).await?
         }
         None => Vec::new(),
@@ -54,7 +56,8 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         let views: Vec<HistoryView> = rows.iter().map(HistoryView::of).collect();
         place.screen.json(&views)?;
     } else if rows.is_empty() {
-        place.screen.say("nothing in the history yet");
+        let narrowed = args.name.is_some() || args.failed || args.since.is_some();
+        place.screen.say(if narrowed { "nothing of that kind in the history" } else { "nothing in the history yet" });
     } else {
         place.screen.data(&render(&rows, &place.times(now)))?;
     }

@@ -35,6 +35,7 @@ pub(crate) async fn pause(args: PauseArgs, place: &Place) -> Result<Exit, Failur
     let now = place.now()?;
     let until = args.until.as_deref().map(|until| text::instant_after(until, now)).transpose()?;
     if let Some(until) = until.filter(|until| *until <= now) {
+        let until = text::stamp(until, &place.times(now).zone);
         return Err(Failure::usage(format!("the pause would end at {until}, which is past")));
     }
     let store = place.store().await?;

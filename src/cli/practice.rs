@@ -220,7 +220,13 @@ fn of_daemon(state: &State) -> Option<String> {
 pub(crate) async fn open(dir: PathBuf, listen: SocketAddr, items: u32, clock: Arc<dyn Clock>) -> Result<Running, Failure> {
     let now = Arc::new(move || clock.now().wall.as_millisecond());
     let options = SandboxOptions { dir, listen, items, now };
-    sandbox::start(options).await.map_err(|error| Failure::because(Exit::Failed, "practice cannot begin", &error))
+    sandbox::start(options).await.map_err(|error| {
+        let failure = Failure::because(Exit::Failed, "practice cannot begin", &error);
+        match error {
+            sandbox::SandboxError::Listen { .. } => failure.advise("`taskrun sandbox --listen 127.0.0.1:0` takes any free port"),
+            sandbox::SandboxError::Folder { .. } | sandbox::SandboxError::State { .. } => failure,
+        }
+    })
 }
 
 /// Puts the practice marketplace in place of the real ones: no key of the real world goes anywhere.

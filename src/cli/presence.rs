@@ -1,6 +1,7 @@
 //! This process among others: its record, its store, its log, its socket, and in practice its clock and marketplace.
 use std::{
-    path::PathBuf,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -42,6 +43,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// How often we look whether it is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often a daemon looks whether its state is still there.
+const STAND_EVERY: Duration = Duration::from_secs(2);
+
 /// What a process is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -50,6 +54,9 @@ pub(crate) enum Role {
     /// Runs something once.
     Once,
 }
+
+/// A device and a number on it.
+type FileIdentity = (u64, u64);
 
 /// The log's settings of a configuration that was read and is not in force yet.
 type PendingLog = Arc<Mutex<Option<LogSettings>>>;
@@ -63,6 +70,8 @@ pub(crate) struct Presence {
     pub(crate) log: LogGuard,
     role: Role,
     record: ProcessRecord,
+    /// Which file the store was when it was opened.
+    file: Option<FileIdentity>,
     process: ProcessId,
     _daemon: Option<DaemonLock>,
     practice: Option<(PracticeClock, Marketplace)>,
@@ -93,6 +102,7 @@ impl Presence {
         let log =
             log::init(settings, Arc::clone(&clock)).map_err(|error| Failure::because(Exit::Failed, "failed to start the log", &error))?;
         let store = super::place::open(&state.store).await?;
+        let file = identity(&state.store);
         if daemon.is_some() {
             sweep(&state, &store).await?;
         }
@@ -106,7 +116,7 @@ impl Presence {
             }
             None => None,
         };
-        Ok(Self { state, clock, store, log, role, record, process, _daemon: daemon, practice })
+        Ok(Self { state, clock, store, log, role, record, file, process, _daemon: daemon, practice })
     }
 
     /// The practice marketplace's address and the practice clock's speed.
@@ -140,6 +150,17 @@ impl Presence {
             let message = format!("failed to listen on the local socket `{}`", self.record.socket().display());
             Failure::because(Exit::Failed, message, &error)
         })
+    }
+
+    /// Comes back when the state was removed or replaced under us: then no other process knows of us, and what we write down is lost.
+    pub(crate) async fn displaced(&self) {
+        while self.is_in_place() {
+            tokio::time::sleep(STAND_EVERY).await;
+        }
+    }
+
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.record.is_in_place() && identity(&self.state.store) == self.file
     }
 
     /// Leaves in order: nothing of this process is open any more.
@@ -207,6 +228,10 @@ fn loaded(config: Config, handlers: Handlers) -> Loaded {
         base_dir: config.base_dir,
         path: config.path,
     }
+}
+
+fn identity(path: &Path) -> Option<FileIdentity> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn refused(error: &RecordError) -> Failure {

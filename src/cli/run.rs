@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         place.screen.say(render::warnings(&config.warnings, place.screen.err_has_color()).trim_end());
     }
     introduce(&config, &presence, place).await?;
-    let engine = tokio::spawn(engine::run(options));
+    let mut engine = tokio::spawn(engine::run(options));
     let heeding = tokio::spawn(heed(signals, control.clone()));
     if config.watch {
         tokio::spawn(watch(config.path.clone(), control.clone()));
@@ -65,14 +65,27 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     if place.practice().is_some() {
         begin_eagerly(&config, &control).await;
     }
-    let report = engine.await.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
+    let report = tokio::select! {
+        report = &mut engine => report,
+        () = presence.displaced() => {
+            tracing::error!("`{}` was removed or replaced under taskrun: what it writes down is lost, so it stops", presence.state.store.display());
+            drop(control.stop().await);
+            engine.await
+        }
+    };
+    let report = report.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
     heeding.abort();
     closing.cancel();
     if let Ok(Err(error)) = served.await {
         tracing::debug!(%error, "the local socket was not closed in order");
     }
     let in_time = report.in_time;
+    let displaced = (!presence.is_in_place()).then(|| presence.state.store.clone());
     presence.end(in_time).await?;
+    if let Some(store) = displaced {
+        let message = format!("stopped, because the store `{}` was removed or replaced while taskrun ran", store.display());
+        return Err(Failure::told(Exit::Store, message).advise("put it back if it was moved, then `taskrun run`"));
+    }
     place.screen.say(if in_time { "stopped" } else { "stopped; some runs did not end in time, the next start goes on with them" });
     Ok(if in_time { Exit::Done } else { Exit::Failed })
 }

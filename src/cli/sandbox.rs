@@ -34,7 +34,8 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let mut signals = signal::listen()?;
     let now = SystemClock::start().now().wall;
     let clock = ScaledClock::new(Anchor { real: now, practice: now, speed: args.speed });
-    let dir = args.dir.unwrap_or_else(|| std::env::temp_dir().join(format!("taskrun-sandbox-{}", std::process::id())));
+    let passing = args.dir.is_none().then(|| Passing(std::env::temp_dir().join(format!("taskrun-sandbox-{}", std::process::id()))));
+    let dir = args.dir.or_else(|| passing.as_ref().map(|passing| passing.0.clone())).unwrap_or_default();
     let running = practice::open(dir.clone(), args.listen, args.items, clock).await?;
     let keys = practice_keys();
     place.screen.data(&format!(
@@ -57,4 +58,15 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     signals.recv().await;
     running.stop().await?;
     Ok(Exit::Done)
+}
+
+/// A folder that nobody keeps.
+struct Passing(PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!("failed to remove `{}`: {error}", self.0.display());
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::{
     remote, store_in,
     task::{self, Known, KnownAccount},
     timing::{self, Calendars},
-    tree::{Entry, Tree},
+    tree::{Data, Entry, Tree},
 };
 use crate::core::{task::InstanceSet, value::{Params, Value}};
 
@@ -55,6 +55,9 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let mut instances = InstanceSet::new();
     for entry in table.entry("tasks").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default() {
         task::read(reader, entry, &known, &mut instances);
+    }
+    if let Some(tasks) = table.entry("tasks").filter(|entry| entry.value.is_null() || matches!(&entry.value.data, Data::Map(tasks) if tasks.is_empty())) {
+        reader.warnings.push(Fault::new(tasks.key.span.clone(), "there is no task here: nothing will ever run"));
     }
     if let Some(entry) = table.entry("accounts") {
         task::idle_policies(reader, entry, &instances);

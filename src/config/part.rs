@@ -17,7 +17,7 @@ use crate::core::value::Params;
 /// What is wrong with it; the places are those in `KEY: VALUE`.
 pub fn setting(setting: &str, spec: &HandlerSpec, options: &LoadOptions<'_>) -> Result<Params, Faults> {
     let path = PathBuf::from("--set");
-    let Some((key, value)) = setting.split_once('=') else {
+    let Some((key, value)) = setting.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         let fault = Fault::whole(format!("{} is no setting", quote(setting))).hint("write it like `batch_size=1`");
         return Err(Faults::settle(path, setting.into(), None, vec![fault]));
     };
@@ -30,7 +30,7 @@ pub fn setting(setting: &str, spec: &HandlerSpec, options: &LoadOptions<'_>) -> 
         for entry in table.entries() {
             let known = || spec.params.iter().map(|param| param.name);
             if !known().any(|name| *name == *entry.key.text) {
-                reader.unknown(&entry.key.span, &format!("parameter of `{}`", spec.name), &entry.key.text, known());
+                reader.unknown(&entry.key.span, "parameter", &entry.key.text, known());
             }
         }
         reader.plain(table, &[spec.params])

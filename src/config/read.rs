@@ -293,7 +293,13 @@ impl<'a> Reader<'a> {
                 self.fault(&entry.value.span, format!("{} is one text, and nothing takes it apart", quote(&scalar.text)), hint);
             }
             Data::List(items) if items.is_empty() => self.fault(&entry.value.span, "this list is empty", "write at least one element"),
-            Data::Scalar(_) | Data::List(_) | Data::Map(_) => {}
+            Data::List(items) => {
+                let nameless = |item: &&Rc<Node>| matches!(&item.data, Data::Scalar(scalar) if scalar.text.trim().is_empty());
+                if let Some(first) = items.first().filter(nameless) {
+                    self.fault(&first.span, "the program to run is empty", "write its name or its path");
+                }
+            }
+            Data::Scalar(_) | Data::Map(_) => {}
         }
     }
 

@@ -311,15 +311,21 @@ fn syntax(text: &str, error: &ScanError) -> Box<Fault> {
         return too_deep(at..at);
     }
     let line = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
-    let line = text.get(line..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let before = text.get(..line).and_then(|before| before.trim_end().rfind('\n')).unwrap_or(0);
+    let end = text.get(line..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| line + length);
+    let near = text.get(before..end).unwrap_or_default();
+    let wide = near.lines().any(|line| line.split('#').next().is_some_and(|part| part.contains('\u{3000}')));
+    let line = text.get(line..end).unwrap_or_default();
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches([' ', '-']);
     let names = |text: &str| text.starts_with(|c: char| c.is_alphanumeric());
     let hint = match error.kind() {
+        _ if wide => Some("a full-width space (U+3000) stands here or in the line before; write ordinary ones".to_owned()),
         ErrorKind::UnknownAnchor if value.strip_prefix('*').is_some_and(names) => {
             Some("`*NAME` stands for what `&NAME` marks further up; a text that begins with `*` needs quotes".to_owned())
         }
         _ if value.starts_with(['*', '@', '%', '`', '&']) => Some(format!("text that begins with `{}` needs quotes", value.chars().next().unwrap_or_default())),
-        ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => Some("indent with spaces".to_owned()),
+        ErrorKind::TabInPlainScalar | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => Some("indent with spaces".to_owned()),
+        ErrorKind::ExpectedBlockMappingKey => Some("keys of one table have the same indentation".to_owned()),
         ErrorKind::MappingValueNotAllowed => Some("a text with `: ` in it needs quotes, and keys of one table the same indentation".to_owned()),
         ErrorKind::UnexpectedCharacter { character } if !character.is_control() => Some(format!("text that begins with `{character}` needs quotes")),
         _ => None,

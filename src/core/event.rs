@@ -113,7 +113,7 @@ impl fmt::Display for StopReason {
             Self::Superseded(by) => write!(f, "superseded by run {by}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Shutdown => f.write_str("taskrun stops"),
-            Self::Deadline => f.write_str("its deadline passed"),
+            Self::Deadline => f.write_str("its time is up"),
             Self::Fenced => f.write_str("a newer run has taken over"),
         }
     }

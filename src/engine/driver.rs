@@ -338,8 +338,10 @@ impl Driver {
                 let grace = self.loaded.shutdown_grace;
                 let abort_at = now.saturating_add(grace);
                 self.shutdown = Some(Shutdown { asked_at: now, abort_at, leave_at: SignedDuration::MAX, aborted: false });
-                let open = self.state.runs.len();
-                tracing::info!("stopping: no new fires; {open} open runs get up to {} to end", rough(grace));
+                match self.state.runs.len() {
+                    0 => tracing::info!("stopping: no new fires, and nothing runs"),
+                    open => tracing::info!("stopping: no new fires; what runs ({open}) gets up to {} to end", rough(grace)),
+                }
                 self.apply(Event::Stopping { grace });
             }
             Some(shutdown) if now.saturating_sub(shutdown.asked_at) < SAME_WISH => {}
@@ -356,7 +358,7 @@ impl Driver {
             shutdown.aborted = true;
             shutdown.leave_at = now.saturating_add(SignedDuration::try_from(LAST_MOMENT).unwrap_or_default());
             let open = self.state.runs.len();
-            tracing::warn!("not waiting any longer: what is left of {open} runs is killed");
+            tracing::warn!("not waiting any longer: what still runs ({open}) is killed");
             self.apply(Event::Aborting);
         }
     }

@@ -52,7 +52,8 @@ fn taken(holder: Option<&Holder>) -> String {
     match holder {
         Some(holder) => format!(
             "a daemon already runs here: process {}, since {}; `taskrun run --replace` takes over from it",
-            holder.pid, holder.started_at
+            holder.pid,
+            holder.started_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         ),
         None => "a daemon already runs here and is just starting".to_owned(),
     }
@@ -77,7 +78,7 @@ pub struct Holder {
 pub struct ProcessRecord {
     dir: PathBuf,
     holder: Holder,
-    _lock: HeldLock,
+    lock: HeldLock,
 }
 
 impl ProcessRecord {
@@ -105,7 +106,7 @@ impl ProcessRecord {
             Ok(lock)
         };
         let lock = make().map_err(|source| RecordError::Io { path: path.clone(), source })?;
-        Ok(Self { dir, holder, _lock: lock })
+        Ok(Self { dir, holder, lock })
     }
 
     /// The record's name: what the store knows this process by, and what its children are marked with.
@@ -116,6 +117,11 @@ impl ProcessRecord {
     /// Where this process may listen.
     pub fn socket(&self) -> PathBuf {
         socket_path(&self.dir, &self.holder.record)
+    }
+
+    /// Whether others still find the record where they look for it.
+    pub fn is_in_place(&self) -> bool {
+        is_at(&self.lock, &record_path(&self.dir, &self.holder.record))
     }
 
     /// What the record says.

@@ -93,10 +93,10 @@ impl Driver {
         let mut degraded = Vec::new();
         degraded.extend(self.trouble.now().map(|trouble| format!("the store does not take writes: {trouble}")));
         if !self.reloads.faults.is_empty() {
-            degraded.push(format!("the last reload was refused: {} faults", self.reloads.faults.len()));
+            degraded.push(format!("the last reload was refused; faults: {}", self.reloads.faults.len()));
         }
         if 0 < self.stuck() {
-            degraded.push(format!("{} attempts did not stop and were given up on", self.stuck()));
+            degraded.push(format!("attempts that did not stop and were given up on: {}", self.stuck()));
         }
         let instances = self.state.instances.values().map(|known| InstanceView::of(&known.instance, self.next_start(known)));
         StatusView {

@@ -3,7 +3,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Accepted, CancelBody, ErrorBody, Pong, TriggerBody};
+use super::{Accepted, CancelBody, ErrorBody, Pong, TriggerBody, near::Near};
 use crate::engine::view::{ReloadView, StatusView, TriggeredView};
 
 /// A process that does not answer a ping for this long hangs. Its engine's steps take milliseconds.
@@ -35,6 +35,7 @@ impl ClientError {
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
+    _socket: Near,
 }
 
 impl Client {
@@ -45,12 +46,13 @@ impl Client {
     pub fn of(socket: &Path) -> Result<Self, ClientError> {
         // Refused where there is one already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
+        let socket = Near::to(socket);
         let http = reqwest::Client::builder()
-            .unix_socket(socket)
+            .unix_socket(socket.path())
             .tls_certs_only([]) // No TLS here: this spares reading the system's certificates.
             .build()
             .map_err(ClientError::NoAnswer)?;
-        Ok(Self { http })
+        Ok(Self { http, _socket: socket })
     }
 
     /// Who is there.

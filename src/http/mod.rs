@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub mod client;
+mod near;
 
 /// The largest request: ours are some hundred bytes, so this only stops what is no client of ours.
 const BODY_MAX: usize = 1 << 20;
@@ -74,7 +75,7 @@ pub struct ErrorView {
 /// The socket could not be made.
 pub fn serve(socket: &Path, control: Control, closing: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
     clear(socket)?;
-    let listener = UnixListener::bind(socket)?;
+    let listener = UnixListener::bind(near::Near::to(socket).path())?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let app = router(control);
     let socket = socket.to_owned();

@@ -86,6 +86,23 @@ async fn only_the_owner_may_open_the_socket() {
     .await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_socket_in_a_folder_that_is_deep_is_reached_all_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let deep = temp.path().join("深いフォルダ".repeat(10)).join("在庫同期".repeat(10));
+    std::fs::create_dir_all(&deep).unwrap();
+    let socket = deep.join("p.sock");
+    let (control, requests) = Control::channel();
+    tokio::spawn(engine(requests));
+    let closing = CancellationToken::new();
+    let served = serve(&socket, control, closing.clone()).unwrap();
+    assert!(client::answers(&socket).await);
+    closing.cancel();
+    served.await.unwrap().unwrap();
+    assert!(!socket.exists());
+}
+
 #[tokio::test]
 async fn nobody_answers_where_nobody_listens_or_the_listener_hangs() {
     let temp = tempfile::tempdir().unwrap();

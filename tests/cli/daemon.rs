@@ -62,6 +62,23 @@ fn a_daemon_that_hangs_is_replaced_too() {
 }
 
 #[test]
+fn a_daemon_whose_state_is_removed_stops_instead_of_running_beside_the_next_one() {
+    let shop = Shop::new(TASKS);
+    let daemon = shop.daemon("");
+    std::fs::remove_dir_all(shop.file("state")).unwrap();
+    assert_eq!(daemon.code(), 74);
+}
+
+#[test]
+fn a_daemon_whose_store_is_replaced_stops() {
+    let shop = Shop::new(TASKS);
+    let daemon = shop.daemon("");
+    std::fs::rename(shop.file("state/taskrun.db"), shop.file("state/old.db")).unwrap();
+    std::fs::write(shop.file("state/taskrun.db"), "").unwrap();
+    assert_eq!(daemon.code(), 74);
+}
+
+#[test]
 fn a_reload_is_applied_as_a_whole_or_not_at_all() {
     let shop = Shop::new(TASKS);
     let daemon = shop.daemon("");

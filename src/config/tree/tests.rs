@@ -84,6 +84,9 @@ fn common_slips_get_a_hint() {
         ("a: @start\n", "text that begins with `@` needs quotes"),
         ("a:\n  - @start\n", "text that begins with `@` needs quotes"),
         ("a:\n\tb: 1\n", "indent with spaces"),
+        ("a:\n  b: c\n\td: 1\n", "indent with spaces"),
+        ("a:\n  b:\n    c: 1\n   d: 1\n", "keys of one table have the same indentation"),
+        ("a:\n  b:\u{3000}\n    c: 1\n", "a full-width space (U+3000) stands here or in the line before; write ordinary ones"),
         ("a: b: c\n", "a text with `: ` in it needs quotes, and keys of one table the same indentation"),
     ] {
         let (tree, _) = read(text);

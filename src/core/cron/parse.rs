@@ -124,7 +124,13 @@ fn wrong_count(whole: Part<'_>, count: usize) -> Misread {
         1 => "one field where a cron expression has five".to_owned(),
         _ => format!("{count} fields where a cron expression has five"),
     };
-    let hint = "write: minute hour day-of-month month day-of-week; with six fields seconds come first, with seven a year comes last";
+    let hint = if whole.text.contains('\u{3000}') {
+        "there is a full-width space (U+3000) in it; write ordinary ones"
+    } else if whole.text.starts_with("@every") {
+        "in tasks.yaml, write `schedule: { every: 5m }`"
+    } else {
+        "write: minute hour day-of-month month day-of-week; with six fields seconds come first, with seven a year comes last"
+    };
     whole.misread(message, Some(hint.to_owned()))
 }
 

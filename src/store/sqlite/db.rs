@@ -140,6 +140,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // The thread ends when the queue is closed and empty. Waiting for it keeps a file from being opened again while it is still being closed.
+        // The readers go first: only a connection that writes can bring the log back into the file, and only if it is the last one.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.jobs = None;
         let Some(writer) = self.writer.take() else { return };
         if writer.thread().id() != std::thread::current().id() && writer.join().is_err() {
@@ -407,6 +409,15 @@ mod tests {
         for answer in answers {
             assert!(answer.await.is_ok());
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_nobody_has_open_is_whole_by_itself() {
+        let (folder, db) = numbers().await;
+        insert(&db, 1).await.unwrap();
+        assert_eq!(all(&db).await, [1]);
+        drop(db);
+        assert!(!folder.path().join("taskrun.db-wal").exists());
     }
 
     #[tokio::test]

@@ -12,6 +12,9 @@ use super::{
     timer::SET_BACK_MIN,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A process that hangs is asked twice, before the fire is judged and before it is taken over; and each time its silence is waited out.
 const ASKING: SignedDuration = SignedDuration::from_secs(2);
 /// Starts by hand of one instance that may wait for their turn; more are refused.
@@ -173,6 +176,7 @@ impl Step<'_> {
                 self.stop(other, StopReason::Superseded(run));
             }
         }
+        self.stop_newcomer(run);
     }
 
     fn admitted(&mut self, instance: &Arc<Instance>, ticket: Ticket, run: RunId, generation: Generation, rivals: &[Rival]) {
@@ -188,6 +192,11 @@ impl Step<'_> {
         for rival in rivals.iter().filter(|rival| rival.told) {
             self.stop(rival.run, StopReason::Superseded(run));
         }
+        self.stop_newcomer(run);
+    }
+
+    /// A fire that was on its way to be judged when the process was told to stop.
+    fn stop_newcomer(&mut self, run: RunId) {
         if let Some(grace) = self.state.stopping {
             self.stop_for_shutdown(run, grace);
         }

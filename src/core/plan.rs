@@ -11,7 +11,7 @@ use super::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// A fire this much behind its start is a misfire: nobody was there to act on it. Quartz' threshold, too.
 pub const LATE_AFTER: SignedDuration = SignedDuration::from_secs(60);

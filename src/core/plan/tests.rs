@@ -18,7 +18,7 @@ fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
 
-fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
+pub(crate) fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
     let retries = RetryPolicy { max: 0, delay: seconds(60), backoff: Backoff::Fixed, max_delay: seconds(60), jitter: 0.0 };
     Instance {
         name: InstanceName::from("sync"),

@@ -1,6 +1,6 @@
 //! taskrun: reads tasks.yaml, fires each task at its time, and writes down what happened.
 //!
-//! Read the modules in the order below: it is the path of one run.
+//! A run passes through `config`, `core`, `engine`, `store`, `handlers`, `marketplace`; ARCHITECTURE.md follows one on its way.
 pub mod config;
 pub mod core;
 pub mod shop;

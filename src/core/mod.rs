@@ -1,7 +1,7 @@
 //! The decisions of taskrun, and nothing else.
 //!
 //! Nothing here reads a clock, a file, a socket, a random number or the environment: `now` and `draw` come in as arguments, commands go out as
-//! values. The modules stand in the order in which a fire passes through them.
+//! values. A fire passes through `timing` (with `schedule`, `cron`, `calendar`), `plan`, `fire`, `guard`, `step`, `timer`, `attempt`.
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 pub mod attempt;
 pub mod calendar;

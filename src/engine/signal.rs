@@ -20,17 +20,6 @@ pub enum Signal {
     HangUp,
 }
 
-impl Signal {
-    /// The exit code of a `once` that this signal ended.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Terminate => 143,
-            Self::Interrupt => 130,
-            Self::HangUp => 129,
-        }
-    }
-}
-
 /// Takes over the signals from their default, which would be to die. The receiver gives each as it comes.
 ///
 /// # Errors

@@ -122,10 +122,11 @@ fn source_is_tidy() {
 fn grouped(code: &str) -> Vec<(usize, String)> {
     const GROUP: &str = "use crate::{";
     let mut named = Vec::new();
-    for (at, _) in code.match_indices(GROUP) {
-        let number = code[..at].matches('\n').count();
+    let mut pieces = code.split(GROUP);
+    let mut number = pieces.next().unwrap_or("").matches('\n').count();
+    for piece in pieces {
         let (mut depth, mut member) = (0, String::new());
-        for c in code[at + GROUP.len()..].chars() {
+        for c in piece.chars() {
             match c {
                 '{' => depth += 1,
                 '}' if depth == 0 => break,
@@ -136,6 +137,7 @@ fn grouped(code: &str) -> Vec<(usize, String)> {
             }
         }
         named.push((number, format!("crate::{}", member.trim())));
+        number += piece.matches('\n').count();
     }
     named
 }

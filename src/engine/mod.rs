@@ -13,7 +13,8 @@ pub mod view;
 mod worker;
 
 pub use driver::{EngineOptions, InForce, Load, Loaded, StopReport, run};
-pub use perform::{chain, rough};
+pub use crate::errors::chain;
+pub use perform::rough;
 pub use report::Ended;
 pub use status::{past, pause_of};
 pub use worker::{Handlers, outcome_of};

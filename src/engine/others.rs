@@ -11,10 +11,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     driver::Message,
     neighbours::{Life, Neighbours},
-    perform::chain,
     process,
 };
 use crate::{
+    errors::chain,
     core::{
         event::{Event, LeftRun},
         task::{ProcessId, RunId},

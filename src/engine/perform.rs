@@ -19,6 +19,7 @@ use super::{
     worker::Job,
 };
 use crate::{
+    errors::chain,
     children,
     clock::Clock,
     core::{
@@ -76,18 +77,6 @@ async fn insist<T>(
         }
         attempt = call();
     }
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Driver {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
+use crate::drive::network_drive;
 pub use crate::children::{boot_id, kill_groups, kill_marked, start_time};
 use crate::store::ChildGroup;
 
@@ -280,21 +281,6 @@ fn private_dir(dir: &Path) -> io::Result<PathBuf> {
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
     }
     dir.canonicalize()
-}
-
-/// What kind of network drive a folder is on, if it is on one.
-#[cfg(target_os = "linux")]
-fn network_drive(dir: &Path) -> Option<&'static str> {
-    match rustix::fs::statfs(dir).ok()?.f_type {
-        0x6969 => Some("NFS"),
-        0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
-        _ => None,
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn network_drive(_dir: &Path) -> Option<&'static str> {
-    None
 }
 
 /// Instants in records, as text.

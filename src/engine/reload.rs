@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use super::{
     control::tell,
     driver::{Driver, Load, Loaded, seen},
-    perform::chain,
     view::ReloadView,
 };
+use crate::errors::chain;
 use crate::core::{
     event::{Event, Mark},
     reload::differences,

@@ -82,7 +82,7 @@ impl Driver {
                         instance.paused = pause_of(&pauses, &instance.task, &instance.instance, now);
                     }
                 }
-                Err(error) => view.degraded.push(format!("the store can't be read: {}", super::perform::chain(&error))),
+                Err(error) => view.degraded.push(format!("the store can't be read: {}", crate::errors::chain(&error))),
             }
             tell(reply, view);
         });

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    errors::panic_text,
     clock::{BoxFuture, Clock},
     core::{
         event::{Event, Outcome},
@@ -162,11 +163,6 @@ async fn catch<T>(future: AssertUnwindSafe<impl Future<Output = T>>) -> Result<T
         Err(panic) => std::task::Poll::Ready(Err(panic)),
     })
     .await
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// Remembers the child process groups of one attempt, here and in the store.

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AttemptContext, Handler, HandlerError, Report};
 use crate::{
+    errors::chain,
     access::Caller,
     clock::BoxFuture,
     config::keys::{HandlerSpec, Key, Kind},
@@ -266,17 +267,6 @@ impl Sync<'_> {
             error => HandlerError::Permanent { message: chain(error) },
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        _ = write!(text, ": {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// Millionths as people write a share: `5%`, `2.5%`.

@@ -3,7 +3,6 @@
 //! Every write of the process goes through one thread, which takes what has queued and commits it in one transaction with one sync to disk: so
 //! durable writes are cheap under load, and this process never waits for itself. It knows nothing of runs and shops.
 use std::{
-    any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -19,6 +18,7 @@ use super::{
     busy, disk,
     migrate::{self, Fault},
 };
+use crate::errors::panic_text;
 use crate::store::{BoxFuture, StoreError, StoreResult};
 
 /// Writes that may wait for the thread. Ten thousand tasks that come due at once fit; beyond it the disk hangs, and refusing is kinder than growing.
@@ -269,13 +269,8 @@ fn write_batch(conn: &mut Connection, batch: &mut Vec<Box<dyn Job>>, path: &Path
 /// Runs a job so that it fails alone, even by a panic.
 fn run_alone(tx: &mut Transaction<'_>, job: &mut dyn Job) -> Result<(), WriteFault> {
     let savepoint = tx.savepoint()?;
-    catch_unwind(AssertUnwindSafe(|| job.run(&savepoint))).map_err(|panic| WriteFault::Panicked(panic_text(panic.as_ref())))??;
+    catch_unwind(AssertUnwindSafe(|| job.run(&savepoint))).map_err(|panic| WriteFault::Panicked(panic_text(panic.as_ref()).to_owned()))??;
     Ok(savepoint.commit()?)
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// SQLite before 3.51.3 can damage a WAL database that several connections write.

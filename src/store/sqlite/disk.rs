@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::drive::network_drive;
 use crate::store::{StoreError, StoreResult};
 
 /// Creates what is missing and shuts out other users, whatever the umask says.
@@ -11,7 +12,7 @@ pub(super) fn prepare(path: &Path) -> StoreResult<()> {
     let failed = |source: io::Error| StoreError::Open { path: path.to_owned(), source: source.into() };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folder(folder).map_err(failed)?;
-    if let Some(kind) = network(folder) {
+    if let Some(kind) = network_drive(folder) {
         return Err(StoreError::Network { path: path.to_owned(), kind });
     }
     prepare_files(path).map_err(failed)
@@ -26,25 +27,6 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)
 }
-
-/// The kind of network file system that the folder is on. The write-ahead log needs memory that its processes share, and locks that hold: neither
-/// is to be had there, and the damage shows days later.
-#[cfg(target_os = "linux")]
-fn network(folder: &Path) -> Option<&'static str> {
-    let kind = u32::try_from(rustix::fs::statfs(folder).ok()?.f_type).ok()?;
-    NETWORKS.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
-}
-
-/// Elsewhere nobody tells.
-#[cfg(not(target_os = "linux"))]
-fn network(_folder: &Path) -> Option<&'static str> {
-    None
-}
-
-/// What Linux calls its network file systems (statfs(2)).
-#[cfg(target_os = "linux")]
-const NETWORKS: &[(u32, &str)] =
-    &[(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB2"), (0x5346_414f, "AFS"), (0x00c3_6400, "Ceph")];
 
 /// SQLite gives its own files beside the database the same mode.
 fn prepare_files(path: &Path) -> io::Result<()> {

@@ -98,7 +98,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         tokio::spawn(mirror(control.clone(), place.screen.draws_bars().then(|| presence.log.handle().bars()), Arc::clone(&presence.clock)));
     let signalled = Arc::new(OnceLock::new());
     let heeding = tokio::spawn(heed(signals, control.clone(), Arc::clone(&signalled)));
-    let triggered = control.trigger(args.name.clone(), true).await.unwrap_or_default();
+    let triggered = control.trigger(args.name.clone(), true).await;
     let report = engine.await.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
     bars.abort();
     heeding.abort();
@@ -106,6 +106,11 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     if let Ok(Err(error)) = served.await {
         tracing::debug!(%error, "the local socket was not closed in order");
     }
+    if triggered.is_err() && signalled.get().is_none() {
+        let message = format!("nothing ran: the store `{}` does not take writes", presence.state.store.display());
+        return Err(Failure::told(Exit::Store, message).advise("the log says why; is the disk full?"));
+    }
+    let triggered = triggered.unwrap_or_default();
     let mut views = Vec::new();
     for one in &triggered {
         let left = match one.run.filter(|run| !report.ended.iter().any(|ended| ended.run.0 == *run)) {

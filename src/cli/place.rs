@@ -63,7 +63,7 @@ impl Place {
 
     fn find_config_file(&self) -> Option<PathBuf> {
         let here = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
-        self.global.config.clone().or_else(here).or_else(|| system_env(FILE_VARIABLE).map(PathBuf::from))
+        self.global.config.clone().or_else(here).or_else(|| system_env(FILE_VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from))
     }
 
     /// Reads a configuration. The inner error is its faults.
@@ -163,7 +163,10 @@ impl Place {
     /// A connection to the running daemon.
     pub(crate) async fn daemon(&self) -> Result<Client, Failure> {
         let state = self.state()?;
-        let none = || Failure::no_daemon(&state.dir);
+        let none = || match self.practice() {
+            Some(_) => Failure::no_daemon(&state.dir).advise("start one for practice with `taskrun run --sandbox`"),
+            None => Failure::no_daemon(&state.dir),
+        };
         let holder = state.daemon().ok_or_else(none)?;
         let client = Client::of(&process::socket_of(&state.records, &holder.record).ok_or_else(none)?)?;
         client.ping().await.map_err(|error| {

@@ -73,7 +73,7 @@ pub(crate) struct Presence {
     /// Which file the store was when it was opened.
     file: Option<FileIdentity>,
     process: ProcessId,
-    _daemon: Option<DaemonLock>,
+    daemon: Option<DaemonLock>,
     practice: Option<(PracticeClock, Marketplace)>,
 }
 
@@ -116,7 +116,7 @@ impl Presence {
             }
             None => None,
         };
-        Ok(Self { state, clock, store, log, role, record, file, process, _daemon: daemon, practice })
+        Ok(Self { state, clock, store, log, role, record, file, process, daemon, practice })
     }
 
     /// The practice marketplace's address and the practice clock's speed.
@@ -165,16 +165,22 @@ impl Presence {
 
     /// Leaves in order: nothing of this process is open any more.
     pub(crate) async fn end(self, nothing_open: bool) -> Result<(), Failure> {
+        let Self { record, store, process, daemon, practice, .. } = self;
         // What a run left behind outside its process group must not outlive us.
-        process::kill_children(Vec::new(), vec![self.record.name().to_owned()]).await;
-        if let Some((clock, marketplace)) = self.practice {
+        process::kill_children(Vec::new(), vec![record.name().to_owned()]).await;
+        if let Some((clock, marketplace)) = practice {
             marketplace.stop().await;
             clock.stop();
         }
         // With something open, the record stays: the next start proves this process dead by it and cleans up.
         if nothing_open {
-            self.store.retire_process(self.process).await?;
-            self.record.retire();
+            store.retire_process(process).await?;
+        }
+        // Who waits for our end looks at the record, so it goes last: a daemon that is told to stop must leave its place to the next one by then.
+        drop(store);
+        drop(daemon);
+        if nothing_open {
+            record.retire();
         }
         Ok(())
     }
@@ -258,7 +264,17 @@ async fn lock(state: &State, record: &ProcessRecord, replace: bool, config: &Con
     place.screen.say(&format!("taking over from process {}", holder.pid));
     let grace = Duration::try_from(config.shutdown_grace).unwrap_or_default();
     replace_daemon(state, &holder, grace, place).await?;
-    DaemonLock::take(&state.records, record).map_err(|error| refused(&error))
+    let take = || DaemonLock::take(&state.records, record);
+    // A process that was killed loses its locks one after the other.
+    let freed = async {
+        loop {
+            match take() {
+                Err(RecordError::DaemonRuns { holder: Some(still) }) if still == holder => tokio::time::sleep(LOOK_EVERY).await,
+                taken => return taken,
+            }
+        }
+    };
+    tokio::time::timeout(KILL_LIMIT, freed).await.unwrap_or_else(|_| take()).map_err(|error| refused(&error))
 }
 
 /// Stops a daemon: it is asked, then told, then killed. It keeps the kernel's lock as long as it lives, so no softer way is left for one that hangs.

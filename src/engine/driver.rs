@@ -46,6 +46,9 @@ const SAME_WISH: SignedDuration = SignedDuration::from_millis(300);
 /// After the grace period of a shutdown, what is left is given this long to be killed and closed.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
+/// How long a `once` waits for a store that does not take the fire that it was started for.
+const HOPE: SignedDuration = SignedDuration::from_secs(30);
+
 /// What the engine needs of a configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -127,6 +130,8 @@ pub(super) struct Driver {
     pub performing: TaskTracker,
     pub messages: mpsc::Sender<Message>,
     pub trouble: Trouble,
+    /// Since when the store has not taken our writes, by the uptime.
+    pub trouble_since: Option<SignedDuration>,
     pub asks: BTreeMap<AskId, oneshot::Sender<AskAnswer>>,
     pub next_ask: AskId,
     pub reporter: Reporter,
@@ -199,6 +204,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         performing: TaskTracker::new(),
         messages,
         trouble: Trouble::default(),
+        trouble_since: None,
         asks: BTreeMap::new(),
         next_ask: 0,
         load: options.load,
@@ -276,6 +282,8 @@ impl Driver {
             }
             self.apply(Event::Tick);
             self.watch_shutdown();
+            let now = self.clock.now().uptime;
+            self.trouble_since = self.trouble.now().map(|_| self.trouble_since.unwrap_or(now));
         }
         let in_time = self.abandoned.is_empty() && self.state.runs.is_empty();
         StopReport { ended: self.reporter.take_ended(), in_time }
@@ -321,12 +329,18 @@ impl Driver {
         }
     }
 
+    /// Nothing has begun, and the store has not taken a write for long: whoever calls again and again must not find more and more of us waiting.
+    fn has_no_hope(&self) -> bool {
+        let long = |since| HOPE <= self.clock.now().uptime.saturating_sub(since);
+        self.state.runs.is_empty() && self.trouble_since.is_some_and(long)
+    }
+
     /// A `once` leaves when it has been asked and nothing is open; anyone leaves when told to and nothing is open, or time is up.
     fn may_leave(&self, asked: bool) -> bool {
         let idle = self.state.runs.is_empty() && self.asks.is_empty() && !self.state.instances.values().any(|known| known.judging);
         match self.shutdown {
             Some(shutdown) => idle || (shutdown.aborted && shutdown.leave_at <= self.clock.now().uptime),
-            None => !self.state.scheduling && asked && idle,
+            None => !self.state.scheduling && asked && (idle || self.has_no_hope()),
         }
     }
 

@@ -20,6 +20,7 @@ fn assert_on_time(world: &World) {
 }
 
 fn stop(world: &World, daemon: &mut Process) {
+    world.wait_for_row("beat", "has ended", |row| row.state() == "succeeded");
     assert_eq!(daemon.stop(), 0);
     assert_on_time(world);
     super::harness::assert_one_answer_each(&world.history("beat"), 1);

@@ -252,7 +252,7 @@ impl Compared<'_> {
         if !too_dear.is_empty() {
             let named = too_dear.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
             let more = if too_dear.len() > NAMED_MAX { " and others" } else { "" };
-            tracing::warn!("{account}: {} items would cost more than `max` and are left alone: {named}{more}", too_dear.len());
+            tracing::warn!("{account}: left alone, as they would cost more than `max` ({}): {named}{more}", too_dear.len());
         }
         if *missing > 0 {
             tracing::warn!("{account}: {missing} listings are not at the shop; were they deleted there?");

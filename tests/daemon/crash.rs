@@ -13,8 +13,8 @@ fn a_start_after_a_kill_waits_for_nobody_and_ends_the_children_of_the_dead() {
     let world = World::new(&format!("tasks:\n{}", task("work", "schedule: '@start'", &alone(FAMILY))));
     let mut fastest = Duration::MAX;
     let mut dead = world.daemon();
+    let mut run = world.wait_until_running("work").run();
     for _ in 0..stress(20, 3) {
-        world.wait_until_running("work");
         let family = ["child", "grandchild"].map(|name| wait_for_line(&world.path(name)).parse::<u32>().unwrap());
         assert!(family.iter().all(|pid| lives(*pid)));
         for name in ["child", "grandchild"] {
@@ -23,7 +23,7 @@ fn a_start_after_a_kill_waits_for_nobody_and_ends_the_children_of_the_dead() {
         dead.kill();
         let mut next = world.start(&["run"]);
         fastest = fastest.min(world.wait_until_ready(&mut next));
-        world.wait_until_running("work");
+        run = world.wait_for_row("work", "runs again", |row| run < row.run() && row.state() == "running").run();
         assert!(!family.iter().any(|pid| lives(*pid)), "children of the dead process live beside the successor's");
         dead = next;
     }

@@ -148,6 +148,8 @@ pub struct JudgeRequest {
     pub skips: Vec<Skip>,
     /// The fire that may become a run.
     pub asked: Option<Asked>,
+    /// A fire of `after`: the end that it counts from. Where the store knows of a later one, or of an open run, it is not due yet.
+    pub ended_at: Option<Timestamp>,
     /// A run that already has its row and waits for its named locks; then `asked` is that row's.
     pub waiting: Option<RunId>,
     /// The wait for named locks is over: take them or be skipped.
@@ -169,6 +171,8 @@ pub enum Judgement {
     LockWait { run: RunId, holder_hangs: bool },
     /// It has its row and its generation.
     Admitted { run: RunId, generation: Generation, rivals: Vec<Rival> },
+    /// Nothing was written: a fire of `after` counts from a later end, which is this one; `None`: a run of another process is open.
+    NotYet { last_end: Option<Timestamp> },
     /// Nothing was written: these processes hold what the run wants, and must be looked at first.
     Suspect(Vec<ProcessId>),
 }

@@ -1,7 +1,7 @@
 //! From a fire to a run: what is sent to be judged, and what follows from the judgement.
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     event::{AskAnswer, AskId, Asked, Command, JudgeRequest, Judgement, Notice, Rival, Skip, StopReason, Ticket},
@@ -42,12 +42,14 @@ impl Step<'_> {
         if known.judging {
             return;
         }
+        let mut ended_at = None;
         let (skips, asked, ticket) = if let Some((ask, trigger)) = known.asks.pop_front() {
             let asked = Asked { fire_at: now.wall, trigger };
             (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), waiting: None, upto: None, start: false })
         } else if !self.state.scheduling || self.state.stopping.is_some() {
             return;
         } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, anchors, busy) {
+            ended_at = due.asked.and_then(|asked| plan::counts_from(&known.instance, known.watermark, asked, anchors));
             let start = known.anchors.start.is_some_and(|start| start <= due.upto);
             (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto), start })
         } else {
@@ -58,7 +60,7 @@ impl Step<'_> {
         for skip in &skips {
             self.skipped(name, skip.clone());
         }
-        let request = JudgeRequest { instance, skips, asked, waiting: None, last_chance: false, vouched: Vec::new() };
+        let request = JudgeRequest { instance, skips, asked, ended_at, waiting: None, last_chance: false, vouched: Vec::new() };
         self.state.reschedule(name);
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
@@ -74,7 +76,8 @@ impl Step<'_> {
         });
         let Some((instance, asked, last_chance)) = judged.flatten() else { return };
         let ticket = Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None, start: false };
-        let request = JudgeRequest { instance, skips: Vec::new(), asked: Some(asked), waiting: Some(run), last_chance, vouched: Vec::new() };
+        let request =
+            JudgeRequest { instance, skips: Vec::new(), asked: Some(asked), ended_at: None, waiting: Some(run), last_chance, vouched: Vec::new() };
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
 
@@ -89,6 +92,7 @@ impl Step<'_> {
         match answer {
             // A suspect is looked at and asked again by the engine; here it means that nothing was written.
             Judgement::Recorded | Judgement::Suspect(_) => {}
+            Judgement::NotYet { last_end } => self.not_yet(name, last_end),
             Judgement::AlreadyJudged => self.drop_waiter(ticket),
             Judgement::Skipped { reason, detail, .. } => {
                 self.drop_waiter(ticket);
@@ -104,6 +108,14 @@ impl Step<'_> {
         self.judge_next(name);
     }
 
+    /// `after` counts from the end of another process's run; while that is open, from now at the earliest.
+    fn not_yet(&mut self, name: &InstanceName, last_end: Option<Timestamp>) {
+        let wall = self.now.wall;
+        if let Some(known) = self.state.instances.get_mut(name) {
+            known.anchors.last_end = Some(last_end.unwrap_or(wall));
+        }
+    }
+
     fn waits_for_locks(&self, run: RunId) -> bool {
         self.state.runs.get(run).is_some_and(|active| matches!(active.phase, Phase::LockWait { .. }))
     }
@@ -113,7 +125,7 @@ impl Step<'_> {
         let wall = self.now.wall;
         let Some(known) = self.state.instances.get_mut(name) else { return };
         known.judging = false;
-        let Some(upto) = ticket.upto.filter(|_| !matches!(answer, Judgement::Suspect(_))) else { return };
+        let Some(upto) = ticket.upto.filter(|_| !matches!(answer, Judgement::Suspect(_) | Judgement::NotYet { .. })) else { return };
         known.anchors.start = known.anchors.start.filter(|_| !ticket.start);
         if upto.duration_since(wall) < SET_BACK_MIN {
             known.watermark = upto.max(known.watermark);

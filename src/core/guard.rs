@@ -23,6 +23,8 @@ pub struct Bench {
     pub watermark: Option<Timestamp>,
     /// A scheduled run (not a skip) stands in the history for this very fire time: the clock was set back since.
     pub ran: bool,
+    /// When the instance's last run ended, whichever process had it.
+    pub last_end: Option<Timestamp>,
     /// A pause of the instance or its task that is in force: until when and why.
     pub paused: Option<(Option<Timestamp>, Option<Arc<str>>)>,
     /// The instance's open runs, oldest first, without the one that is judged.
@@ -57,6 +59,10 @@ pub struct HeldLock {
 pub enum Verdict {
     /// The fire time was judged before.
     AlreadyJudged,
+    /// A fire of `after` that is not due yet: another process's run ended later, then, or is still open.
+    NotYet {
+        last_end: Option<Timestamp>,
+    },
     /// These processes have to be looked at first.
     Suspect(Vec<ProcessId>),
     Skip {
@@ -88,6 +94,12 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     let suspects = suspects(request, bench);
     if !suspects.is_empty() {
         return Verdict::Suspect(suspects);
+    }
+    if let Some(ended_at) = request.ended_at {
+        let elsewhere = bench.open.iter().any(|open| open.process != Some(bench.me));
+        if elsewhere || bench.last_end.is_some_and(|last_end| ended_at < last_end) {
+            return Verdict::NotYet { last_end: bench.last_end.filter(|_| !elsewhere) };
+        }
     }
     if let Some((until, why)) = &bench.paused {
         return Verdict::Skip { reason: SkipReason::Paused, detail: Some(paused(*until, why.as_deref())) };

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     calendar::just_before,
     event::{Asked, Skip, SkipReason},
+    schedule::Schedule,
     task::{CatchUp, Instance, Trigger},
     timing::{Anchors, Fire, Fires},
 };
@@ -51,6 +52,15 @@ pub fn due(instance: &Instance, watermark: Timestamp, now: Timestamp, anchors: A
     });
     let upto = asked.map(|asked| asked.fire_at).or_else(|| skips.last().map(|skip| skip.last_at))?;
     Some(Due { skips, asked, upto })
+}
+
+/// The end that a due fire counts from, if it is due by `after` and nothing else.
+pub fn counts_from(instance: &Instance, watermark: Timestamp, asked: Asked, anchors: Anchors) -> Option<Timestamp> {
+    let timing = &instance.timing;
+    let after = timing.schedules.iter().any(|schedule| matches!(schedule, Schedule::After { .. }));
+    let others = Anchors { last_end: None, ..anchors };
+    let by_another = || timing.fires(watermark, others).next(just_before(asked.fire_at)).is_some_and(|fire| fire.at == asked.fire_at);
+    anchors.last_end.filter(|_| after && !by_another())
 }
 
 /// When [`due`] will next have an answer, the splay included. It lies in the past where something is due already.

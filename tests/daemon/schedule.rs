@@ -67,6 +67,25 @@ fn after_counts_from_the_end_of_the_run_before() {
 }
 
 #[test]
+fn after_counts_from_the_end_of_a_once_too_and_does_not_fire_into_it() {
+    let world = World::new(&format!("tasks:\n{}", task("loop", "schedule: { after: 1s }", "sleep 0.3; [ ! -e long ] || sleep 2.5")));
+    let mut daemon = world.daemon();
+    world.wait_for_row("loop", "succeeded", |row| row.state() == "succeeded");
+    std::fs::write(world.path("long"), "").unwrap();
+    let mut once = world.start(&["once", "loop"]);
+    world.wait_for_row("loop", "was started by hand", |row| row.trigger() == "manual" && row.state() == "running");
+    std::fs::remove_file(world.path("long")).unwrap();
+    assert_eq!(once.wait(SOON), 0, "the schedule fired into it");
+    let by_hand = world.wait_for_row("loop", "was started by hand", |row| row.trigger() == "manual");
+    let next = world.wait_for_row("loop", "goes on", |row| by_hand.run() < row.run() && row.at("started_at").is_some());
+    assert_eq!(daemon.stop(), 0);
+    let wait = next.at("started_at").unwrap().duration_since(by_hand.at("ended_at").unwrap()).as_millis();
+    // It looks again a second after it looked in vain, and then counts from the end.
+    assert!((999..3_500).contains(&wait), "{wait} ms");
+    world.assert_nothing_left();
+}
+
+#[test]
 fn what_was_missed_is_caught_up_as_each_task_says() {
     let each_minute = "schedule: '* * * * *'";
     let tasks = [

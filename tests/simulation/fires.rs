@@ -81,12 +81,13 @@ impl World {
 
     /// A fire was judged by the store.
     pub(crate) fn fire_judged(&mut self, pid: ProcessId, judging: &Judging, answer: &Judgement) {
-        if judging.ticket.upto.is_some() {
+        if judging.ticket.upto.is_some() && !matches!(answer, Judgement::NotYet { .. }) {
             assert!(!self.processes[&pid].once, "a `once` judged the schedule of {}", judging.truth.name);
             self.check_answers(pid, judging, answer);
         }
         match answer {
             Judgement::Recorded | Judgement::Suspect(_) => {}
+            Judgement::NotYet { .. } => self.tally.add("fires of `after` put off for a run elsewhere"),
             Judgement::AlreadyJudged => self.tally.add("fires judged before"),
             Judgement::Skipped { run, reason, .. } => {
                 if judging.ticket.waiting.is_some() {

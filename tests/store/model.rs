@@ -211,7 +211,7 @@ impl Pair {
         let skips = if waiting.is_some() { Vec::new() } else { self.skips() };
         let asked = Some(asked).filter(|_| skips.is_empty() || self.rng.bool());
         let last_chance = waiting.is_some() && self.rng.bool();
-        let request = JudgeRequest { instance: Arc::new(instance), skips, asked, waiting, last_chance, vouched };
+        let request = JudgeRequest { instance: Arc::new(instance), skips, asked, ended_at: None, waiting, last_chance, vouched };
         let (process, at) = (self.process(), minute(self.now));
         let kind = match both!(self, judge(process, request.clone(), at)) {
             Judgement::Recorded => 0,
@@ -219,7 +219,7 @@ impl Pair {
             Judgement::Skipped { .. } => 2,
             Judgement::LockWait { .. } => 3,
             Judgement::Admitted { .. } => 4,
-            Judgement::Suspect(_) => 5,
+            Judgement::Suspect(_) | Judgement::NotYet { .. } => 5,
         };
         self.judged[kind] += 1;
         self.rows = self.memory.history().await.first().map_or(0, |row| row.run.0);

@@ -35,6 +35,9 @@ impl Tables {
         if let Verdict::Suspect(suspects) = verdict {
             return Judgement::Suspect(suspects);
         }
+        if let Verdict::NotYet { last_end } = verdict {
+            return Judgement::NotYet { last_end };
+        }
         let name = &request.instance.name;
         self.know(name, at);
         for skip in request.skips.iter().filter(|skip| bench.watermark.is_none_or(|watermark| watermark < skip.last_at)) {
@@ -44,6 +47,7 @@ impl Tables {
         let Some(asked) = request.asked else { return Judgement::Recorded };
         match verdict {
             Verdict::AlreadyJudged => Judgement::AlreadyJudged,
+            Verdict::NotYet { last_end } => Judgement::NotYet { last_end },
             Verdict::Suspect(suspects) => Judgement::Suspect(suspects),
             Verdict::Skip { reason, detail } => {
                 let skip = Skip { first_at: asked.fire_at, last_at: asked.fire_at, count: 1, at_least: false, reason, detail };
@@ -153,6 +157,7 @@ impl Tables {
             me,
             watermark: known.and_then(|known| known.watermark),
             ran: request.asked.is_some_and(fired),
+            last_end: known.and_then(|known| known.last_end),
             paused: self.paused(&instance.name, instance.task.as_str(), at),
             open: open.collect(),
             held: instance.locks.iter().flat_map(|lock| self.holders(lock)).collect(),

@@ -40,7 +40,7 @@ pub(super) struct Instance {
     schedule: Option<String>,
     absent: bool,
     first_seen: Timestamp,
-    last_end: Option<Timestamp>,
+    pub(super) last_end: Option<Timestamp>,
     pub(super) watermark: Option<Timestamp>,
     generation: i64,
     floor: i64,

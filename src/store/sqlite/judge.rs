@@ -34,6 +34,9 @@ pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeReques
     if let Verdict::Suspect(suspects) = verdict {
         return Ok(Judgement::Suspect(suspects));
     }
+    if let Verdict::NotYet { last_end } = verdict {
+        return Ok(Judgement::NotYet { last_end });
+    }
     let fire = Fire { process, request, at };
     know(conn, &request.instance.name, at)?;
     for skip in request.skips.iter().filter(|skip| bench.watermark.is_none_or(|watermark| watermark < skip.last_at)) {
@@ -43,6 +46,7 @@ pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeReques
     let Some(asked) = request.asked else { return Ok(Judgement::Recorded) };
     match verdict {
         Verdict::AlreadyJudged => Ok(Judgement::AlreadyJudged),
+        Verdict::NotYet { last_end } => Ok(Judgement::NotYet { last_end }),
         Verdict::Suspect(suspects) => Ok(Judgement::Suspect(suspects)),
         Verdict::Skip { reason, detail } => {
             let skip = Skip { first_at: asked.fire_at, last_at: asked.fire_at, count: 1, at_least: false, reason, detail };
@@ -183,11 +187,11 @@ fn skip_waiter(conn: &Connection, run: RunId, skip: &Skip, at: i64) -> rusqlite:
 
 fn bench(conn: &Connection, me: ProcessId, request: &JudgeRequest, at: i64) -> rusqlite::Result<Bench> {
     let instance = &request.instance;
-    let watermark = conn
-        .prepare_cached("SELECT watermark_ms FROM instances WHERE name = ?1")?
-        .query_row([instance.name.as_str()], |row| maybe_instant(row, "watermark_ms"))
+    let (watermark, last_end) = conn
+        .prepare_cached("SELECT watermark_ms, last_end_ms FROM instances WHERE name = ?1")?
+        .query_row([instance.name.as_str()], |row| Ok((maybe_instant(row, "watermark_ms")?, maybe_instant(row, "last_end_ms")?)))
         .optional()?
-        .flatten();
+        .unwrap_or_default();
     let ran = match request.asked {
         Some(asked) => ran(conn, &instance.name, asked.fire_at)?,
         None => false,
@@ -198,7 +202,7 @@ fn bench(conn: &Connection, me: ProcessId, request: &JudgeRequest, at: i64) -> r
     for lock in &instance.locks {
         held.extend(holders(conn, lock)?);
     }
-    Ok(Bench { me, watermark, ran, paused, open, held })
+    Ok(Bench { me, watermark, ran, last_end, paused, open, held })
 }
 
 /// Whether the schedule's instant became a run before.

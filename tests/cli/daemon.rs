@@ -15,7 +15,7 @@ fn the_first_screen_says_what_it_is_and_where_to_look() {
     for part in [
         "taskrun 0.1.0 runs until Ctrl+C",
         "tasks.yaml: 4 tasks, 4 instances",
-        "  next   hello  ",
+        "  next   ",
         "taskrun.log",
         "`taskrun status`",
         "stopped",

@@ -55,6 +55,8 @@ fn replace_takes_over_from_a_daemon_and_from_one_that_hangs() {
     wait_for("the third has taken over", Duration::from_secs(40), || world.status().filter(|status| status["pid"] == third.pid()));
     assert_eq!(second.wait(SOON), -9);
     world.wait_for_row("work", "is lost", |row| row.state() == "lost");
+    // Told to stop earlier, it would leave the dead process to the next start.
+    wait_for("the killed process is forgotten", SOON, || (world.count("SELECT count(*) FROM processes") == 1).then_some(()));
     assert_eq!(third.stop(), 0);
     world.assert_nothing_left();
 }

@@ -337,11 +337,19 @@ impl Driver {
 
     /// A `once` leaves when it has been asked and nothing is open; anyone leaves when told to and nothing is open, or time is up.
     fn may_leave(&self, asked: bool) -> bool {
-        let idle = self.state.runs.is_empty() && self.asks.is_empty() && !self.state.instances.values().any(|known| known.judging);
+        let none_open = self.state.runs.is_empty() && self.asks.is_empty();
         match self.shutdown {
-            Some(shutdown) => idle || (shutdown.aborted && shutdown.leave_at <= self.clock.now().uptime),
-            None => !self.state.scheduling && asked && (idle || self.has_no_hope()),
+            // A fire that the store does not take is judged by the next start.
+            Some(shutdown) => {
+                let late = shutdown.aborted && shutdown.leave_at <= self.clock.now().uptime;
+                late || (none_open && (self.none_judged() || self.trouble.now().is_some()))
+            }
+            None => !self.state.scheduling && asked && ((none_open && self.none_judged()) || self.has_no_hope()),
         }
+    }
+
+    fn none_judged(&self) -> bool {
+        !self.state.instances.values().any(|known| known.judging)
     }
 
     /// Stops in order; the second time it does not wait.
@@ -396,7 +404,11 @@ impl Driver {
     /// A daemon clears up after others that die; a `once` says that it is there.
     fn mind_the_others(&self) -> AbortOnDropHandle<()> {
         let (others, came) = (self.others(), Arc::clone(&self.came));
-        let minding = if self.state.scheduling { tokio::spawn(others.watch(came)) } else { tokio::spawn(async move { others.neighbours.greet().await }) };
+        let minding = if self.state.scheduling {
+            tokio::spawn(others.watch(came))
+        } else {
+            tokio::spawn(async move { others.neighbours.greet().await })
+        };
         AbortOnDropHandle::new(minding)
     }
 

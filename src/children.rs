@@ -122,7 +122,8 @@ fn pids() -> Vec<u32> {
 /// The marker in a process's environment. One that ended has none.
 fn marker_of(pid: u32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = |entry: &[u8]| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=").map(|value| String::from_utf8_lossy(value).into_owned());
+    let value =
+        |entry: &[u8]| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=").map(|value| String::from_utf8_lossy(value).into_owned());
     environment.get(..environment.len().min(ENVIRONMENT_MAX))?.split(|byte| *byte == 0).find_map(value)
 }
 
@@ -139,7 +140,11 @@ fn stat(pid: u32) -> Option<Stat> {
     let text = String::from_utf8_lossy(&text);
     // The second field is the program's name in parentheses, and may itself hold spaces and parentheses. State is the first one behind it.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    Some(Stat { ended: matches!(*fields.first()?, "Z" | "X"), pgid: fields.get(2)?.parse().ok()?, start_time: fields.get(19)?.parse().ok()? })
+    Some(Stat {
+        ended: matches!(*fields.first()?, "Z" | "X"),
+        pgid: fields.get(2)?.parse().ok()?,
+        start_time: fields.get(19)?.parse().ok()?,
+    })
 }
 
 /// A process group's number as the kernel wants it. 0 and 1 would mean ourselves or everybody.
@@ -149,7 +154,10 @@ fn group(pgid: u32) -> Option<Pid> {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::process::CommandExt, process::{Child, Command}};
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Child, Command},
+    };
 
     use super::*;
 
@@ -181,7 +189,12 @@ mod tests {
 
     #[test]
     fn members_of_a_group_whose_leader_is_gone_are_killed_if_they_carry_the_marker() {
-        let mut leader = Command::new("sh").args(["-c", "sleep 60 & exec sleep 0.1"]).env(MARKER, marker("children-3", RunId(7), 1)).process_group(0).spawn().unwrap();
+        let mut leader = Command::new("sh")
+            .args(["-c", "sleep 60 & exec sleep 0.1"])
+            .env(MARKER, marker("children-3", RunId(7), 1))
+            .process_group(0)
+            .spawn()
+            .unwrap();
         let recorded = group_of(&leader);
         leader.wait().unwrap();
         assert!(group_lives(recorded.pgid));

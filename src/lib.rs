@@ -16,18 +16,18 @@ pub mod clock;
 #[cfg(feature = "daemon")]
 mod drive;
 #[cfg(feature = "daemon")]
-pub mod errors;
-#[cfg(feature = "daemon")]
 pub mod engine;
+#[cfg(feature = "daemon")]
+pub mod errors;
 #[cfg(feature = "daemon")]
 pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod http;
 #[cfg(feature = "daemon")]
 pub mod marketplace;
-#[cfg(feature = "sqlite")]
-pub mod sandbox;
 #[cfg(feature = "daemon")]
 pub mod observe;
+#[cfg(feature = "sqlite")]
+pub mod sandbox;
 #[cfg(feature = "daemon")]
 pub mod store;

@@ -38,7 +38,8 @@ struct Remembered {
 impl Children for Remembered {
     fn record(&self, child: ChildGroup) -> BoxFuture<'_, Result<(), HandlerError>> {
         self.groups.lock().unwrap().push(child);
-        let answer = if self.refuses { Err(HandlerError::Transient { message: "not recorded".to_owned(), retry_after: None }) } else { Ok(()) };
+        let answer =
+            if self.refuses { Err(HandlerError::Transient { message: "not recorded".to_owned(), retry_after: None }) } else { Ok(()) };
         Box::pin(std::future::ready(answer))
     }
 
@@ -66,7 +67,13 @@ fn bench(run: &[&str]) -> Bench {
     params.0.insert("run".into(), Value::List(run.iter().map(|word| text(word)).collect()));
     let marker = format!("test-{:x}", fastrand::u64(..));
     let fence = Fence { instance: "report".into(), run: RunId(7), generation: Generation(1) };
-    Bench { dir, params, children: Arc::new(Remembered { marker, ..Remembered::default() }), cancel: CancellationToken::new(), access: Access::Live(fence) }
+    Bench {
+        dir,
+        params,
+        children: Arc::new(Remembered { marker, ..Remembered::default() }),
+        cancel: CancellationToken::new(),
+        access: Access::Live(fence),
+    }
 }
 
 fn script(script: &str) -> Bench {
@@ -89,8 +96,15 @@ impl Bench {
 
     fn instance() -> Instance {
         let zero = SignedDuration::ZERO;
-        let timing =
-            Timing { schedules: Vec::new(), zone: TimeZone::UTC, zone_name: "UTC".into(), hours: None, calendar: None, defer: false, splay: zero };
+        let timing = Timing {
+            schedules: Vec::new(),
+            zone: TimeZone::UTC,
+            zone_name: "UTC".into(),
+            hours: None,
+            calendar: None,
+            defer: false,
+            splay: zero,
+        };
         Instance {
             name: "report".into(),
             task: "report".into(),
@@ -140,7 +154,8 @@ impl Bench {
         tokio::task::spawn_blocking(move || {
             let (subscriber, _guard) = log::start(settings, ctx.clock.clone());
             tracing::subscriber::with_default(subscriber, || {
-                log::attempt_span(&ctx.instance.name, ctx.run, ctx.attempt).in_scope(|| runtime.block_on(async { Command::default().run(&ctx).await }))
+                log::attempt_span(&ctx.instance.name, ctx.run, ctx.attempt)
+                    .in_scope(|| runtime.block_on(async { Command::default().run(&ctx).await }))
             })
         })
     }
@@ -231,7 +246,15 @@ async fn ten_megabytes_of_broken_shift_jis_on_both_pipes_are_complete() {
 
 /// As the log writes what would end a line or move the cursor.
 fn escaped(line: &str) -> String {
-    line.chars().map(|c| if (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}') { c.escape_default().to_string() } else { c.to_string() }).collect()
+    line.chars()
+        .map(|c| {
+            if (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}') {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,7 +301,8 @@ async fn endless_output_is_capped_drained_and_can_be_stopped() {
 async fn a_hundred_arguments_full_of_metacharacters_arrive_byte_by_byte() {
     let odd = "$(reboot) `reboot` ; & | < > * ? [a] {a,b} ~ # ! ' \" \\ \n \t \u{1} 三脚 %s -n --";
     let characters: Vec<char> = odd.chars().collect();
-    let arguments: Vec<String> = (0..100).map(|_| (0..fastrand::usize(..30)).map(|_| characters[fastrand::usize(..characters.len())]).collect()).collect();
+    let arguments: Vec<String> =
+        (0..100).map(|_| (0..fastrand::usize(..30)).map(|_| characters[fastrand::usize(..characters.len())]).collect()).collect();
     let mut run = vec!["/bin/sh", "-c", "for argument; do printf '%s\\0' \"$argument\"; done > got", "sh"];
     run.extend(arguments.iter().map(String::as_str));
     let bench = bench(&run);
@@ -325,7 +349,8 @@ async fn a_failure_names_the_exit_status_and_the_last_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_started_says_why_and_what_to_do() {
-    let refused = |message: String, part: &str| assert!(message.starts_with("permanent: failed to start `") && message.contains(part), "{message}");
+    let refused =
+        |message: String, part: &str| assert!(message.starts_with("permanent: failed to start `") && message.contains(part), "{message}");
     refused(message(bench(&["no-such-program"]).run().await), "no folder in PATH has it");
     refused(message(bench(&["./no-such-program"]).run().await), "there is no such file");
     refused(message(bench(&["echo hello"]).run().await), "`shell: true`");

@@ -51,11 +51,20 @@ fn the_shipped_file_is_sound_in_practice() {
 #[test]
 fn a_task_that_says_nothing_gets_what_is_built_in() {
     let t = only("tasks: {t: {handler: command, with: {run: [ls]}}}");
-    assert_eq!((t.enabled, t.overlap, t.on_lost, t.retries.max, t.retries.backoff), (true, Overlap::LastWins, OnLost::Close, 0, Backoff::Fixed));
-    assert_eq!((t.retries.delay, t.grace, t.takeover, t.lock_wait), (minutes(1), SignedDuration::from_secs(30), SignedDuration::from_secs(30), SignedDuration::ZERO));
+    assert_eq!(
+        (t.enabled, t.overlap, t.on_lost, t.retries.max, t.retries.backoff),
+        (true, Overlap::LastWins, OnLost::Close, 0, Backoff::Fixed)
+    );
+    assert_eq!(
+        (t.retries.delay, t.grace, t.takeover, t.lock_wait),
+        (minutes(1), SignedDuration::from_secs(30), SignedDuration::from_secs(30), SignedDuration::ZERO)
+    );
     assert_eq!((t.timeout, t.deadline, t.timing.schedules.len(), &t.timing.hours), (None, None, 0, &None));
     let config = sound(&format!("{BASE}tasks: {{t: {{handler: refresh}}}}"));
-    assert_eq!((config.max_running, config.shutdown_grace, config.log.keep, config.log.max_size), (64, SignedDuration::from_secs(30), 5, 10_000_000));
+    assert_eq!(
+        (config.max_running, config.shutdown_grace, config.log.keep, config.log.max_size),
+        (64, SignedDuration::from_secs(30), 5, 10_000_000)
+    );
     let t = instance(&config, "t");
     assert_eq!((t.retries.max, t.on_lost, t.resumable), (3, OnLost::Retry, true));
 }
@@ -137,7 +146,9 @@ fn jitter_moves_each_instance_by_its_own_amount() {
 
 #[test]
 fn parameters_are_read_as_the_handler_wants_them() {
-    let t = only("tasks: {t: {handler: command, with: {run: [ls], shell: true, env: {A: 1.10, B: 'x $${C} ${NAME}', D: true}, output_cap: 1MB}}}");
+    let t = only(
+        "tasks: {t: {handler: command, with: {run: [ls], shell: true, env: {A: 1.10, B: 'x $${C} ${NAME}', D: true}, output_cap: 1MB}}}",
+    );
     let env = t.with.table("env").unwrap();
     assert_eq!((env.text("A"), env.text("B"), env.text("D")), (Some("1.10"), Some("x ${C} value"), Some("true")));
     assert_eq!((t.with.bool("shell"), t.with.size("output_cap"), t.with.list("run").len()), (Some(true), Some(1_000_000), 1));
@@ -155,7 +166,10 @@ fn paths_are_beside_the_file() {
     let text = "store: sqlite://data/x.db\nlog: {dir: /var/log/shop}\ntasks: {}";
     let mut config = config::read(text, Path::new("/srv/shop/tasks.yaml"), &options()).unwrap();
     assert_eq!((config.base_dir.as_path(), config.state_dir.as_path()), (Path::new("/srv/shop"), Path::new("/srv/shop/state")));
-    assert_eq!((config.store.clone(), config.log.dir.as_path()), (StoreLocation::Sqlite("/srv/shop/data/x.db".into()), Path::new("/var/log/shop")));
+    assert_eq!(
+        (config.store.clone(), config.log.dir.as_path()),
+        (StoreLocation::Sqlite("/srv/shop/data/x.db".into()), Path::new("/var/log/shop"))
+    );
     config.keep_state_in("/tmp/practice".into());
     assert_eq!(config.store, StoreLocation::Sqlite("/tmp/practice/taskrun.db".into()));
 }
@@ -169,7 +183,10 @@ accounts: {shop: {platform: base, proxy: 'http://me:pass@proxy.example:3128'}}
 tasks: {}";
     let config = sound(text);
     let (amazon, base) = (config.marketplaces.amazon.clone().unwrap(), config.marketplaces.base.clone().unwrap());
-    assert_eq!((amazon.endpoint.as_str(), amazon.lwa_endpoint.as_str()), ("https://sellingpartnerapi-fe.amazon.com", "https://api.amazon.com"));
+    assert_eq!(
+        (amazon.endpoint.as_str(), amazon.lwa_endpoint.as_str()),
+        ("https://sellingpartnerapi-fe.amazon.com", "https://api.amazon.com")
+    );
     assert_eq!((amazon.client_secret.expose(), base.endpoint.as_str()), ("hush", "http://127.0.0.1:9000"));
     let shown = format!("{config:?}");
     assert!(!shown.contains("hush") && !shown.contains("me:pass"), "{shown}");
@@ -300,8 +317,12 @@ fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
 
 #[test]
 fn a_reload_says_what_differs() {
-    let old = sound("timezone: UTC\ntasks:\n  t: {handler: command, with: {run: [ls], shell: true}, timeout: 1h, schedule: 0 9 * * *}\n  gone: {handler: command, with: {run: [ls]}}\n");
-    let new = sound("timezone: UTC\ntasks:\n  t: {handler: command, with: {run: [pwd]}, timeout: none, schedule: 0 10 * * *, holidays: 2027-01-01}\n  new: {handler: command, with: {run: [ls]}, schedule: {every: 90s}}\n");
+    let old = sound(
+        "timezone: UTC\ntasks:\n  t: {handler: command, with: {run: [ls], shell: true}, timeout: 1h, schedule: 0 9 * * *}\n  gone: {handler: command, with: {run: [ls]}}\n",
+    );
+    let new = sound(
+        "timezone: UTC\ntasks:\n  t: {handler: command, with: {run: [pwd]}, timeout: none, schedule: 0 10 * * *, holidays: 2027-01-01}\n  new: {handler: command, with: {run: [ls]}, schedule: {every: 90s}}\n",
+    );
     let shown: Vec<String> = differences(&old.instances, &new.instances).iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
@@ -323,7 +344,9 @@ fn hostile_files_fail_fast() {
     let keys: Vec<String> = (0..200_000).map(|key| format!("k{key}: 1\n")).collect();
     let twice = "tasks: {}\n".repeat(100_000);
     let line = format!("tasks: {{{}}}", "a: 1, ".repeat(200_000));
-    for (name, text) in [("nesting", nest(1_000_000)), ("bomb", bomb), ("unknown keys", keys.concat()), ("keys given twice", twice), ("one line", line)] {
+    for (name, text) in
+        [("nesting", nest(1_000_000)), ("bomb", bomb), ("unknown keys", keys.concat()), ("keys given twice", twice), ("one line", line)]
+    {
         let begin = now();
         let faults = read(&text).unwrap_err();
         let shown = render::faults(&faults, false);

@@ -382,7 +382,11 @@ async fn after_a_reload_a_run_goes_on_with_the_handlers_that_it_began_with() {
         Own::new(move |ctx| {
             let attempt = ctx.attempt;
             Box::pin(async move {
-                if attempt < 3 { Err(HandlerError::Transient { message: "503".to_owned(), retry_after: None }) } else { Ok(Report { summary: name.to_owned() }) }
+                if attempt < 3 {
+                    Err(HandlerError::Transient { message: "503".to_owned(), retry_after: None })
+                } else {
+                    Ok(Report { summary: name.to_owned() })
+                }
             })
         })
     }

@@ -248,8 +248,15 @@ impl Bench {
         let instance = instance();
         let at = self.clock.now().wall;
         let asked = Some(Asked { fire_at: at, trigger: Trigger::Manual });
-        let request =
-            JudgeRequest { instance: instance.clone(), skips: Vec::new(), asked, ended_at: None, waiting: None, last_chance: false, vouched: Vec::new() };
+        let request = JudgeRequest {
+            instance: instance.clone(),
+            skips: Vec::new(),
+            asked,
+            ended_at: None,
+            waiting: None,
+            last_chance: false,
+            vouched: Vec::new(),
+        };
         let judged = self.store.judge(self.process, request, at).await.unwrap();
         let Judgement::Admitted { run, generation, rivals } = judged else { panic!("not admitted: {judged:?}") };
         self.store.take_over(run, rivals.iter().map(|rival| rival.run).collect(), at).await.unwrap();

@@ -36,7 +36,8 @@ fn group<'a>(fault: &'a Fault, text: &'a str, file: &'a str, level: &Level<'stat
     let title = level.clone().primary_title(normalize_untrusted_str(&fault.message));
     let group = match excerpt(fault, text) {
         Some(excerpt) => {
-            let other = fault.other.as_ref().map(|other| AnnotationKind::Context.span(excerpt.inside(&other.span)).label(other.label.as_str()));
+            let other =
+                fault.other.as_ref().map(|other| AnnotationKind::Context.span(excerpt.inside(&other.span)).label(other.label.as_str()));
             let own = AnnotationKind::Primary.span(excerpt.inside(&fault.span)).label(other.is_some().then_some("again"));
             title.element(Snippet::source(excerpt.text).line_start(excerpt.line).path(file).annotation(own).annotations(other))
         }

@@ -76,7 +76,10 @@ pub fn size(text: &str) -> Result<u64, Misfit> {
     };
     let millionths = decimal(number).ok().and_then(|number| u64::try_from(number).ok()).ok_or_else(wrong)?;
     let bytes = u128::from(millionths) * u128::from(factor) / 1_000_000;
-    u64::try_from(bytes).ok().filter(|bytes| *bytes <= 1 << 50).ok_or_else(|| Misfit::new(format!("{shown} is too large"), "check the unit"))
+    u64::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes <= 1 << 50)
+        .ok_or_else(|| Misfit::new(format!("{shown} is too large"), "check the unit"))
 }
 
 /// Reads an exact decimal as millionths: `1.30` is 1,300,000.
@@ -120,7 +123,11 @@ pub fn percent(text: &str) -> Result<i64, Misfit> {
         return Err(Misfit::new(format!("{shown} is not a share"), "write it with a percent sign: `5%`"));
     };
     let share = decimal(number.trim()).map_err(|_| Misfit::new(format!("{shown} is not a share"), "write it like `5%` or `0.5%`"))?;
-    if (0..=100_000_000).contains(&share) { Ok(share / 100) } else { Err(Misfit::new(format!("{shown} is not from 0% to 100%"), "write it like `5%`")) }
+    if (0..=100_000_000).contains(&share) {
+        Ok(share / 100)
+    } else {
+        Err(Misfit::new(format!("{shown} is not from 0% to 100%"), "write it like `5%`"))
+    }
 }
 
 /// Reads a whole number in decimal digits.
@@ -140,7 +147,11 @@ pub fn whole(text: &str, least: i64, most: i64) -> Result<i64, Misfit> {
     if digits.len() > 1 && digits.starts_with('0') {
         return Err(Misfit::new(format!("{shown}: a number does not begin with 0"), format!("write `{read}`")));
     }
-    if (least..=most).contains(&read) { Ok(read) } else { Err(Misfit::new(format!("{read} is not from {least} to {most}"), format!("write a number from {least} to {most}"))) }
+    if (least..=most).contains(&read) {
+        Ok(read)
+    } else {
+        Err(Misfit::new(format!("{read} is not from {least} to {most}"), format!("write a number from {least} to {most}")))
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +160,16 @@ mod tests {
 
     #[test]
     fn durations_need_units_and_have_fixed_lengths() {
-        for (text, expected) in [("90s", 90), ("3h 30m", 12_600), ("3h30m", 12_600), ("1.5h", 5_400), ("2w", 1_209_600), ("366d", 366 * 86_400), ("0", 0), ("0s", 0)] {
+        for (text, expected) in [
+            ("90s", 90),
+            ("3h 30m", 12_600),
+            ("3h30m", 12_600),
+            ("1.5h", 5_400),
+            ("2w", 1_209_600),
+            ("366d", 366 * 86_400),
+            ("0", 0),
+            ("0s", 0),
+        ] {
             assert_eq!(duration(text, true), Ok(SignedDuration::from_secs(expected)), "{text}");
         }
         for (text, hint) in [
@@ -182,7 +202,8 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        for (text, expected) in [("1.30", 1_300_000), ("0.000001", 1), ("-2", -2_000_000), ("0.1000000000", 100_000), ("100", 100_000_000)] {
+        for (text, expected) in [("1.30", 1_300_000), ("0.000001", 1), ("-2", -2_000_000), ("0.1000000000", 100_000), ("100", 100_000_000)]
+        {
             assert_eq!(decimal(text), Ok(expected), "{text}");
         }
         for text in ["1.0000001", "1e3", ".5", "5.", "", "-", "1,5", "999999999999999", "NaN"] {
@@ -196,7 +217,13 @@ mod tests {
     #[test]
     fn whole_numbers_are_decimal_digits() {
         assert_eq!(whole("42", 0, 100), Ok(42));
-        for (text, hint) in [("1_000", Some("write `1000`")), ("0755", Some("write `755`")), ("+5", None), ("1.0", None), ("101", Some("write a number from 0 to 100"))] {
+        for (text, hint) in [
+            ("1_000", Some("write `1000`")),
+            ("0755", Some("write `755`")),
+            ("+5", None),
+            ("1.0", None),
+            ("101", Some("write a number from 0 to 100")),
+        ] {
             assert_eq!(whole(text, 0, 100).unwrap_err().hint.as_deref(), hint, "{text}");
         }
     }

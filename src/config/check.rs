@@ -1,5 +1,9 @@
 //! The top of tasks.yaml: puts together what the other files read.
-use std::{collections::{BTreeMap, BTreeSet}, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, tz::TimeZone};
 
@@ -13,7 +17,10 @@ use super::{
     timing::{self, Calendars},
     tree::{Data, Entry, Tree},
 };
-use crate::core::{task::InstanceSet, value::{Params, Value}};
+use crate::core::{
+    task::InstanceSet,
+    value::{Params, Value},
+};
 
 /// The state folder, where the file names no other.
 pub(super) const STATE_DIR: &str = "state";
@@ -56,7 +63,9 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     for entry in table.entry("tasks").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default() {
         task::read(reader, entry, &known, &mut instances);
     }
-    if let Some(tasks) = table.entry("tasks").filter(|entry| entry.value.is_null() || matches!(&entry.value.data, Data::Map(tasks) if tasks.is_empty())) {
+    if let Some(tasks) =
+        table.entry("tasks").filter(|entry| entry.value.is_null() || matches!(&entry.value.data, Data::Map(tasks) if tasks.is_empty()))
+    {
         reader.warnings.push(Fault::new(tasks.key.span.clone(), "there is no task here: nothing will ever run"));
     }
     if let Some(entry) = table.entry("accounts") {
@@ -86,7 +95,8 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
 /// The state folder, and the store unless there is a fault with it.
 pub(super) fn whereabouts(reader: &mut Reader<'_>, table: Table<'_>, plain: &Params, base_dir: &Path) -> (PathBuf, Option<StoreLocation>) {
     let state_dir = base_dir.join(plain.text("state_dir").unwrap_or(STATE_DIR));
-    let store = table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(store_in(&state_dir))), |entry| store(reader, entry, base_dir));
+    let store =
+        table.entry("store").map_or_else(|| Some(StoreLocation::Sqlite(store_in(&state_dir))), |entry| store(reader, entry, base_dir));
     (state_dir, store)
 }
 
@@ -127,14 +137,24 @@ fn marketplace_names(table: Table<'_>) -> BTreeSet<String> {
 
 type Accounts = (BTreeMap<Arc<str>, Account>, BTreeMap<Arc<str>, KnownAccount>);
 
-fn accounts(reader: &mut Reader<'_>, entries: &[&Entry], calendars: &Calendars, marketplaces: &BTreeSet<String>, base_dir: &Path) -> Accounts {
+fn accounts(
+    reader: &mut Reader<'_>,
+    entries: &[&Entry],
+    calendars: &Calendars,
+    marketplaces: &BTreeSet<String>,
+    base_dir: &Path,
+) -> Accounts {
     let (mut accounts, mut known) = Accounts::default();
     for entry in entries {
         let Some(table) = reader.table(&entry.value, &entry.key.span, &[ACCOUNT, POLICY]) else { continue };
         let plain = reader.plain(table, &[ACCOUNT]);
         let platform = plain.text("platform").and_then(Platform::from_word);
         if let Some(platform) = platform.filter(|platform| !reader.options.practice && !marketplaces.contains(platform.word())) {
-            reader.fault(&table.place("platform"), format!("the marketplace `{platform}` is not configured"), format!("add `{platform}:` under `marketplaces:`"));
+            reader.fault(
+                &table.place("platform"),
+                format!("the marketplace `{platform}` is not configured"),
+                format!("add `{platform}:` under `marketplaces:`"),
+            );
         }
         let refresh_token = remote::secret(reader, table, "refresh_token", base_dir);
         let proxy = remote::proxy(reader, table);
@@ -165,7 +185,9 @@ fn store(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Stor
     let hint = "write it like `sqlite://state/taskrun.db`";
     match text.text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => return Some(StoreLocation::Sqlite(base_dir.join(path))),
-        Some(("postgres" | "postgresql", _)) => reader.faults.push(Fault::new(text.span, "a store on PostgreSQL is not built yet").hint(hint).hidden()),
+        Some(("postgres" | "postgresql", _)) => {
+            reader.faults.push(Fault::new(text.span, "a store on PostgreSQL is not built yet").hint(hint).hidden())
+        }
         _ => reader.faults.push(Fault::new(text.span, "this is not a store").hint(hint).hidden()),
     }
     None

@@ -128,7 +128,14 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in_and_escapes_are_not() {
-        for (text, expected) in [("${A}", "one"), ("x${A}y${A}", "xoneyone"), ("$${A}", "${A}"), ("plain $A $ {A}", "plain $A $ {A}"), ("${EMPTY}", ""), ("$$${A}", "$${A}")] {
+        for (text, expected) in [
+            ("${A}", "one"),
+            ("x${A}y${A}", "xoneyone"),
+            ("$${A}", "${A}"),
+            ("plain $A $ {A}", "plain $A $ {A}"),
+            ("${EMPTY}", ""),
+            ("$$${A}", "$${A}"),
+        ] {
             let expanded = expand(text, &env);
             assert_eq!((expanded.text.as_str(), expanded.unset.len(), expanded.broken), (expected, 0, None), "{text}");
         }

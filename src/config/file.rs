@@ -1,5 +1,9 @@
 //! Reads tasks.yaml itself: a plain file of a sensible size that nobody else can change.
-use std::{fs, io::{self, Read as _}, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use super::fault::Fault;
 
@@ -39,7 +43,9 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Box<Fault>> {
 
 fn unreadable(error: &io::Error) -> Box<Fault> {
     Box::new(match error.kind() {
-        io::ErrorKind::NotFound => Fault::whole("there is no such file").hint("name another with `--config FILE`, or go to the folder of tasks.yaml"),
+        io::ErrorKind::NotFound => {
+            Fault::whole("there is no such file").hint("name another with `--config FILE`, or go to the folder of tasks.yaml")
+        }
         _ => Fault::whole(format!("failed to read the file: {error}")),
     })
 }

@@ -123,14 +123,22 @@ pub const ROOT: &[Key] = &[
     key("locks", Kind::List(&Kind::Name), "The named locks there are. Where it is given, tasks can use no others."),
     key("calendars", Kind::Apart(&Kind::Named(&Kind::Dates)), "Lists of dates by name, for `calendar` and `holidays`."),
     key("marketplaces", Kind::Apart(&Kind::Table(MARKETPLACES)), "The marketplaces, with the application's keys."),
-    key("accounts", Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY]))), "Sellers and shops. Their other keys override the task's for their own instances."),
+    key(
+        "accounts",
+        Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY]))),
+        "Sellers and shops. Their other keys override the task's for their own instances.",
+    ),
     key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
     required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),
 ];
 
 pub const LOG: &[Key] = &[
     key("dir", Kind::Path, "The folder of the log files. `logs` where it is not given."),
-    key("level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "The least important lines that are written. `info` where it is not given."),
+    key(
+        "level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        "The least important lines that are written. `info` where it is not given.",
+    ),
     key("format", Kind::Word(&["text", "json"]), "How a line looks. `text` where it is not given."),
     key("max_size", Kind::Size, "A file that reaches this size is rotated. 10MB where it is not given."),
     key("keep", Kind::Int(0, 1_000), "How many rotated files are kept. 5 where it is not given."),
@@ -139,10 +147,8 @@ pub const LOG: &[Key] = &[
 
 pub const HTTP: &[Key] = &[key("listen", Kind::Address, "An address and a port: `127.0.0.1:9700`.")];
 
-pub const MARKETPLACES: &[Key] = &[
-    key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."),
-    key("base", Kind::Table(BASE), "BASE's shop API."),
-];
+pub const MARKETPLACES: &[Key] =
+    &[key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."), key("base", Kind::Table(BASE), "BASE's shop API.")];
 
 pub const AMAZON: &[Key] = &[
     required("region", Kind::Word(&["fe", "na", "eu"]), "Far East, North America or Europe: which host is asked."),
@@ -177,10 +183,8 @@ pub const TASK: &[Key] = &[
     key("with", Kind::Params, "The handler's parameters."),
 ];
 
-pub const FOR_EACH: &[Key] = &[
-    key("platform", PLATFORM, "The accounts at this marketplace."),
-    key("accounts", Kind::List(&Kind::Account), "These accounts."),
-];
+pub const FOR_EACH: &[Key] =
+    &[key("platform", PLATFORM, "The accounts at this marketplace."), key("accounts", Kind::List(&Kind::Account), "These accounts.")];
 
 /// What `defaults`, a task and an account can each say; the last of them that does so counts.
 pub const POLICY: &[Key] = &[
@@ -190,10 +194,22 @@ pub const POLICY: &[Key] = &[
     key("holidays", Kind::Dates, "Days on which the business hours do not open."),
     key("calendar", Kind::Apart(&Kind::Table(CALENDAR)), "Days on which it fires, or does not."),
     key("defer", Kind::Bool, "Fires outside the business hours move to the next opening. `false` where it is not given."),
-    key("jitter", Kind::Duration(true), "Starts are moved by up to this much, by a fixed amount for each instance. 0s where it is not given."),
-    key("catch_up", Kind::Word(&["none", "latest", "all"]), "What happens to fires that passed while taskrun was down. `latest` where it is not given."),
+    key(
+        "jitter",
+        Kind::Duration(true),
+        "Starts are moved by up to this much, by a fixed amount for each instance. 0s where it is not given.",
+    ),
+    key(
+        "catch_up",
+        Kind::Word(&["none", "latest", "all"]),
+        "What happens to fires that passed while taskrun was down. `latest` where it is not given.",
+    ),
     key("start_deadline", Kind::Limit, "A fire later than this is not caught up. `none` where it is not given."),
-    key("overlap", Kind::Word(&["last_wins", "skip", "queue", "allow"]), "What happens when it is due and still running. `last_wins` where it is not given."),
+    key(
+        "overlap",
+        Kind::Word(&["last_wins", "skip", "queue", "allow"]),
+        "What happens when it is due and still running. `last_wins` where it is not given.",
+    ),
     key("locks", Kind::List(&Kind::Lock), "Named locks that runs of different tasks share."),
     key("lock_wait", Kind::Duration(true), "How long it waits for its locks before it is skipped. 0s where it is not given."),
     key("retries", Kind::Table(RETRIES), "When a failed attempt is tried again."),
@@ -201,13 +217,15 @@ pub const POLICY: &[Key] = &[
     key("deadline", Kind::Limit, "How long a run may take with all its attempts and waits. `none` where it is not given."),
     key("grace", Kind::Duration(true), "How long an attempt that is told to stop may take. 30s where it is not given."),
     key("takeover", Kind::Duration(true), "How long a newer run waits for an older one that hangs. 30s where it is not given."),
-    key("on_lost", Kind::Word(&["retry", "close"]), "What happens to a run whose process died. The handler knows best where it is not given."),
+    key(
+        "on_lost",
+        Kind::Word(&["retry", "close"]),
+        "What happens to a run whose process died. The handler knows best where it is not given.",
+    ),
 ];
 
-pub const CALENDAR: &[Key] = &[
-    key("only", Kind::Dates, "It fires on these days only."),
-    key("except", Kind::Dates, "It does not fire on these days."),
-];
+pub const CALENDAR: &[Key] =
+    &[key("only", Kind::Dates, "It fires on these days only."), key("except", Kind::Dates, "It does not fire on these days.")];
 
 pub const RETRIES: &[Key] = &[
     key("max", Kind::Int(0, 1_000), "Retries after the first attempt. The handler knows best where it is not given."),

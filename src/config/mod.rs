@@ -2,7 +2,13 @@
 //!
 //! The way of a file: `file` reads it, `tree` gives every value its place, `read` turns values into Rust's, `remote`, `timing` and `task` check what they
 //! mean, `check` puts the whole together. Nobody stops at the first fault.
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
@@ -21,11 +27,11 @@ mod task;
 mod timing;
 mod tree;
 
-pub use env::system_env;
 pub use crate::{core::value::Secret, shop::product::Platform};
+pub use env::system_env;
 pub use fault::{Fault, Faults};
-pub use part::{setting, whereabouts};
 use keys::HandlerSpec;
+pub use part::{setting, whereabouts};
 
 /// How a file is to be read.
 #[derive(Clone, Copy)]
@@ -43,7 +49,11 @@ pub struct LoadOptions<'a> {
 
 impl fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadOptions").field("practice", &self.practice).field("secrets", &self.secrets).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("LoadOptions")
+            .field("practice", &self.practice)
+            .field("secrets", &self.secrets)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

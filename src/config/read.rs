@@ -1,6 +1,12 @@
 //! Turns nodes into values: texts with their variables filled in, and every kind that the tables of keys know. Each misfit is a fault, and the
 //! reading goes on.
-use std::{borrow::Cow, collections::{BTreeMap, BTreeSet}, ops::Range, rc::Rc, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    rc::Rc,
+    sync::Arc,
+};
 
 use jiff::SignedDuration;
 
@@ -10,8 +16,7 @@ use super::{
     env::{Expanded, expand},
     fault::{FAULTS_MAX, Fault, did_you_mean, quote},
     keys::{Key, Kind},
-    remote,
-    timing,
+    remote, timing,
     tree::{Data, Entry, Node},
 };
 use crate::core::{
@@ -112,7 +117,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Like [`Reader::table`]; `advise` knows better than the likeness of names what an unknown key was meant to be.
-    pub(super) fn table_with<'t>(&mut self, node: &'t Node, at: &'t Range<usize>, keys: Keys<'_>, advise: &dyn Fn(&str) -> Option<String>) -> Option<Table<'t>> {
+    pub(super) fn table_with<'t>(
+        &mut self,
+        node: &'t Node,
+        at: &'t Range<usize>,
+        keys: Keys<'_>,
+        advise: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Table<'t>> {
         let table = self.open_table(node, at)?;
         let names = || keys.iter().copied().flatten().map(|key| key.name);
         for entry in table.entries.iter().filter(|entry| !names().any(|name| *name == *entry.key.text)) {
@@ -122,7 +133,8 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let known = || format!("the keys here are {}", names().collect::<Vec<_>>().join(", "));
-            let hint = advise(&entry.key.text).or_else(|| did_you_mean(&entry.key.text, names())).or_else(|| (names().count() <= 8).then(known));
+            let hint =
+                advise(&entry.key.text).or_else(|| did_you_mean(&entry.key.text, names())).or_else(|| (names().count() <= 8).then(known));
             self.faults.push(Fault::new(entry.key.span.clone(), format!("unknown key {}", quote(&entry.key.text))).maybe_hint(hint));
         }
         for key in keys.iter().copied().flatten().filter(|key| key.required && table.entry(key.name).is_none()) {
@@ -192,7 +204,11 @@ impl<'a> Reader<'a> {
         }
         if !unset.is_empty() && !self.lenient() {
             for (part, name) in &unset {
-                self.fault(&source.part(part), format!("`${{{name}}}` is not set in the environment"), format!("export {name}=… before taskrun starts"));
+                self.fault(
+                    &source.part(part),
+                    format!("`${{{name}}}` is not set in the environment"),
+                    format!("export {name}=… before taskrun starts"),
+                );
             }
             return None;
         }
@@ -236,7 +252,10 @@ impl<'a> Reader<'a> {
             Kind::Account => self.account(node, at).map(text),
             Kind::Zone => self.whole(node, at, "a time zone").and_then(|name| timing::zone(self, &name)).map(|(_, name)| Value::Text(name)),
             Kind::Url => self.whole(node, at, "a URL").and_then(|url| remote::url(self, &url)).map(|url| Value::Text(url.into())),
-            Kind::Address => self.whole(node, at, "an address and a port").and_then(|address| remote::address(self, &address)).map(|address| Value::Text(address.into())),
+            Kind::Address => self
+                .whole(node, at, "an address and a port")
+                .and_then(|address| remote::address(self, &address))
+                .map(|address| Value::Text(address.into())),
             Kind::List(element) => {
                 let elements = self.elements(node, at, "a list");
                 Some(Value::List(elements.iter().filter_map(|node| self.value(*element, node, at)).collect()))
@@ -265,7 +284,9 @@ impl<'a> Reader<'a> {
 
     /// The values of a table whose keys were checked, but those that mean more than a value can say.
     pub(super) fn plain(&mut self, table: Table<'_>, keys: Keys<'_>) -> Params {
-        self.params_of(table.entries.iter().collect(), |name| keys.iter().copied().flatten().find(|key| key.name == name).map(|key| key.kind))
+        self.params_of(table.entries.iter().collect(), |name| {
+            keys.iter().copied().flatten().find(|key| key.name == name).map(|key| key.kind)
+        })
     }
 
     fn params_of(&mut self, entries: Vec<&Entry>, kind: impl Fn(&str) -> Option<Kind>) -> Params {
@@ -327,7 +348,11 @@ impl<'a> Reader<'a> {
     /// A duration, or the text `none`.
     fn limit(&mut self, node: &Node, at: &Range<usize>) -> Option<Value> {
         let read = self.whole(node, at, "a duration such as `90s`, or `none`")?;
-        if read.text == "none" { Some(Value::Text("none".into())) } else { self.misfit(&read, amount::duration(&read.text, false)).map(Value::Duration) }
+        if read.text == "none" {
+            Some(Value::Text("none".into()))
+        } else {
+            self.misfit(&read, amount::duration(&read.text, false)).map(Value::Duration)
+        }
     }
 
     pub(super) fn word(&mut self, node: &Node, at: &Range<usize>, words: &'static [&'static str]) -> Option<&'static str> {

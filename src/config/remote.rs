@@ -6,7 +6,7 @@ use super::{
     env::read_secret,
     fault::{Fault, quote},
     keys::{AMAZON, BASE, Key, Kind, MARKETPLACES},
-    read::{Reader, Table, Reading},
+    read::{Reader, Reading, Table},
     tree::{Data, Entry, Node},
 };
 
@@ -128,7 +128,11 @@ pub(super) fn url(reader: &mut Reader<'_>, text: &Reading) -> Option<String> {
         return None;
     }
     if parts.scheme == "http" && !is_here(parts.host) {
-        reader.fault(&text.span, format!("secrets would go to {} in the clear", quote(parts.host)), "write `https://`; plain `http://` is for this machine only");
+        reader.fault(
+            &text.span,
+            format!("secrets would go to {} in the clear", quote(parts.host)),
+            "write `https://`; plain `http://` is for this machine only",
+        );
         return None;
     }
     Some(text.text.trim_end_matches('/').to_owned())
@@ -192,7 +196,18 @@ mod tests {
         assert_eq!(parts("https://a.example:8080/x/y"), Some(("https", false, "a.example")));
         assert_eq!(parts("http://u:p@[::1]:1"), Some(("http", true, "::1")));
         assert_eq!(parts("http://127.0.0.1"), Some(("http", false, "127.0.0.1")));
-        for text in ["", "a.example", "https://", "https://a b", "https://a:port", "https://a:99999", "https://a/?q=1", "https://a/#f", "http://[::1", "http://[::1]x"] {
+        for text in [
+            "",
+            "a.example",
+            "https://",
+            "https://a b",
+            "https://a:port",
+            "https://a:99999",
+            "https://a/?q=1",
+            "https://a/#f",
+            "http://[::1",
+            "http://[::1]x",
+        ] {
             assert_eq!(parts(text), None, "{text}");
         }
     }

@@ -1,5 +1,9 @@
 //! Tasks into instances: what `defaults`, the task and the account each say, the last word counting.
-use std::{collections::{BTreeMap, BTreeSet}, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, tz::TimeZone};
 
@@ -76,9 +80,15 @@ pub(super) fn policy(reader: &mut Reader<'_>, table: Table<'_>, calendars: &Cale
     let none = Params::default();
     let retries = plain.table("retries").unwrap_or(&none);
     if let Some((delay, most)) = retries.duration("delay").zip(retries.duration("max_delay")).filter(|(delay, most)| delay > most) {
-        reader.fault(&table.place("retries"), format!("`max_delay` {most:#} is less than `delay` {delay:#}"), "raise `max_delay`, or leave it out");
+        reader.fault(
+            &table.place("retries"),
+            format!("`max_delay` {most:#} is less than `delay` {delay:#}"),
+            "raise `max_delay`, or leave it out",
+        );
     }
-    let locks = plain.get("locks").map(|_| plain.list("locks").iter().filter_map(|lock| if let Value::Text(name) = lock { Some(LockName(Arc::clone(name))) } else { None }));
+    let locks = plain.get("locks").map(|_| {
+        plain.list("locks").iter().filter_map(|lock| if let Value::Text(name) = lock { Some(LockName(Arc::clone(name))) } else { None })
+    });
     let place = |name| table.entry(name).map(|entry| (&entry.value, &entry.key.span));
     Policy {
         enabled: plain.bool("enabled"),
@@ -125,9 +135,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instan
     let Some(spec) = spec else { return };
     needs(reader, spec, &table.entry("handler").map_or_else(|| entry.key.span.clone(), |handler| handler.value.span.clone()), known);
     let with = match table.entry("with") {
-        Some(with) => reader
-            .table_with(&with.value, &with.key.span, &[spec.params], &of_the_task)
-            .map(|table| reader.plain(table, &[spec.params])),
+        Some(with) => {
+            reader.table_with(&with.value, &with.key.span, &[spec.params], &of_the_task).map(|table| reader.plain(table, &[spec.params]))
+        }
         None => lacking(reader, spec, &entry.key.span),
     };
     let draft = Draft { name: Arc::from(&*entry.key.text), spec, schedules, own, with: with.unwrap_or_default() };
@@ -149,7 +159,9 @@ fn handler_name(entry: &Entry) -> Option<&str> {
 
 /// What an unknown key of a task was meant to be, where the likeness of names would not find it.
 fn advise(key: &str, spec: Option<&HandlerSpec>) -> Option<String> {
-    let of_handler = |spec: &HandlerSpec| spec.params.iter().any(|param| param.name == key).then(|| format!("it belongs to the handler: `with: {{ {key}: … }}`"));
+    let of_handler = |spec: &HandlerSpec| {
+        spec.params.iter().any(|param| param.name == key).then(|| format!("it belongs to the handler: `with: {{ {key}: … }}`"))
+    };
     if let Some(hint) = spec.and_then(of_handler) {
         return Some(hint);
     }
@@ -184,7 +196,11 @@ fn lacking(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>) -> Op
 /// Reports marketplaces that a handler needs and the file lacks.
 fn needs(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>, known: &Known) {
     for name in spec.needs.iter().filter(|name| !reader.options.practice && !known.marketplaces.contains(**name)) {
-        reader.fault(at, format!("the handler `{}` needs the marketplace `{name}`", spec.name), format!("add `{name}:` under `marketplaces:`"));
+        reader.fault(
+            at,
+            format!("the handler `{}` needs the marketplace `{name}`", spec.name),
+            format!("add `{name}:` under `marketplaces:`"),
+        );
     }
 }
 
@@ -198,11 +214,16 @@ fn for_each(reader: &mut Reader<'_>, entry: &Entry, known: &Known) -> Option<Vec
     }
     let platform = params.text("platform").and_then(Platform::from_word);
     let chosen: Option<Vec<&Value>> = params.get("accounts").map(|_| params.list("accounts").iter().collect());
-    let is_chosen = |name: &Arc<str>| chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|value| matches!(value, Value::Text(text) if text == name)));
+    let is_chosen = |name: &Arc<str>| {
+        chosen.as_ref().is_none_or(|chosen| chosen.iter().any(|value| matches!(value, Value::Text(text) if text == name)))
+    };
     let fits = |account: &KnownAccount| platform.is_none() || account.platform.is_none() || account.platform == platform;
-    let found: Vec<_> = known.accounts.iter().filter(|(name, account)| is_chosen(name) && fits(account)).map(|(name, _)| Arc::clone(name)).collect();
+    let found: Vec<_> =
+        known.accounts.iter().filter(|(name, account)| is_chosen(name) && fits(account)).map(|(name, _)| Arc::clone(name)).collect();
     // An account that there is not was reported where it is named.
-    let unknown = chosen.as_ref().is_some_and(|chosen| chosen.iter().any(|value| !matches!(value, Value::Text(text) if reader.accounts.contains(&**text))));
+    let unknown = chosen
+        .as_ref()
+        .is_some_and(|chosen| chosen.iter().any(|value| !matches!(value, Value::Text(text) if reader.accounts.contains(&**text))));
     if found.is_empty() && !unknown && !reader.options.practice {
         reader.fault(at, "no account is meant by `for_each`, so the task has no instance", "add one under `accounts:`");
     }

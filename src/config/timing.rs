@@ -83,7 +83,11 @@ fn schedule(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>) -> Opti
         }
         other => match ["@every ", "every ", "@after ", "after "].iter().find_map(|word| Some((word.trim(), other.strip_prefix(word)?))) {
             Some((word, rest)) => {
-                reader.fault(&text.span, format!("{} is not a cron expression", quote(other)), format!("write `{{ {}: {rest} }}`", word.trim_start_matches('@')));
+                reader.fault(
+                    &text.span,
+                    format!("{} is not a cron expression", quote(other)),
+                    format!("write `{{ {}: {rest} }}`", word.trim_start_matches('@')),
+                );
                 return None;
             }
             None => cron(reader, &text)?,
@@ -98,7 +102,11 @@ fn schedule_table(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>) -> Op
     let entry = known().next();
     if known().count() != 1 {
         if known().count() > 1 || table.entries().is_empty() {
-            reader.fault(&node.span, "a schedule is one of `cron`, `every` and `after`", "write a list for several: `[{ every: 3h }, \"@start\"]`");
+            reader.fault(
+                &node.span,
+                "a schedule is one of `cron`, `every` and `after`",
+                "write a list for several: `[{ every: 3h }, \"@start\"]`",
+            );
         }
         return None;
     }
@@ -249,7 +257,9 @@ pub(super) fn judge(reader: &mut Reader<'_>, timing: &Timing, places: &Places<'_
     }
     // A calendar that ends is no mistake, and must not keep a daemon from starting a year later.
     if timing.calendar.is_some() {
-        reader.warnings.push(Fault::new(all, "no fire of the year to come lies on a day of the calendar").hint("bring the calendar up to date"));
+        reader
+            .warnings
+            .push(Fault::new(all, "no fire of the year to come lies on a day of the calendar").hint("bring the calendar up to date"));
     } else if let Some(hours) = &timing.hours {
         let message = format!("every fire lies outside the business hours ({})", hours.text);
         reader.fault(&all, message, "move the schedule or the hours, or set `defer: true`");

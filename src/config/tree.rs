@@ -323,11 +323,19 @@ fn syntax(text: &str, error: &ScanError) -> Box<Fault> {
         ErrorKind::UnknownAnchor if value.strip_prefix('*').is_some_and(names) => {
             Some("`*NAME` stands for what `&NAME` marks further up; a text that begins with `*` needs quotes".to_owned())
         }
-        _ if value.starts_with(['*', '@', '%', '`', '&']) => Some(format!("text that begins with `{}` needs quotes", value.chars().next().unwrap_or_default())),
-        ErrorKind::TabInPlainScalar | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => Some("indent with spaces".to_owned()),
+        _ if value.starts_with(['*', '@', '%', '`', '&']) => {
+            Some(format!("text that begins with `{}` needs quotes", value.chars().next().unwrap_or_default()))
+        }
+        ErrorKind::TabInPlainScalar | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => {
+            Some("indent with spaces".to_owned())
+        }
         ErrorKind::ExpectedBlockMappingKey => Some("keys of one table have the same indentation".to_owned()),
-        ErrorKind::MappingValueNotAllowed => Some("a text with `: ` in it needs quotes, and keys of one table the same indentation".to_owned()),
-        ErrorKind::UnexpectedCharacter { character } if !character.is_control() => Some(format!("text that begins with `{character}` needs quotes")),
+        ErrorKind::MappingValueNotAllowed => {
+            Some("a text with `: ` in it needs quotes, and keys of one table the same indentation".to_owned())
+        }
+        ErrorKind::UnexpectedCharacter { character } if !character.is_control() => {
+            Some(format!("text that begins with `{character}` needs quotes"))
+        }
         _ => None,
     };
     Box::new(Fault::new(at..at, format!("not readable as YAML: {}", error.info())).maybe_hint(hint))

@@ -76,8 +76,15 @@ impl Step<'_> {
         });
         let Some((instance, asked, last_chance)) = judged.flatten() else { return };
         let ticket = Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None, start: false };
-        let request =
-            JudgeRequest { instance, skips: Vec::new(), asked: Some(asked), ended_at: None, waiting: Some(run), last_chance, vouched: Vec::new() };
+        let request = JudgeRequest {
+            instance,
+            skips: Vec::new(),
+            asked: Some(asked),
+            ended_at: None,
+            waiting: Some(run),
+            last_chance,
+            vouched: Vec::new(),
+        };
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
 

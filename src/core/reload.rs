@@ -128,7 +128,11 @@ fn words(instance: &Instance) -> Vec<(&'static str, String)> {
 }
 
 fn schedules(timing: &Timing) -> String {
-    if timing.schedules.is_empty() { "by hand".to_owned() } else { timing.schedules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") }
+    if timing.schedules.is_empty() {
+        "by hand".to_owned()
+    } else {
+        timing.schedules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn length(length: SignedDuration) -> String {
@@ -145,7 +149,8 @@ fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn dates(ranges: &[DateRange]) -> String {
-    let text = |range: &DateRange| if range.first == range.last { range.first.to_string() } else { format!("{}..{}", range.first, range.last) };
+    let text =
+        |range: &DateRange| if range.first == range.last { range.first.to_string() } else { format!("{}..{}", range.first, range.last) };
     let texts: Vec<String> = ranges.iter().map(text).collect();
     list(texts.iter().map(String::as_str))
 }

@@ -12,8 +12,8 @@ mod status;
 pub mod view;
 mod worker;
 
-pub use driver::{EngineOptions, InForce, Load, Loaded, StopReport, run};
 pub use crate::errors::chain;
+pub use driver::{EngineOptions, InForce, Load, Loaded, StopReport, run};
 pub use perform::rough;
 pub use report::Ended;
 pub use status::{past, pause_of};

@@ -14,11 +14,11 @@ use super::{
     process,
 };
 use crate::{
-    errors::chain,
     core::{
         event::{Event, LeftRun},
         task::{ProcessId, RunId},
     },
+    errors::chain,
     store::{RunStore, StoreResult},
 };
 

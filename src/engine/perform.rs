@@ -10,22 +10,15 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{
-    control::tell,
-    driver::Driver,
-    neighbours::Life,
-    others::Others,
-    process,
-    worker::Job,
-};
+use super::{control::tell, driver::Driver, neighbours::Life, others::Others, process, worker::Job};
 use crate::{
-    errors::chain,
     children,
     clock::Clock,
     core::{
         event::{Command, Event, JudgeRequest, Judgement, Ticket},
         task::{Instance, ProcessId, RunId},
     },
+    errors::chain,
     store::{BoxFuture, CloseRequest, PostponeRequest, StoreError, StoreResult},
 };
 
@@ -167,11 +160,7 @@ impl Driver {
 
     fn judge(&self, request: JudgeRequest, ticket: Ticket) {
         let instance = Arc::clone(&request.instance);
-        let judge = Judge {
-            others: self.others(),
-            clock: Arc::clone(&self.clock),
-            trouble: self.trouble.clone(),
-        };
+        let judge = Judge { others: self.others(), clock: Arc::clone(&self.clock), trouble: self.trouble.clone() };
         let first = self.store.judge(self.process, request.clone(), self.clock.now().wall);
         self.performing.spawn(judge.judge(first, request, instance, ticket));
     }
@@ -231,7 +220,8 @@ impl Judge {
         let mut looks = 0;
         loop {
             let call = {
-                let (store, clock, process, request) = (Arc::clone(&self.others.store), Arc::clone(&self.clock), self.others.me, request.clone());
+                let (store, clock, process, request) =
+                    (Arc::clone(&self.others.store), Arc::clone(&self.clock), self.others.me, request.clone());
                 move || store.judge(process, request.clone(), clock.now().wall)
             };
             let attempt = first.take().unwrap_or_else(&call);

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use crate::drive::network_drive;
 pub use crate::children::{boot_id, kill_groups, kill_marked, start_time};
+use crate::drive::network_drive;
 use crate::store::ChildGroup;
 
 /// The lock of the one daemon of a store.

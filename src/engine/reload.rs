@@ -9,11 +9,11 @@ use super::{
     driver::{Driver, Load, Loaded, seen},
     view::ReloadView,
 };
-use crate::errors::chain;
 use crate::core::{
     event::{Event, Mark},
     reload::differences,
 };
+use crate::errors::chain;
 
 /// What is known of reloads.
 #[derive(Debug)]

@@ -54,7 +54,9 @@ mod tests {
     #[tokio::test]
     async fn each_signal_comes_as_a_message() {
         let mut signals = listen().unwrap();
-        for (sent, expected) in [(Sent::HUP, Signal::HangUp), (Sent::TERM, Signal::Terminate), (Sent::INT, Signal::Interrupt), (Sent::TERM, Signal::Terminate)] {
+        for (sent, expected) in
+            [(Sent::HUP, Signal::HangUp), (Sent::TERM, Signal::Terminate), (Sent::INT, Signal::Interrupt), (Sent::TERM, Signal::Terminate)]
+        {
             kill_process(getpid(), sent).unwrap();
             assert_eq!(signals.recv().await, Some(expected));
         }

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    errors::panic_text,
     clock::{BoxFuture, Clock},
     core::{
         event::{Event, Outcome},
         task::{Generation, Instance, InstanceName, RunId, Trigger},
     },
+    errors::panic_text,
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Progress, Report},
     observe::log::attempt_span,
     store::{ChildGroup, Fence, RunStore},

@@ -2,7 +2,15 @@
 //!
 //! A program that has to outlive its run (a daemon that it starts) must be started in a session of its own and without the marker:
 //! `env -u TASKRUN_PROCESS setsid PROGRAM`.
-use std::{collections::BTreeSet, io, path::PathBuf, pin::pin, process::{ExitStatus, Stdio}, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::PathBuf,
+    pin::pin,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{process::Child, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +164,9 @@ enum End {
 
 fn failure(status: ExitStatus, last_line: &str) -> String {
     // Only a program killed by a signal has no code; the text is then `signal: 9 (SIGKILL)`.
-    let end = status.code().map_or_else(|| format!("killed by {}", status.to_string().replacen("signal:", "signal", 1)), |code| format!("exit status {code}"));
+    let end = status
+        .code()
+        .map_or_else(|| format!("killed by {}", status.to_string().replacen("signal:", "signal", 1)), |code| format!("exit status {code}"));
     if last_line.is_empty() { end } else { format!("{end}: {last_line}") }
 }
 
@@ -233,10 +243,16 @@ impl Invocation {
         let mut words = words(params).into_iter();
         let Some(first) = words.next() else { return Err(permanent("`run` is empty: it needs a program".to_owned())) };
         let shell = params.bool("shell").unwrap_or(false);
-        let (program, arguments) = if shell { ("/bin/sh".into(), ["-c".into(), first, "sh".into()].into_iter().chain(words).collect()) } else { (first, words.collect()) };
+        let (program, arguments) = if shell {
+            ("/bin/sh".into(), ["-c".into(), first, "sh".into()].into_iter().chain(words).collect())
+        } else {
+            (first, words.collect())
+        };
         let environment = params.table("env").into_iter().flat_map(|env| &env.0).filter_map(|(name, value)| match value {
             Value::Text(value) => Some((name.clone(), value.clone())),
-            Value::Bool(_) | Value::Int(_) | Value::Decimal(_) | Value::Duration(_) | Value::Size(_) | Value::List(_) | Value::Table(_) => None,
+            Value::Bool(_) | Value::Int(_) | Value::Decimal(_) | Value::Duration(_) | Value::Size(_) | Value::List(_) | Value::Table(_) => {
+                None
+            }
         });
         Ok(Self {
             program,
@@ -283,14 +299,19 @@ impl Invocation {
                 "no program has that name; write each argument as an element of its own, or set `shell: true`".to_owned()
             }
             io::ErrorKind::NotFound if !named_by_path => {
-                "no folder in PATH has it; write its whole path, or set PATH under `env` (a service's PATH is often shorter than yours)".to_owned()
+                "no folder in PATH has it; write its whole path, or set PATH under `env` (a service's PATH is often shorter than yours)"
+                    .to_owned()
             }
-            io::ErrorKind::NotFound if self.cwd.join(&**program).exists() => "the interpreter in its first line (`#!`) is not there".to_owned(),
+            io::ErrorKind::NotFound if self.cwd.join(&**program).exists() => {
+                "the interpreter in its first line (`#!`) is not there".to_owned()
+            }
             io::ErrorKind::NotFound => format!("there is no such file (looked at from `{cwd}`)"),
             io::ErrorKind::PermissionDenied => "it is not executable for this user; `chmod +x` it".to_owned(),
             io::ErrorKind::InvalidInput => "the program, an argument or a variable holds a zero byte".to_owned(),
             io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-            _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => "it is neither a program for this machine nor a script with a `#!` line".to_owned(),
+            _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+                "it is neither a program for this machine nor a script with a `#!` line".to_owned()
+            }
             _ => return transient(format!("failed to start `{program}`: {error}")),
         };
         permanent(format!("failed to start `{program}`: {why}"))

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{BoxFuture, Clock},
-    core::{task::{Generation, Instance, RunId}, value::Params},
+    core::{
+        task::{Generation, Instance, RunId},
+        value::Params,
+    },
     store::ChildGroup,
 };
 
@@ -95,12 +98,7 @@ pub struct AttemptContext {
 impl AttemptContext {
     /// What calls to the outside need of this attempt.
     pub fn caller(&self) -> Caller {
-        Caller {
-            clock: Arc::clone(&self.clock),
-            cancel: self.cancel.clone(),
-            access: self.access.clone(),
-            progress: self.progress.clone(),
-        }
+        Caller { clock: Arc::clone(&self.clock), cancel: self.cancel.clone(), access: self.access.clone(), progress: self.progress.clone() }
     }
 }
 

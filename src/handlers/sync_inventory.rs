@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AttemptContext, Handler, HandlerError, Report};
 use crate::{
-    errors::chain,
     access::Caller,
     clock::BoxFuture,
     config::keys::{HandlerSpec, Key, Kind},
     core::value::Params,
+    errors::chain,
     marketplace::{CallError, Market, amazon::Seller, base::Shop},
     shop::{
         difference::{Rules, brake_trips},

@@ -45,7 +45,13 @@ pub(super) struct Access {
 }
 
 impl Tokens {
-    pub(super) fn new(store: Arc<dyn ShopStore>, account: AccountKey, configured: Option<Secret>, grant: Grant, refreshes: &TaskTracker) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn ShopStore>,
+        account: AccountKey,
+        configured: Option<Secret>,
+        grant: Grant,
+        refreshes: &TaskTracker,
+    ) -> Self {
         Self { store, account, configured: configured.filter(|token| !token.is_unset()), grant, refreshes: refreshes.clone() }
     }
 

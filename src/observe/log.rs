@@ -7,14 +7,21 @@ use std::{
     fmt,
     io::{self, Write},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use indicatif::MultiProgress;
 use jiff::{SignedDuration, tz::TimeZone};
 use tracing::{Level, Metadata, Span, Subscriber, level_filters::LevelFilter, span, subscriber::SetGlobalDefaultError};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{Layer, layer::{Context, SubscriberExt}, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
 
 use self::entry::{Entry, Fields, Origin};
 pub use self::secrets::Secrets;
@@ -277,7 +284,10 @@ impl Shared {
         let mut files = self.files();
         let slot = files.slot(name, now, || LogFile::new(dir, name, limits));
         let Err(Lost { error, first }) = slot.file.append(line.as_bytes(), now, notice) else { return true };
-        let complaint = format!("failed to write the log `{}`: {error}; tasks go on, its lines are lost until it can be written again", slot.file.path().display());
+        let complaint = format!(
+            "failed to write the log `{}`: {error}; tasks go on, its lines are lost until it can be written again",
+            slot.file.path().display()
+        );
         self.failures.fetch_add(1, Ordering::Relaxed);
         if first && files.may_complain(now) {
             drop(files);

@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(said(0, 0, "reading", &clock).unwrap(), "reading");
         assert_eq!(said(7, 0, "", &clock).unwrap(), "7 done");
         assert_eq!(said(0, 240, "", &clock).unwrap(), "0 of 240 (0 %)");
-        assert_eq!(said(120, 240, "waiting for the offers quota", &clock).unwrap(), "120 of 240 (50 %), about 3m left: waiting for the offers quota");
+        assert_eq!(
+            said(120, 240, "waiting for the offers quota", &clock).unwrap(),
+            "120 of 240 (50 %), about 3m left: waiting for the offers quota"
+        );
         assert_eq!(said(240, 240, "", &clock).unwrap(), "240 of 240 (100 %)");
         assert_eq!(said(10, 240, "", &clock).unwrap(), "10 of 240 (4 %), about 1h 9m left");
     }

@@ -12,14 +12,9 @@ fn the_first_screen_says_what_it_is_and_where_to_look() {
     let output = daemon.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in [
-        "taskrun 0.1.0 runs until Ctrl+C",
-        "tasks.yaml: 4 tasks, 4 instances",
-        "  next   ",
-        "taskrun.log",
-        "`taskrun status`",
-        "stopped",
-    ] {
+    for part in
+        ["taskrun 0.1.0 runs until Ctrl+C", "tasks.yaml: 4 tasks, 4 instances", "  next   ", "taskrun.log", "`taskrun status`", "stopped"]
+    {
         assert!(text.contains(part), "no {part} in {text}");
     }
 }

@@ -12,7 +12,15 @@ use taskrun::{
 pub(crate) const HANDLERS: &[HandlerSpec] = &[
     command::SPEC,
     sync_inventory::SPEC,
-    HandlerSpec { name: "refresh", doc: "Refreshes tokens.", params: &[], retries: 3, resumable: true, needs: &["base"], eager_in_practice: false },
+    HandlerSpec {
+        name: "refresh",
+        doc: "Refreshes tokens.",
+        params: &[],
+        retries: 3,
+        resumable: true,
+        needs: &["base"],
+        eager_in_practice: false,
+    },
 ];
 
 pub(crate) fn env(name: &str) -> Option<String> {

@@ -411,7 +411,8 @@ async fn a_fire_of_after_is_not_due_while_a_run_is_open_elsewhere_or_ended_since
         let (daemon, once, task) = (w.daemon().await, w.once().await, instance("loop"));
         w.register(&["loop"], true, 0).await;
         let run = w.running(once, by_hand(&task, 1)).await;
-        let counted = |ended: i64| vouching(taskrun::core::event::JudgeRequest { ended_at: Some(minute(ended)), ..fire(&task, 5) }, &[(once, true)]);
+        let counted =
+            |ended: i64| vouching(taskrun::core::event::JudgeRequest { ended_at: Some(minute(ended)), ..fire(&task, 5) }, &[(once, true)]);
         assert_eq!(w.judge(daemon, counted(0)).await, Judgement::NotYet { last_end: None }, "{}: it is open", w.name);
         w.close(once, run, RunEnd::Succeeded).await;
         let Judgement::NotYet { last_end: Some(end) } = w.judge(daemon, counted(0)).await else { panic!("{}", w.name) };

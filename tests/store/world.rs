@@ -77,7 +77,15 @@ pub(crate) fn locking(name: &str, locks: &[&str]) -> Instance {
 /// What is sent to be judged.
 pub(crate) fn fire(instance: &Instance, at: i64) -> JudgeRequest {
     let asked = Some(Asked { fire_at: minute(at), trigger: Trigger::Schedule });
-    JudgeRequest { instance: Arc::new(instance.clone()), skips: Vec::new(), asked, ended_at: None, waiting: None, last_chance: false, vouched: Vec::new() }
+    JudgeRequest {
+        instance: Arc::new(instance.clone()),
+        skips: Vec::new(),
+        asked,
+        ended_at: None,
+        waiting: None,
+        last_chance: false,
+        vouched: Vec::new(),
+    }
 }
 
 pub(crate) fn by_hand(instance: &Instance, at: i64) -> JudgeRequest {

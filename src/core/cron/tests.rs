@@ -33,7 +33,12 @@ fn what_is_wrong_is_named_and_pointed_at() {
         ("61 * * * *", "61", "`61` is not a minute (0 to 59)", None),
         ("0 9 * * sunday", "sunday", "`sunday` is not a day of the week (0 to 7, or sun to sat)", Some("write `sun`")),
         ("0 9 * sept *", "sept", "`sept` is not a month (1 to 12, or jan to dec)", Some("write `sep`")),
-        ("0\u{3000}9 * * *", "0\u{3000}9 * * *", "4 fields where a cron expression has five", Some("there is a full-width space (U+3000) in it; write ordinary ones")),
+        (
+            "0\u{3000}9 * * *",
+            "0\u{3000}9 * * *",
+            "4 fields where a cron expression has five",
+            Some("there is a full-width space (U+3000) in it; write ordinary ones"),
+        ),
         ("0 9 * * foo", "foo", "`foo` is not a day of the week (0 to 7, or sun to sat)", None),
         ("0 22-5 * * *", "22-5", "`22-5` runs backwards in the hour field", Some("write `22-23,0-5`")),
         ("0 9 * * sat-mon", "sat-mon", "`sat-mon` runs backwards in the day of the week field", Some("write `sat,sun-mon`")),

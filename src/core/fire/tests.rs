@@ -38,10 +38,9 @@ fn judging(instance: &Arc<Instance>) -> (State, Ticket) {
 fn a_start_that_meets_a_shutdown_on_its_way_to_be_judged_is_stopped_whatever_the_verdict() {
     let instance = Arc::new(Instance { lock_wait: SignedDuration::from_hours(1), ..instance(Schedule::Start, CatchUp::Latest) });
     let run = RunId(7);
-    for answer in [
-        Judgement::Admitted { run, generation: Generation(1), rivals: Vec::new() },
-        Judgement::LockWait { run, holder_hangs: false },
-    ] {
+    for answer in
+        [Judgement::Admitted { run, generation: Generation(1), rivals: Vec::new() }, Judgement::LockWait { run, holder_hangs: false }]
+    {
         let (mut state, ticket) = judging(&instance);
         step(&mut state, Event::Stopping { grace: SignedDuration::from_secs(30) }, now(), 0.0);
         let commands = step(&mut state, Event::Judged { instance: Arc::clone(&instance), request: ticket, answer }, now(), 0.0);

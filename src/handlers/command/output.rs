@@ -1,7 +1,10 @@
 //! What a program prints: both pipes are always drained, line by line, into the log; never more in memory than a few lines and the capped end.
 use std::collections::VecDeque;
 
-use tokio::{io::{AsyncRead, AsyncReadExt}, process::{Child, ChildStderr, ChildStdout}};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, ChildStderr, ChildStdout},
+};
 
 /// What the log calls these lines.
 const TARGET: &str = "taskrun::command";

@@ -1,5 +1,10 @@
 //! Ends what ended runs left behind outside their process group, many runs at a time: one look through /proc costs milliseconds.
-use std::{collections::BTreeSet, mem, sync::{Arc, Mutex, MutexGuard, PoisonError}, time::Duration};
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{task::spawn_blocking, time::sleep};
 

@@ -32,7 +32,13 @@ pub struct Seller {
 }
 
 impl Seller {
-    pub(super) fn connect(amazon: &config::Amazon, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>, refreshes: &TaskTracker) -> Self {
+    pub(super) fn connect(
+        amazon: &config::Amazon,
+        key: AccountKey,
+        account: &Account,
+        store: &Arc<dyn ShopStore>,
+        refreshes: &TaskTracker,
+    ) -> Self {
         let login = lwa::Login {
             http: Http::new(&amazon.lwa_endpoint, account.proxy.as_ref()),
             client_id: amazon.client_id.clone(),

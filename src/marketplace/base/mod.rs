@@ -43,7 +43,13 @@ pub struct Shop {
 }
 
 impl Shop {
-    pub(super) fn connect(base: &config::Base, key: AccountKey, account: &Account, store: &Arc<dyn ShopStore>, refreshes: &TaskTracker) -> Self {
+    pub(super) fn connect(
+        base: &config::Base,
+        key: AccountKey,
+        account: &Account,
+        store: &Arc<dyn ShopStore>,
+        refreshes: &TaskTracker,
+    ) -> Self {
         let http = Http::new(&base.endpoint, account.proxy.as_ref());
         let login = oauth::Login {
             http: http.clone(),

@@ -3,7 +3,11 @@ use std::{borrow::Cow, error::Error, fmt, fmt::Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tracing::{Level, Metadata, field::{Field, Visit}, level_filters::LevelFilter};
+use tracing::{
+    Level, Metadata,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
 
 use super::{Format, LogSettings};
 use crate::core::task::Now;
@@ -138,7 +142,14 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn of(metadata: &'a Metadata<'a>, fields: Fields, now: Now) -> Self {
-        Self { now, level: *metadata.level(), target: metadata.target(), origin: fields.origin, message: fields.message, fields: fields.others }
+        Self {
+            now,
+            level: *metadata.level(),
+            target: metadata.target(),
+            origin: fields.origin,
+            message: fields.message,
+            fields: fields.others,
+        }
     }
 
     /// What a file says when it can be written again.

@@ -26,7 +26,13 @@ impl Clock for Stopped {
 }
 
 fn settings(dir: &Path) -> LogSettings {
-    LogSettings { dir: Some(dir.to_owned()), console: false, daemon: true, zone: TimeZone::get("Asia/Tokyo").unwrap(), ..LogSettings::default() }
+    LogSettings {
+        dir: Some(dir.to_owned()),
+        console: false,
+        daemon: true,
+        zone: TimeZone::get("Asia/Tokyo").unwrap(),
+        ..LogSettings::default()
+    }
 }
 
 /// Logs what `work` says; gives back the handle.
@@ -86,7 +92,9 @@ fn json_says_it_all_and_leaves_out_what_is_not_known() {
     });
     let pid = std::process::id();
     let prefix = format!(r#"{{"ts":"2026-11-22T13:48:00.250+09:00","level":"info","target":"taskrun::observe::log::tests","pid":{pid}"#);
-    let report = format!(r#"{prefix},"instance":"report","run":41,"attempt":2,"message":"it \"said\"\n\u009b2J","fields":{{"error":"disk","ok":true}}}}"#);
+    let report = format!(
+        r#"{prefix},"instance":"report","run":41,"attempt":2,"message":"it \"said\"\n\u009b2J","fields":{{"error":"disk","ok":true}}}}"#
+    );
     assert_eq!(read(dir.path(), "report.log"), format!("{report}\n"));
     assert_eq!(read(dir.path(), "taskrun.log"), format!("{report}\n{prefix},\"message\":\"starting\"}}\n"));
 }
@@ -95,7 +103,10 @@ fn json_says_it_all_and_leaves_out_what_is_not_known() {
 fn an_event_is_one_line_and_moves_no_cursor() {
     let dir = tempfile::tempdir().unwrap();
     log(settings(dir.path()), || info!(note = "a\nb", "one\ntwo\r\x1b[2J\u{85}\ttab \u{2028}"));
-    assert_eq!(read(dir.path(), "taskrun.log"), "2026-11-22 13:48:00 [INFO] taskrun: one\\ntwo\\r\\u{1b}[2J\\u{85}\ttab \\u{2028} note=a\\nb\n");
+    assert_eq!(
+        read(dir.path(), "taskrun.log"),
+        "2026-11-22 13:48:00 [INFO] taskrun: one\\ntwo\\r\\u{1b}[2J\\u{85}\ttab \\u{2028} note=a\\nb\n"
+    );
 }
 
 #[test]
@@ -135,7 +146,9 @@ fn the_level_holds_for_ours_and_keeps_others_quiet_until_trace() {
     for level in [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE] {
         log(LogSettings { level, ..settings(&dir.path().join(level.to_string())) }, || in_attempt("report", say));
     }
-    let said = |level: &str| read(&dir.path().join(level), "report.log").lines().map(|line| line.rsplit_once(": ").unwrap().1.to_owned()).collect::<Vec<_>>();
+    let said = |level: &str| {
+        read(&dir.path().join(level), "report.log").lines().map(|line| line.rsplit_once(": ").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(said("warn"), ["their warning"]);
     assert_eq!(said("info"), ["their warning"]);
     assert_eq!(said("debug"), ["ours", "their warning"]);

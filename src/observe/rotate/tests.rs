@@ -23,8 +23,11 @@ fn append(log: &mut LogFile, text: &str, seconds: i64) -> Result<(), Lost> {
 
 /// All files of a folder in the order of their names; the current one is last.
 fn files(dir: &Path) -> Vec<(String, String)> {
-    let mut files: Vec<_> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())).collect();
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap()))
+        .collect();
     files.sort();
     files
 }
@@ -170,7 +173,13 @@ fn writes_its_lines() {
 #[test]
 fn processes_that_rotate_one_log_lose_and_cut_no_line() {
     let dir = tempfile::tempdir().unwrap();
-    let writer = || Command::new(std::env::current_exe().unwrap()).args(["--exact", "observe::rotate::tests::writes_its_lines"]).env(DIR, dir.path()).spawn().unwrap();
+    let writer = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "observe::rotate::tests::writes_its_lines"])
+            .env(DIR, dir.path())
+            .spawn()
+            .unwrap()
+    };
     let writers: Vec<_> = (0..WRITERS).map(|_| writer()).collect();
     let pids: Vec<u32> = writers.iter().map(std::process::Child::id).collect();
     for mut writer in writers {
@@ -178,7 +187,8 @@ fn processes_that_rotate_one_log_lose_and_cut_no_line() {
     }
     // A line that was seen half written may have been ended twice: an empty line is no loss.
     let mut found: Vec<String> = lines(dir.path()).into_iter().filter(|line| !line.is_empty()).collect();
-    let mut expected: Vec<String> = pids.iter().flat_map(|pid| (0..EACH).map(move |line| format!("{pid} {line} {}", "x".repeat(line % 200)))).collect();
+    let mut expected: Vec<String> =
+        pids.iter().flat_map(|pid| (0..EACH).map(move |line| format!("{pid} {line} {}", "x".repeat(line % 200)))).collect();
     found.sort();
     expected.sort();
     assert_eq!(found.len(), expected.len());

@@ -269,7 +269,8 @@ fn write_batch(conn: &mut Connection, batch: &mut Vec<Box<dyn Job>>, path: &Path
 /// Runs a job so that it fails alone, even by a panic.
 fn run_alone(tx: &mut Transaction<'_>, job: &mut dyn Job) -> Result<(), WriteFault> {
     let savepoint = tx.savepoint()?;
-    catch_unwind(AssertUnwindSafe(|| job.run(&savepoint))).map_err(|panic| WriteFault::Panicked(panic_text(panic.as_ref()).to_owned()))??;
+    catch_unwind(AssertUnwindSafe(|| job.run(&savepoint)))
+        .map_err(|panic| WriteFault::Panicked(panic_text(panic.as_ref()).to_owned()))??;
     Ok(savepoint.commit()?)
 }
 

@@ -186,7 +186,7 @@ fn store(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Stor
     match text.text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => return Some(StoreLocation::Sqlite(base_dir.join(path))),
         Some(("postgres" | "postgresql", _)) => {
-            reader.faults.push(Fault::new(text.span, "a store on PostgreSQL is not built yet").hint(hint).hidden())
+            reader.faults.push(Fault::new(text.span, "a store on PostgreSQL is not built yet").hint(hint).hidden());
         }
         _ => reader.faults.push(Fault::new(text.span, "this is not a store").hint(hint).hidden()),
     }

@@ -45,6 +45,8 @@ const STOP_LOOK: Duration = Duration::from_secs(1);
 const SAME_WISH: SignedDuration = SignedDuration::from_millis(300);
 /// After the grace period of a shutdown, what is left is given this long to be killed and closed.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
+/// Whoever was told to leave with runs open waits for the store's answers no longer than this.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// How long a `once` waits for a store that does not take the fire that it was started for.
 const HOPE: SignedDuration = SignedDuration::from_secs(30);
@@ -222,8 +224,9 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     let marker = driver.workshop.marker.to_string();
     driver.performing.spawn(process::kill_children(Vec::new(), vec![marker]));
     driver.performing.close();
-    // What is still being written is a close or a set-aside: it is given its moment.
-    if tokio::time::timeout(LAST_MOMENT, driver.performing.wait()).await.is_err() {
+    // What is still being written is a close or a set-aside: it is given its moment. Where runs are open still, they have had theirs.
+    let moment = if driver.state.runs.is_empty() { LAST_MOMENT } else { AFTERWARDS };
+    if tokio::time::timeout(moment, driver.performing.wait()).await.is_err() {
         tracing::error!("the store did not take the last writes in time; the next start finds those runs open and recovers them");
     }
     Ok(report)

@@ -1,6 +1,8 @@
 //! A disk that is full or read-only, and a store that somebody else holds locked.
 use std::{fs, io::Write as _, process::Command, time::Duration};
 
+use rustix::process::Signal;
+
 use super::harness::{SOON, World, assert_one_answer_each, is_root, task, wait_for, watch};
 
 /// A small disk as a world's state directory; gone with this value.
@@ -119,6 +121,29 @@ fn a_daemon_that_is_killed_on_a_full_disk_is_recovered_by_the_next() {
         assert_one_answer_each(&world.history(name), 1);
     }
     world.assert_no_children();
+}
+
+#[test]
+fn a_daemon_that_is_stopped_on_a_full_disk_ends_and_leaves_the_rest_to_the_next() {
+    let world = World::new("tasks: {}\n");
+    let Some(disk) = Disk::mount(&world) else { return };
+    world.write_raw(&tasks());
+    let mut daemon = world.daemon();
+    world.wait_until_running("long");
+    disk.fill();
+    watch(Duration::from_secs(2));
+    daemon.signal(Signal::TERM);
+    // Grace, a last moment for the store, and some.
+    assert_eq!(daemon.wait(Duration::from_secs(12)), 1, "{}", daemon.output());
+    world.assert_no_children();
+    disk.free();
+    let mut daemon = world.daemon();
+    world.wait_for_row("quick", "succeeded again", |row| row.state() == "succeeded");
+    wait_for("the long command is closed", SOON, || ["lost", "cancelled"].contains(&world.history("long")[0].state()).then_some(()));
+    assert_eq!(daemon.stop(), 0);
+    for name in ["quick", "skips"] {
+        assert_one_answer_each(&world.history(name), 1);
+    }
 }
 
 #[test]

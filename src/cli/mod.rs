@@ -100,6 +100,9 @@ enum Command {
     Sandbox(sandbox::Args),
 }
 
+/// Threads that looked after blocking work leave after this long without any.
+const IDLE_THREADS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs a command line, its first word being the program's name.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match Line::try_parse_from(line) {
@@ -127,7 +130,11 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
     // The daemon and `once` run handlers beside the driver; everything else waits for one thing at a time.
     let many = matches!(command, Command::Run(_) | Command::Once(_) | Command::Sandbox(_));
     let mut builder = if many { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
-    let runtime = builder.enable_all().build().map_err(|error| Failure::because(Exit::Failed, "failed to start", &error))?;
+    let runtime = builder
+        .enable_all()
+        .thread_keep_alive(IDLE_THREADS)
+        .build()
+        .map_err(|error| Failure::because(Exit::Failed, "failed to start", &error))?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run::run(args, place).await,

@@ -128,7 +128,7 @@ fn many_reloads_under_load_lose_and_leak_nothing() {
     assert_eq!(world.status().unwrap()["instances"].as_array().unwrap().len(), 3);
     settle(&world);
     // Two commands at work have their pipes and threads; a leak would be one or more for each reload.
-    wait_for("files and threads are back", SOON, || (daemon.files() <= files + 10 && daemon.threads() <= threads + 6).then_some(()));
+    wait_for("files and threads are back", 4 * SOON, || (daemon.files() <= files + 10 && daemon.threads() <= threads + 6).then_some(()));
     println!(
         "{rounds} reloads, the slowest seen after {slowest:?}; files {files} -> {}, threads {threads} -> {}, memory {memory} -> {} KiB",
         daemon.files(),

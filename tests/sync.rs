@@ -255,6 +255,7 @@ impl Bench {
             ended_at: None,
             waiting: None,
             last_chance: false,
+            break_locks: false,
             vouched: Vec::new(),
         };
         let judged = self.store.judge(self.process, request, at).await.unwrap();

@@ -154,6 +154,8 @@ pub struct JudgeRequest {
     pub waiting: Option<RunId>,
     /// The wait for named locks is over: take them or be skipped.
     pub last_chance: bool,
+    /// Holders of named locks that hang have done so for long enough: their locks are broken.
+    pub break_locks: bool,
     /// Foreign processes that were looked at just now, and whether each answered. Others make the verdict [`Judgement::Suspect`].
     pub vouched: Vec<(ProcessId, bool)>,
 }
@@ -274,10 +276,11 @@ pub enum Event {
         run: RunId,
         answer: CloseAnswer,
     },
-    /// Which of the rivals that were asked after are still open.
+    /// Which of the rivals that were asked after are still open, and whether all their processes hang.
     RivalsSeen {
         run: RunId,
         open: Vec<RunId>,
+        hang: bool,
     },
     /// The rivals' floor is raised; they can change nothing any more.
     TookOver {

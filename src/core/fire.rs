@@ -15,8 +15,9 @@ use super::{
 #[cfg(test)]
 mod tests;
 
-/// A process that hangs is asked twice, before the fire is judged and before it is taken over; and each time its silence is waited out.
-const ASKING: SignedDuration = SignedDuration::from_secs(2);
+/// A process that hangs is asked before the fire is judged, to see since when it hangs, and before it is taken over; and each time its silence
+/// is waited out.
+const ASKING: SignedDuration = SignedDuration::from_secs(3);
 /// Starts by hand of one instance that may wait for their turn; more are refused.
 const ASKS_MAX: usize = 32;
 
@@ -60,7 +61,8 @@ impl Step<'_> {
         for skip in &skips {
             self.skipped(name, skip.clone());
         }
-        let request = JudgeRequest { instance, skips, asked, ended_at, waiting: None, last_chance: false, vouched: Vec::new() };
+        let request =
+            JudgeRequest { instance, skips, asked, ended_at, waiting: None, last_chance: false, break_locks: false, vouched: Vec::new() };
         self.state.reschedule(name);
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
@@ -69,22 +71,18 @@ impl Step<'_> {
     pub(super) fn judge_waiter(&mut self, run: RunId) {
         let uptime = self.now.uptime;
         let judged = self.state.runs.change(run, |active| {
-            let Phase::LockWait { until, look_at } = &mut active.phase else { return None };
+            let patience = patience(&active.instance);
+            let Phase::LockWait { until, look_at, hangs_since } = &mut active.phase else { return None };
             // Not again before the answer.
             *look_at = SignedDuration::MAX;
-            Some((Arc::clone(&active.instance), Asked { fire_at: active.fire_at, trigger: active.trigger }, *until <= uptime))
+            let asked = Asked { fire_at: active.fire_at, trigger: active.trigger };
+            let break_locks = hangs_since.is_some_and(|since| since.saturating_add(patience) <= uptime);
+            Some((Arc::clone(&active.instance), asked, *until <= uptime, break_locks))
         });
-        let Some((instance, asked, last_chance)) = judged.flatten() else { return };
+        let Some((instance, asked, last_chance, break_locks)) = judged.flatten() else { return };
         let ticket = Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None, start: false };
-        let request = JudgeRequest {
-            instance,
-            skips: Vec::new(),
-            asked: Some(asked),
-            ended_at: None,
-            waiting: Some(run),
-            last_chance,
-            vouched: Vec::new(),
-        };
+        let (skips, asked, waiting) = (Vec::new(), Some(asked), Some(run));
+        let request = JudgeRequest { instance, skips, asked, ended_at: None, waiting, last_chance, break_locks, vouched: Vec::new() };
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
 
@@ -164,21 +162,21 @@ impl Step<'_> {
     }
 
     fn lock_wait(&mut self, instance: &Arc<Instance>, ticket: Ticket, run: RunId, holder_hangs: bool) {
-        let look_at = self.after(LOOK_EVERY);
+        let (now, look_at) = (self.now.uptime, self.after(LOOK_EVERY));
         if self.state.runs.contains(run) {
-            let now = self.now.uptime;
             self.state.runs.change(run, |active| {
-                if let Phase::LockWait { until, look_at: look } = &mut active.phase {
+                if let Phase::LockWait { until, look_at: look, hangs_since } = &mut active.phase {
                     *look = if now < *until { look_at.min(*until) } else { look_at };
+                    *hangs_since = hangs_since.or(Some(now)).filter(|_| holder_hangs);
                 }
             });
             return;
         }
         let Some(active) = new_run(instance, ticket) else { return };
-        let wait = if holder_hangs { active.instance.lock_wait.max(patience(&active.instance)) } else { active.instance.lock_wait };
         let locks = active.instance.locks.clone();
         let overlap = active.instance.overlap;
-        let phase = Phase::LockWait { until: self.after(wait), look_at };
+        let until = self.after(active.instance.lock_wait);
+        let phase = Phase::LockWait { until, look_at, hangs_since: holder_hangs.then_some(now) };
         self.state.runs.insert(run, Active { phase, ..active });
         self.answer_ask(ticket, AskAnswer::Run(run));
         self.notice(Notice::LockWaits { instance: instance.name.clone(), run, locks });
@@ -227,18 +225,18 @@ impl Step<'_> {
         self.state.runs.change(run, |active| {
             active.generation = Some(generation);
             let told = rivals.iter().any(|rival| rival.told);
-            let takeover_at = uptime.saturating_add(patience(&active.instance));
             active.phase = if rivals.is_empty() {
                 Phase::Queued
             } else {
-                Phase::Waiting { rivals: rivals.iter().map(|rival| rival.run).collect(), told, since: uptime, look_at: uptime, takeover_at }
+                let rivals = rivals.iter().map(|rival| rival.run).collect();
+                Phase::Waiting { rivals, told, since: uptime, look_at: uptime, hangs_since: None }
             };
         });
     }
 }
 
-/// How long a holder that hangs is waited for from here on: `takeover`, less the time that asking it takes.
-fn patience(instance: &Instance) -> SignedDuration {
+/// How long a holder that hangs is waited for once that is known: `takeover`, less the time that asking it takes.
+pub(super) fn patience(instance: &Instance) -> SignedDuration {
     instance.takeover.saturating_sub(ASKING).max(SignedDuration::ZERO)
 }
 

@@ -114,10 +114,11 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     let hangs = |held: &HeldLock| held.process.is_some_and(|process| request.vouched.contains(&(process, false)));
     let Some(first) = busy.first() else { return Verdict::Admit { supersede, behind, broken: Vec::new() } };
     let all_hang = busy.iter().all(|held| hangs(held));
-    if all_hang && request.last_chance {
+    if all_hang && request.break_locks {
         return Verdict::Admit { supersede, behind, broken: busy.iter().map(|held| held.run).collect() };
     }
-    if !request.last_chance && (all_hang || request.instance.lock_wait.is_positive()) {
+    // Who hangs for a moment keeps its locks, even past the newcomer's `lock_wait`.
+    if all_hang || (!request.last_chance && request.instance.lock_wait.is_positive()) {
         return Verdict::LockWait { holder_hangs: all_hang };
     }
     let detail = format!("lock `{}` is held by run {} of {}", first.lock, first.run, first.instance);

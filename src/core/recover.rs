@@ -14,6 +14,9 @@ use super::{
     timing::Anchors,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What a process begins with.
 #[derive(Clone, Debug)]
 pub struct Beginning {
@@ -37,13 +40,17 @@ pub fn recover(beginning: Beginning, now: Now) -> (State, Vec<Command>) {
     for (name, instance) in instances {
         insert(&mut state, &name, instance, marks.remove(&name), Some(started_at), now);
     }
+    look_ahead(&mut state);
     let mut step = Step { state: &mut state, now, draw: 0.0, commands: Vec::new() };
-    // After a start with the clock set back, watermarks may lie far ahead.
-    let newest = step.state.instances.values().map(|known| known.watermark).max();
-    step.state.last_wall = newest.map_or(now.wall, |newest| newest.max(now.wall));
     orphaned(&mut step, left);
     let commands = step.commands;
     (state, commands)
+}
+
+/// Watermarks from the store may lie far ahead, as the clock was set back since: to the next tick that is a clock that was set back just now.
+fn look_ahead(state: &mut State) {
+    let newest = state.instances.values().map(|known| known.watermark).max();
+    state.last_wall = newest.map_or(state.last_wall, |newest| newest.max(state.last_wall));
 }
 
 /// A new configuration: unchanged instances keep their next fire, open runs keep their definition.
@@ -80,6 +87,7 @@ pub(super) fn reloaded(step: &mut Step<'_>, instances: InstanceSet, marks: Vec<M
             None => insert(step.state, &name, instance, marks.remove(&name), None, now),
         }
     }
+    look_ahead(step.state);
 }
 
 fn by_name(marks: Vec<Mark>) -> BTreeMap<InstanceName, Mark> {
@@ -175,7 +183,7 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
     if left.generation.is_none() {
         // It waited for named locks: being judged again makes it ours.
         let until = step.after(active.instance.lock_wait);
-        let phase = Phase::LockWait { until, look_at: step.now.uptime };
+        let phase = Phase::LockWait { until, look_at: step.now.uptime, hangs_since: None };
         step.state.runs.insert(left.run, Active { phase, ..active });
     } else {
         step.state.runs.insert(left.run, active);
@@ -189,7 +197,9 @@ pub(super) fn adopted(step: &mut Step<'_>, run: RunId, answer: &AdoptAnswer) {
     match answer {
         AdoptAnswer::Gone => step.gone(run),
         AdoptAnswer::Adopted { generation, rivals } => {
-            let beside = step.state.runs.get(run).is_some_and(|active| active.instance.overlap == Overlap::Allow);
+            // It may have been admitted under another policy, with a claim on named locks that a rival holds.
+            let beside = |instance: &Instance| instance.overlap == Overlap::Allow && instance.locks.is_empty();
+            let beside = step.state.runs.get(run).is_some_and(|active| beside(&active.instance));
             step.enters(run, *generation, if beside { &[] } else { rivals });
             if let Some(reason) = step.state.runs.get(run).and_then(|active| active.stop) {
                 step.stop(run, reason);

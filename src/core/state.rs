@@ -80,14 +80,17 @@ pub enum Phase {
     LockWait {
         until: SignedDuration,
         look_at: SignedDuration,
+        /// Since when the holders' processes have not answered.
+        hangs_since: Option<SignedDuration>,
     },
-    /// Has its generation; older runs have not ended yet. `look_at` and `takeover_at` are for those of other processes.
+    /// Has its generation; older runs have not ended yet. `look_at` is for those of other processes, and far away while they are looked at.
     Waiting {
         rivals: BTreeSet<RunId>,
         told: bool,
         since: SignedDuration,
         look_at: SignedDuration,
-        takeover_at: SignedDuration,
+        /// Since when the others' processes have not answered.
+        hangs_since: Option<SignedDuration>,
     },
     /// Behind `running_max`.
     Queued,
@@ -149,8 +152,7 @@ impl Phase {
     /// The uptime at which a tick has something to do for it.
     fn wake_at(&self) -> Option<SignedDuration> {
         match self {
-            Self::LockWait { look_at, .. } => Some(*look_at),
-            Self::Waiting { look_at, takeover_at, .. } => Some((*look_at).min(*takeover_at)),
+            Self::LockWait { look_at, .. } | Self::Waiting { look_at, .. } => Some(*look_at),
             Self::Running { timeout_at, .. } => *timeout_at,
             Self::Stopping { until, .. } => Some(*until),
             Self::Backoff { at } => Some(*at),

@@ -13,6 +13,9 @@ use super::{
     timer,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How often runs of other processes are looked at while somebody waits for their end or their named locks.
 pub const LOOK_EVERY: SignedDuration = SignedDuration::from_millis(200);
 
@@ -34,7 +37,7 @@ pub fn step(state: &mut State, event: Event, now: Now, draw: f64) -> Vec<Command
         Event::StartAnswered { run, attempt, answer } => step.start_answered(run, attempt, answer),
         Event::AttemptEnded { run, attempt, outcome } => step.attempt_ended(run, attempt, outcome),
         Event::CloseAnswered { run, answer } => step.close_answered(run, answer),
-        Event::RivalsSeen { run, open } => step.rivals_seen(run, &open),
+        Event::RivalsSeen { run, open, hang } => step.rivals_seen(run, &open, hang),
         Event::TookOver { run } => step.took_over(run),
         Event::TakeoverRefused { run } => timer::takeover_refused(&mut step, run),
         Event::StopAsked { run, reason } => step.stop(run, reason),
@@ -259,13 +262,14 @@ impl Step<'_> {
         self.judge_next(&active.instance.name);
     }
 
-    fn rivals_seen(&mut self, run: RunId, open: &[RunId]) {
-        let look_at = self.after(LOOK_EVERY);
+    fn rivals_seen(&mut self, run: RunId, open: &[RunId], hang: bool) {
+        let (now, next) = (self.now.uptime, self.after(LOOK_EVERY));
         let ours: BTreeSet<RunId> = self.state.runs.ids().into_iter().collect();
         self.state.runs.change(run, |active| {
-            if let Phase::Waiting { rivals, look_at: look, .. } = &mut active.phase {
+            if let Phase::Waiting { rivals, look_at, hangs_since, .. } = &mut active.phase {
                 rivals.retain(|rival| ours.contains(rival) || open.contains(rival));
-                *look = look_at;
+                *look_at = next;
+                *hangs_since = hangs_since.or(Some(now)).filter(|_| hang);
                 if rivals.is_empty() {
                     active.phase = Phase::Queued;
                 }
@@ -274,13 +278,13 @@ impl Step<'_> {
     }
 
     fn took_over(&mut self, run: RunId) {
-        let look_at = self.after(LOOK_EVERY);
+        let next = self.after(LOOK_EVERY);
         let ours: BTreeSet<RunId> = self.state.runs.ids().into_iter().collect();
         let taken = self.state.runs.change(run, |active| {
-            let Phase::Waiting { rivals, look_at: look, takeover_at, .. } = &mut active.phase else { return None };
+            let Phase::Waiting { rivals, look_at, .. } = &mut active.phase else { return None };
             let foreign: Vec<RunId> = rivals.difference(&ours).copied().collect();
             rivals.retain(|rival| ours.contains(rival));
-            (*look, *takeover_at) = (look_at, SignedDuration::MAX);
+            *look_at = next;
             if rivals.is_empty() {
                 active.phase = Phase::Queued;
             }

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 
 use super::{
     event::{Command, Notice, Outcome, StopReason},
+    fire::patience,
     state::Phase,
     step::{Step, timed_out_outcome},
     task::{InstanceName, RunId},
@@ -71,7 +72,7 @@ fn timers(step: &mut Step<'_>, run: RunId) {
     let (phase, instance) = (active.phase.clone(), std::sync::Arc::clone(&active.instance));
     match phase {
         Phase::LockWait { look_at, .. } if look_at <= uptime => step.judge_waiter(run),
-        Phase::Waiting { .. } => waiting(step, run),
+        Phase::Waiting { look_at, .. } if look_at <= uptime => waiting(step, run),
         Phase::Running { attempt, timeout_at: Some(at) } if at <= uptime => {
             let until = step.after(instance.grace);
             set(step, run, Phase::Stopping { attempt, until, timed_out: true, killed: false });
@@ -81,6 +82,7 @@ fn timers(step: &mut Step<'_>, run: RunId) {
         Phase::Stopping { attempt, until, timed_out, killed: true } if until <= uptime => abandon(step, run, attempt, timed_out),
         Phase::Backoff { at } if at <= uptime => set(step, run, Phase::Queued),
         Phase::LockWait { .. }
+        | Phase::Waiting { .. }
         | Phase::Queued
         | Phase::Starting { .. }
         | Phase::Running { .. }
@@ -102,37 +104,36 @@ fn kill(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
     step.push(Command::Kill { run });
 }
 
-/// Looks at the rivals that other processes have, and takes over from those that do not end.
+/// Looks at the rivals that other processes have, and takes over from those that hang, or that do not end although they were told to.
 fn waiting(step: &mut Step<'_>, run: RunId) {
     let now = step.now.uptime;
     let ours: BTreeSet<RunId> = step.state.runs.ids().into_iter().collect();
     let command = step.state.runs.change(run, |active| {
-        let Phase::Waiting { rivals, told, since, look_at, takeover_at } = &mut active.phase else { return None };
+        let instance = &active.instance;
+        let Phase::Waiting { rivals, told, since, look_at, hangs_since } = &mut active.phase else { return None };
+        // Not again before the answer. And ours end by themselves: a close wakes this run.
+        *look_at = SignedDuration::MAX;
         let foreign: Vec<RunId> = rivals.difference(&ours).copied().collect();
         if foreign.is_empty() {
-            // Ours end by themselves: a close wakes this run.
-            (*look_at, *takeover_at) = (SignedDuration::MAX, SignedDuration::MAX);
-            None
-        } else if *takeover_at <= now {
-            *takeover_at = SignedDuration::MAX;
-            let patience = active.instance.grace.saturating_add(active.instance.takeover);
-            let even_if_alive = *told && since.saturating_add(patience) <= now;
-            Some(Command::TakeOver { run, rivals: foreign, even_if_alive })
-        } else if *look_at <= now {
-            *look_at = SignedDuration::MAX;
-            Some(Command::LookAtRivals { run, rivals: foreign })
-        } else {
-            None
+            return None;
         }
+        let hung = hangs_since.is_some_and(|since| since.saturating_add(patience(instance)) <= now);
+        let even_if_alive = *told && since.saturating_add(instance.grace).saturating_add(instance.takeover) <= now;
+        Some(if hung || even_if_alive {
+            Command::TakeOver { run, rivals: foreign, even_if_alive }
+        } else {
+            Command::LookAtRivals { run, rivals: foreign }
+        })
     });
     step.commands.extend(command.flatten());
 }
 
+/// Somebody answered, or has to be looked at again.
 pub(super) fn takeover_refused(step: &mut Step<'_>, run: RunId) {
-    let (again, look) = (step.after(TAKEOVER_AGAIN), step.now.uptime);
+    let again = step.after(TAKEOVER_AGAIN);
     step.state.runs.change(run, |active| {
-        if let Phase::Waiting { takeover_at, look_at, .. } = &mut active.phase {
-            (*takeover_at, *look_at) = (again, look);
+        if let Phase::Waiting { look_at, hangs_since, .. } = &mut active.phase {
+            (*look_at, *hangs_since) = (again, None);
         }
     });
 }

@@ -173,15 +173,18 @@ impl Driver {
     fn look_at_rivals(&self, run: RunId, rivals: Vec<RunId>) {
         let (others, messages) = (self.others(), self.messages.clone());
         self.performing.spawn(async move {
-            let open = match others.look(rivals.clone()).await {
-                Ok(open) => open.into_iter().map(|(run, ..)| run).collect(),
+            let (open, hang) = match others.look(rivals.clone()).await {
+                Ok(open) => {
+                    let hang = open.iter().all(|(.., life)| *life == Life::Hangs);
+                    (open.into_iter().map(|(run, ..)| run).collect(), hang)
+                }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), run = run.0, "could not look at the runs of other processes; looking again");
                     tokio::time::sleep(AGAIN).await;
-                    rivals
+                    (rivals, false)
                 }
             };
-            drop(messages.send(Event::RivalsSeen { run, open }.into()).await);
+            drop(messages.send(Event::RivalsSeen { run, open, hang }.into()).await);
         });
     }
 
@@ -257,7 +260,7 @@ impl Judge {
     /// A run that was admitted by breaking named locks begins only when nothing works under them any more.
     async fn end_shut_out(&self, request: &JudgeRequest, answer: &Judgement) {
         let hung: Vec<ProcessId> = request.vouched.iter().filter(|(_, answers)| !answers).map(|(process, _)| *process).collect();
-        if !request.last_chance || hung.is_empty() || !matches!(answer, Judgement::Admitted { .. }) {
+        if !request.break_locks || hung.is_empty() || !matches!(answer, Judgement::Admitted { .. }) {
             return;
         }
         while let Err(error) = self.others.end_shut_out(&hung).await {

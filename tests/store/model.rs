@@ -211,7 +211,16 @@ impl Pair {
         let skips = if waiting.is_some() { Vec::new() } else { self.skips() };
         let asked = Some(asked).filter(|_| skips.is_empty() || self.rng.bool());
         let last_chance = waiting.is_some() && self.rng.bool();
-        let request = JudgeRequest { instance: Arc::new(instance), skips, asked, ended_at: None, waiting, last_chance, vouched };
+        let request = JudgeRequest {
+            instance: Arc::new(instance),
+            skips,
+            asked,
+            ended_at: None,
+            waiting,
+            last_chance,
+            break_locks: last_chance,
+            vouched,
+        };
         let (process, at) = (self.process(), minute(self.now));
         let kind = match both!(self, judge(process, request.clone(), at)) {
             Judgement::Recorded => 0,

@@ -84,6 +84,7 @@ pub(crate) fn fire(instance: &Instance, at: i64) -> JudgeRequest {
         ended_at: None,
         waiting: None,
         last_chance: false,
+        break_locks: false,
         vouched: Vec::new(),
     }
 }
@@ -102,7 +103,7 @@ pub(crate) fn skip(first: i64, last: i64, reason: SkipReason, detail: Option<&st
 }
 
 pub(crate) fn again(request: JudgeRequest, waiting: RunId, last_chance: bool) -> JudgeRequest {
-    JudgeRequest { waiting: Some(waiting), last_chance, ..request }
+    JudgeRequest { waiting: Some(waiting), last_chance, break_locks: last_chance, ..request }
 }
 
 pub(crate) fn vouching(request: JudgeRequest, vouched: &[(ProcessId, bool)]) -> JudgeRequest {

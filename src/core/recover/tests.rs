@@ -1,0 +1,108 @@
+use super::*;
+use crate::core::{
+    event::{Event, Rival},
+    plan::tests::instance,
+    schedule::Schedule,
+    step::step,
+    task::{CatchUp, Generation, LockName, Trigger},
+    timing::tests::at,
+};
+
+const NOW: &str = "2026-11-22T00:00:00Z";
+
+fn now() -> Now {
+    Now { wall: at(NOW), uptime: SignedDuration::ZERO }
+}
+
+fn later(seconds: i64) -> Now {
+    let passed = SignedDuration::from_secs(seconds);
+    Now { wall: now().wall.saturating_add(passed).unwrap(), uptime: passed }
+}
+
+/// A daemon that starts with one instance, its mark and what is left of it.
+fn start(instance: Instance, watermark: &str, left: Vec<LeftRun>) -> (State, Vec<Command>) {
+    let name = instance.name.clone();
+    let mark = Mark { instance: name.clone(), watermark: at(watermark), last_end: at(watermark) };
+    let beginning = Beginning {
+        me: ProcessId(2),
+        scheduling: true,
+        running_max: 4,
+        instances: [(name, Arc::new(instance))].into(),
+        marks: vec![mark],
+        left,
+        started_at: at("2026-11-22T00:00:00.001Z"),
+    };
+    recover(beginning, now())
+}
+
+fn orphan(locks: &[&str]) -> LeftRun {
+    LeftRun {
+        run: RunId(5),
+        instance: InstanceName::from("sync"),
+        fire_at: at(NOW),
+        trigger: Trigger::Schedule,
+        process: Some(ProcessId(1)),
+        once: false,
+        generation: Some(Generation(2)),
+        attempts: 0,
+        running: false,
+        stop: None,
+        started_at: None,
+        locks: locks.iter().map(|lock| LockName::from(*lock)).collect(),
+    }
+}
+
+fn fires_start(commands: &[Command]) -> bool {
+    commands.iter().any(|command| matches!(command, Command::Judge { ticket, .. } if ticket.start))
+}
+
+#[test]
+fn an_orphan_waits_for_the_older_runs_that_its_adoption_names() {
+    let (mut state, commands) = start(instance(Schedule::Start, CatchUp::Latest), NOW, vec![orphan(&[])]);
+    assert!(matches!(commands.first(), Some(Command::Adopt { run: RunId(5), lost: false })), "{commands:?}");
+    let rivals = vec![Rival { run: RunId(4), process: Some(ProcessId(3)), told: true }];
+    let answer = AdoptAnswer::Adopted { generation: Generation(3), rivals };
+    let commands = step(&mut state, Event::Adopted { run: RunId(5), answer }, now(), 0.0);
+    assert!(commands.is_empty(), "it does not begin: {commands:?}");
+    assert_eq!(state.runs.get(RunId(5)).unwrap().phase.word(), "waiting");
+}
+
+#[test]
+fn an_orphan_goes_on_only_with_the_locks_that_it_needs_today() {
+    let locking = Instance { locks: vec!["amazon".into()], ..instance(Schedule::Start, CatchUp::Latest) };
+    let (_, commands) = start(locking.clone(), NOW, vec![orphan(&["amazon", "base"])]);
+    assert!(matches!(commands.first(), Some(Command::Adopt { .. })), "{commands:?}");
+    let (_, commands) = start(locking, NOW, vec![orphan(&["base"])]);
+    assert!(matches!(commands.first(), Some(Command::CloseOrphan { end: RunEnd::Lost, .. })), "{commands:?}");
+}
+
+#[test]
+fn a_daemon_that_starts_after_the_clock_was_set_back_fires_its_start() {
+    let (mut state, _) = start(instance(Schedule::Start, CatchUp::Latest), "2026-11-22T05:00:00Z", Vec::new());
+    let mut commands = step(&mut state, Event::Tick, later(1), 0.0);
+    commands.extend(step(&mut state, Event::Tick, later(2), 0.0));
+    assert!(matches!(commands.first(), Some(Command::LowerWatermarks { .. })), "{commands:?}");
+    assert!(fires_start(&commands), "{commands:?}");
+}
+
+#[test]
+fn an_instance_that_a_reload_enables_does_not_fire_the_start_that_it_missed() {
+    let enabled = instance(Schedule::Start, CatchUp::Latest);
+    let (mut state, _) = start(Instance { enabled: false, ..enabled.clone() }, NOW, Vec::new());
+    let instances: InstanceSet = [(enabled.name.clone(), Arc::new(enabled))].into();
+    step(&mut state, Event::Reloaded { instances, marks: Vec::new() }, later(600), 0.0);
+    assert!(!fires_start(&step(&mut state, Event::Tick, later(601), 0.0)));
+}
+
+#[test]
+fn a_mark_from_before_the_clock_was_set_back_does_not_silence_a_reloaded_instance() {
+    let before = instance(Schedule::Every { interval: SignedDuration::from_mins(1) }, CatchUp::Latest);
+    let (mut state, _) = start(before.clone(), NOW, Vec::new());
+    let mut after = before;
+    after.timing.schedules = vec![Schedule::Every { interval: SignedDuration::from_mins(2) }];
+    let name = after.name.clone();
+    let mark = Mark { instance: name.clone(), watermark: at("2026-11-22T05:00:00Z"), last_end: at(NOW) };
+    step(&mut state, Event::Reloaded { instances: [(name.clone(), Arc::new(after))].into(), marks: vec![mark] }, later(1), 0.0);
+    step(&mut state, Event::Tick, later(1), 0.0);
+    assert_eq!(state.instances[&name].watermark, later(1).wall);
+}

@@ -56,8 +56,14 @@ impl World {
         }
         for (run, too_long, untold, deaf, phase) in found {
             assert!(!untold, "run {run} is said to stop, but its attempt was not told");
-            assert!(self.is_patient("too long", (pid, run.0), too_long, trouble, SLACK), "an attempt of run {run} works beyond its limit: {phase:?}");
-            assert!(self.is_patient("deaf", (pid, run.0), deaf, trouble, SLACK), "run {run} was told to stop, but its attempt never heard: {phase:?}");
+            assert!(
+                self.is_patient("too long", (pid, run.0), too_long, trouble, SLACK),
+                "an attempt of run {run} works beyond its limit: {phase:?}"
+            );
+            assert!(
+                self.is_patient("deaf", (pid, run.0), deaf, trouble, SLACK),
+                "run {run} was told to stop, but its attempt never heard: {phase:?}"
+            );
         }
     }
 
@@ -82,7 +88,8 @@ impl World {
 
     /// How long a run may be where it is, and whether the clock of that patience runs.
     fn patience(&self, pid: ProcessId, run: RunId, active: &Active, uptime: i64) -> (i64, bool) {
-        let instance = &active.instance;
+        let truth = self.laws.truth(run);
+        let instance = truth.as_ref().unwrap_or(&active.instance);
         let stop = millis(instance.grace) + 2000 + SLACK;
         let takeover = millis(instance.takeover);
         match &active.phase {
@@ -103,21 +110,30 @@ impl World {
         }
     }
 
-    /// No row stays open without an owner in memory.
+    /// No row stays open without an owner in memory; what the dead and a stop left open, a daemon goes on with or closes.
     fn check_owners(&mut self) {
         let open = answer(self.store.still_open(self.laws.open_runs()));
         assert_eq!(open.len(), self.laws.open.len(), "runs ended and nobody saw it: {:?} and {open:?}", self.laws.open);
-        let mut orphans = Vec::new();
-        for (run, process) in open {
-            let Some(owner) = process.and_then(|process| self.processes.get(&process).map(|owner| (process, owner))) else { continue };
-            let known = owner.1.state.runs.contains(run) || owner.1.expected.contains(&run) || owner.1.leaving;
-            orphans.push((owner.0, run, !known, owner.1.thawed_at));
-        }
-        for (pid, run, wrong, thawed_at) in orphans {
+        for (run, owner) in open {
+            let (pid, wrong) = match owner.and_then(|owner| Some((owner, self.processes.get(&owner)?))) {
+                Some((pid, owner)) => {
+                    let known = owner.state.runs.contains(run) || owner.expected.contains(&run);
+                    (pid, !known && !owner.leaving && !owner.frozen)
+                }
+                None => (self.daemon.unwrap_or(ProcessId(0)), self.daemon_works()),
+            };
+            let thawed_at = self.processes.get(&pid).map_or(0, |process| process.thawed_at.max(process.born));
             let trouble = self.stalled_until.max(thawed_at);
-            let limit = if self.processes[&pid].frozen { i64::MAX } else { SLACK };
-            assert!(self.is_patient("ownerless", (pid, run.0), wrong, trouble, limit), "run {run} is open and nobody owns it");
+            assert!(
+                self.is_patient("ownerless", (pid, run.0), wrong, trouble, SLACK),
+                "run {run} is open and nobody goes on with it: {owner:?}"
+            );
         }
+    }
+
+    fn daemon_works(&self) -> bool {
+        let daemon = self.daemon.and_then(|daemon| self.processes.get(&daemon));
+        daemon.is_some_and(|daemon| !daemon.frozen && !daemon.leaving && daemon.shutdown.is_none())
     }
 
     /// At the very end: what began in the storm is over.

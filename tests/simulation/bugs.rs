@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use taskrun::core::{
-    event::{Command, Event, Judgement, LeftRun, Notice, Outcome, RunEnd, StopReason},
-    state::Phase,
-    task::{Instance, OnLost, Overlap, ProcessId, Trigger},
+    event::{AdoptAnswer, Command, Event, Judgement, LeftRun, Notice, Outcome, RunEnd, StopReason},
+    schedule::Schedule,
+    state::{Active, Phase},
+    task::{Instance, OnLost, Overlap, ProcessId, RunId, Trigger},
 };
 
 use crate::world::{News, World};
 
-/// Makes the enum and the list of all from one table.
+/// Makes the enum, the list of all, and the words of the laws that are to see each, from one table.
 macro_rules! bugs {
-    ($($(#[$meta:meta])* $bug:ident),* $(,)?) => {
+    ($($(#[$meta:meta])* $bug:ident: $($law:literal)|+),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Bug { $($(#[$meta])* $bug),* }
         impl Bug {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$bug),*];
+            /// What the law says that is there to see it.
+            pub(crate) fn seen_by(self) -> &'static [&'static str] { match self { $(Self::$bug => &[$($law),+]),* } }
         }
     };
 }
@@ -25,86 +28,90 @@ macro_rules! bugs {
 bugs! {
     // Fires.
     /// The skips that belong to a fire are not written.
-    DropsSkips,
+    DropsSkips: "a fire has no answer" | "is not the last fire",
     /// A skip stands for one fire more than there were.
-    MiscountsSkips,
+    MiscountsSkips: "skips were counted wrongly",
     /// The watermark stays behind: a fire is judged again and again.
-    ForgetsTheWatermark,
+    ForgetsTheWatermark: "was judged after",
     /// `@start` never fires.
-    ForgetsStart,
+    ForgetsStart: "`@start` did not fire" | "a fire has no answer" | "should have fired at",
     /// A clock that was set back is not noticed: instances are silent until it has caught up.
-    MissesAClockSetBack,
+    MissesAClockSetBack: "is silent at",
     /// A backlog is caught up all at once.
-    CatchesUpAllAtOnce,
+    CatchesUpAllAtOnce: "caught up exactly if it is late",
     /// What is too late to start starts.
-    IgnoresTheStartDeadline,
+    IgnoresTheStartDeadline: "after its start deadline",
     /// A task that a reload removed goes on firing.
-    KeepsARemovedTask,
+    KeepsARemovedTask: "no longer in tasks.yaml",
     /// A disabled task fires.
-    IgnoresDisabled,
+    IgnoresDisabled: "although it is disabled",
     /// Fires outside the business hours run.
-    IgnoresTheHours,
-    /// Cron fields are read in UTC.
-    IgnoresTheZone,
+    IgnoresTheHours: "a fire has no answer" | "skipped for another reason",
+    /// Cron fields and hours are read in UTC.
+    IgnoresTheZone: "a fire has no answer" | "skipped for another reason" | "is not the last fire",
     /// Starts are not spread.
-    IgnoresTheSplay,
+    IgnoresTheSplay: "before its time",
     // Overlap and locks.
     /// A newcomer does not wait for those it superseded.
-    StartsBesideItsRivals,
-    /// Every policy is `allow`.
-    IgnoresOverlap,
+    StartsBesideItsRivals: "begins while attempt",
+    /// An orphan does not wait for those it was waiting for.
+    AdoptsBesideItsRivals: "begins while attempt",
+    /// A newcomer that should give way queues.
+    QueuesWhatShouldSkip: "did not give way",
     /// Named locks are not taken.
-    ForgetsTheLocks,
-    /// A run that waits for named locks already tells the older one to stop.
-    StopsForAWaiter,
+    ForgetsTheLocks: "begins while attempt",
+    /// Named locks are broken, or given up, at the first look.
+    NeverWaitsForLocks: "gave up its named locks" | "broke the named locks",
+    /// A run that waits for named locks already tells their holder to stop.
+    StopsForAWaiter: "which was not admitted",
     /// An attempt that is superseded is not told.
-    DoesNotCancelTheSuperseded,
+    DoesNotCancelTheSuperseded: "its attempt was not told",
     /// What another process asks for is not heard.
-    IgnoresStopRequests,
+    IgnoresStopRequests: "its attempt never heard",
     /// What hangs is taken over at once.
-    TakesOverWithoutWaiting,
+    TakesOverWithoutWaiting: "took over after",
     /// What hangs is never taken over.
-    NeverTakesOver,
+    NeverTakesOver: "is waiting for too long",
     /// Nothing older is shut out when an attempt begins.
-    NeverRaisesTheFloor,
+    NeverRaisesTheFloor: "the floor rises exactly",
     /// Nobody hears that an instance starves.
-    KeepsStarvingToItself,
+    KeepsStarvingToItself: "and nobody was told",
     // Attempts and ends.
     /// One retry too many.
-    RetriesOnceTooOften,
+    RetriesOnceTooOften: "tried once too often",
     /// Retries do not wait.
-    RetriesAtOnce,
+    RetriesAtOnce: "a retry in",
     /// A run has all the time in the world.
-    IgnoresTheDeadline,
+    IgnoresTheDeadline: "works beyond its limit",
     /// An attempt has all the time in the world.
-    IgnoresTheTimeout,
+    IgnoresTheTimeout: "works beyond its limit",
     /// The handler is called twice.
-    LaunchesTwice,
+    LaunchesTwice: "was launched twice",
     /// An attempt that does not stop is tried again beside its own ghost.
-    RetriesBesideAGhost,
+    RetriesBesideAGhost: "begins while attempt" | "works beyond its limit",
     /// What an abandoned attempt still writes counts.
-    AbandonsWithoutAFloor,
+    AbandonsWithoutAFloor: "but not shut out",
     /// A run is closed twice.
-    ClosesTwice,
+    ClosesTwice: "closed a second time",
     /// The store's answer to a close is not heard.
-    DropsTheAnswerToAClose,
+    DropsTheAnswerToAClose: "is closing for too long",
     /// Starts by hand wait for a place like any other.
-    QueuesStartsByHand,
+    QueuesStartsByHand: "and yet it waits for a place",
     /// Whoever asked for a run hears nothing.
-    NeverAnswers,
+    NeverAnswers: "nobody answers a start by hand",
     // Recovery and stopping.
     /// A stop closes what the next start should go on with.
-    ClosesAtShutdown,
+    ClosesAtShutdown: "must not end as cancelled",
     /// A start leaves open what the dead left open.
-    ForgetsOrphans,
+    ForgetsOrphans: "nobody goes on with it",
     /// A `once` goes on with another's run.
-    AdoptsInAOnce,
+    AdoptsInAOnce: "a `once` adopted",
     /// A process that hangs is treated as dead.
-    TakesTheHungForDead,
+    TakesTheHungForDead: "a living process was buried",
     /// An orphan begins to count its attempts again.
-    ForgetsLostAttempts,
+    ForgetsLostAttempts: "not counted through",
     /// What must not be repeated is repeated after a crash.
-    RepeatsWhatMustNotBe,
+    RepeatsWhatMustNotBe: "must not be repeated after a crash",
 }
 
 impl Bug {
@@ -117,7 +124,8 @@ impl Bug {
             Self::IgnoresTheHours => instance.timing.hours = None,
             Self::IgnoresTheZone => instance.timing.zone = TimeZone::UTC,
             Self::IgnoresTheSplay => instance.timing.splay = SignedDuration::ZERO,
-            Self::IgnoresOverlap => instance.overlap = Overlap::Allow,
+            Self::QueuesWhatShouldSkip if instance.overlap == Overlap::Skip => instance.overlap = Overlap::Queue,
+            Self::ForgetsStart => instance.timing.schedules.retain(|schedule| *schedule != Schedule::Start),
             Self::ForgetsTheLocks => instance.locks.clear(),
             Self::NeverTakesOver => instance.takeover = SignedDuration::from_hours(24),
             Self::RetriesOnceTooOften => instance.retries.max += 1,
@@ -137,7 +145,9 @@ impl World {
         let Some(bug) = self.bug else { return Some(event) };
         let process = self.processes.get_mut(&pid)?;
         match (bug, &mut event) {
-            (Bug::IgnoresStopRequests, Event::StopAsked { .. }) | (Bug::DropsTheAnswerToAClose, Event::CloseAnswered { .. }) => return None,
+            (Bug::IgnoresStopRequests, Event::StopAsked { .. }) | (Bug::DropsTheAnswerToAClose, Event::CloseAnswered { .. }) => {
+                return None;
+            }
             (Bug::MissesAClockSetBack, Event::Tick) => {
                 process.state.last_wall = jiff::Timestamp::from_millisecond(self.now + self.ahead).unwrap();
             }
@@ -146,13 +156,14 @@ impl World {
                     instances.entry(name.clone()).or_insert_with(|| Arc::clone(&known.instance));
                 }
             }
-            (Bug::StartsBesideItsRivals, Event::Judged { answer: Judgement::Admitted { rivals, .. }, .. }) => rivals.clear(),
+            (Bug::StartsBesideItsRivals, Event::Judged { answer: Judgement::Admitted { rivals, .. }, .. })
+            | (Bug::AdoptsBesideItsRivals, Event::Adopted { answer: AdoptAnswer::Adopted { rivals, .. }, .. }) => rivals.clear(),
             (Bug::QueuesStartsByHand, Event::Judged { request, .. }) => {
-                if let Some(asked) = &mut request.asked {
+                for asked in request.asked.iter_mut().filter(|asked| matches!(asked.trigger, Trigger::Manual | Trigger::Api)) {
                     asked.trigger = Trigger::Schedule;
                 }
             }
-            (Bug::AdoptsInAOnce, Event::Orphaned { .. }) => process.state.scheduling = true,
+            (Bug::ForgetsTheWatermark, Event::Judged { request, .. }) => request.upto = None,
             (Bug::ForgetsLostAttempts, Event::Orphaned { left }) => forget_attempts(left),
             _ => {}
         }
@@ -171,23 +182,9 @@ impl World {
             Bug::LaunchesTwice => double(commands, |command| matches!(command, Command::Launch { .. })),
             Bug::ClosesTwice => double(commands, |command| matches!(command, Command::Close { .. })),
             Bug::StopsForAWaiter => self.stop_for_a_waiter(pid, event),
-            Bug::ForgetsTheWatermark => self.forget_the_watermark(pid, event),
             Bug::RetriesBesideAGhost => self.give_up_too_early(pid, commands),
-            Bug::AdoptsInAOnce => {
-                if let Some(process) = self.processes.get_mut(&pid) {
-                    process.state.scheduling = !process.once;
-                }
-            }
+            Bug::AdoptsInAOnce if !self.processes[&pid].once => {}
             _ => commands.iter_mut().for_each(|command| spoil(bug, command)),
-        }
-    }
-
-    pub(crate) fn mistake_at_start(&mut self, pid: ProcessId) {
-        let Some(process) = self.processes.get_mut(&pid) else { return };
-        if self.bug == Some(Bug::ForgetsStart) {
-            for known in process.state.instances.values_mut() {
-                known.anchors.start = None;
-            }
         }
     }
 
@@ -207,21 +204,12 @@ impl World {
 
     fn stop_for_a_waiter(&mut self, pid: ProcessId, event: &Event) {
         let Event::Judged { instance, answer: Judgement::LockWait { run: waiter, .. }, .. } = event else { return };
-        let running = self.processes[&pid].state.runs.of(&instance.name).map(|(run, _)| run).filter(|run| run != waiter);
-        for run in running.collect::<Vec<_>>() {
+        let runs = self.processes[&pid].state.runs.iter();
+        let holds = |active: &Active| active.generation.is_some() && active.instance.locks.iter().any(|lock| instance.locks.contains(lock));
+        let holders: Vec<RunId> = runs.filter(|(_, active)| holds(active)).map(|(run, _)| run).collect();
+        for run in holders {
             self.tell(pid, 0, News::Event(Event::StopAsked { run, reason: StopReason::Superseded(*waiter) }));
         }
-    }
-
-    fn forget_the_watermark(&mut self, pid: ProcessId, event: &Event) {
-        let Event::Judged { instance, request, .. } = event else { return };
-        let (Some(upto), Some(process)) = (request.upto, self.processes.get_mut(&pid)) else { return };
-        let Some(known) = process.state.instances.get_mut(&instance.name).filter(|known| !known.judging) else { return };
-        known.watermark = upto.saturating_sub(SignedDuration::from_millis(1)).unwrap();
-        if let Some(at) = known.due_at.replace(upto) {
-            process.state.agenda.remove(&(at, instance.name.clone()));
-        }
-        process.state.agenda.insert((upto, instance.name.clone()));
     }
 
     /// An attempt that ran into its timeout and does not stop counts as ended.
@@ -244,7 +232,8 @@ fn forget_attempts(left: &mut [LeftRun]) {
 }
 
 fn double(commands: &mut Vec<Command>, is_meant: impl Fn(&Command) -> bool) {
-    *commands = commands.drain(..).flat_map(|command| if is_meant(&command) { vec![command.clone(), command] } else { vec![command] }).collect();
+    *commands =
+        commands.drain(..).flat_map(|command| if is_meant(&command) { vec![command.clone(), command] } else { vec![command] }).collect();
 }
 
 fn spoil(bug: Bug, command: &mut Command) {
@@ -256,14 +245,26 @@ fn spoil(bug: Bug, command: &mut Command) {
                 asked.trigger = Trigger::Schedule;
             }
         }
-        (Bug::NeverRaisesTheFloor, Command::Start { raise_floor, .. }) | (Bug::AbandonsWithoutAFloor, Command::Close { raise_floor, .. }) => {
+        (Bug::NeverWaitsForLocks, Command::Judge { request, .. }) => {
+            (request.last_chance, request.break_locks) = (request.waiting.is_some(), request.waiting.is_some());
+        }
+        (Bug::AdoptsInAOnce, Command::CloseOrphan { run, .. }) => *command = Command::Adopt { run: *run, lost: true },
+        (Bug::NeverRaisesTheFloor, Command::Start { raise_floor, .. })
+        | (Bug::AbandonsWithoutAFloor, Command::Close { raise_floor, .. }) => {
             *raise_floor = false;
         }
         (Bug::TakesOverWithoutWaiting, Command::LookAtRivals { run, rivals }) => {
             *command = Command::TakeOver { run: *run, rivals: std::mem::take(rivals), even_if_alive: true };
         }
         (Bug::ClosesAtShutdown, Command::SetAside { run }) => {
-            *command = Command::Close { run: *run, end: RunEnd::Cancelled, by: None, attempt: 1, outcome: Some(Outcome::Cancelled), raise_floor: false };
+            *command = Command::Close {
+                run: *run,
+                end: RunEnd::Cancelled,
+                by: None,
+                attempt: 1,
+                outcome: Some(Outcome::Cancelled),
+                raise_floor: false,
+            };
         }
         _ => {}
     }

@@ -1,5 +1,5 @@
 //! The store's side: each process's calls, one after the other, and their answers on the way back.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use taskrun::{
@@ -21,19 +21,56 @@ const AGAIN: i64 = 1000;
 #[derive(Debug)]
 pub(crate) enum Call {
     Judge(Box<Judging>),
-    Start { run: RunId, attempt: u32, raise_floor: bool, at: Timestamp },
-    Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_in: SignedDuration, at: Timestamp },
-    Close { request: CloseRequest, at: Timestamp },
-    SetAside { run: RunId, at: Timestamp },
-    Adopt { run: RunId, lost: bool, at: Timestamp },
-    CloseOrphan { run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp },
-    LowerWatermarks { to: Timestamp },
+    Start {
+        run: RunId,
+        attempt: u32,
+        raise_floor: bool,
+        at: Timestamp,
+    },
+    Postpone {
+        run: RunId,
+        attempt: u32,
+        outcome: Outcome,
+        retry_in: SignedDuration,
+        at: Timestamp,
+    },
+    Close {
+        request: CloseRequest,
+        at: Timestamp,
+    },
+    SetAside {
+        run: RunId,
+        at: Timestamp,
+    },
+    Adopt {
+        run: RunId,
+        lost: bool,
+        at: Timestamp,
+    },
+    CloseOrphan {
+        run: RunId,
+        end: RunEnd,
+        by: Option<RunId>,
+        at: Timestamp,
+    },
+    LowerWatermarks {
+        to: Timestamp,
+    },
     StillOpen(Look),
     Leftover(Burial),
-    TakeOver { run: RunId, rivals: Vec<RunId>, even_if_alive: bool },
+    /// `hung`: how long each of the others had hung when they were looked at.
+    TakeOver {
+        run: RunId,
+        rivals: Vec<RunId>,
+        even_if_alive: bool,
+        hung: BTreeMap<ProcessId, i64>,
+    },
     Forget(Vec<ProcessId>),
     StopRequests,
-    Register { version: usize, at: Timestamp },
+    Register {
+        version: usize,
+        at: Timestamp,
+    },
     Retire,
 }
 
@@ -48,6 +85,8 @@ pub(crate) struct Judging {
     pub(crate) anchors: Anchors,
     pub(crate) watermark: Timestamp,
     pub(crate) looks: u32,
+    /// Of those that hung when they were looked at, how long they did.
+    pub(crate) hung: BTreeMap<ProcessId, i64>,
 }
 
 /// A look at the rivals of other processes; `takeover`: to take over from them, and whether even if they live.
@@ -108,7 +147,7 @@ impl World {
         self.tally.add("calls that failed");
         let news = match call {
             Call::StillOpen(look) if look.takeover.is_none() => {
-                News::Event(Event::RivalsSeen { run: look.run, open: look.rivals })
+                News::Event(Event::RivalsSeen { run: look.run, open: look.rivals, hang: false })
             }
             Call::StillOpen(Look { run, .. }) | Call::TakeOver { run, .. } => News::Event(Event::TakeoverRefused { run }),
             Call::StopRequests => News::LookAtStops,
@@ -189,8 +228,8 @@ impl World {
                 let left = answer(self.store.leftover(burial.dead.clone(), burial.set_aside));
                 self.tell(pid, wait, News::Buried(left, burial));
             }
-            Call::TakeOver { run, rivals, even_if_alive } => {
-                self.check_takeover(pid, run, &rivals, even_if_alive);
+            Call::TakeOver { run, rivals, even_if_alive, hung } => {
+                self.check_takeover(run, &rivals, even_if_alive, &hung);
                 answer(self.store.take_over(run, rivals.clone(), self.wall()));
                 for rival in &rivals {
                     self.look_at_row(*rival);
@@ -232,7 +271,8 @@ impl World {
 
     /// Somebody may have been told to stop: who has open runs asks within a second, as each does every second.
     pub(crate) fn stops_changed(&mut self, but: ProcessId) {
-        let others: Vec<ProcessId> = self.processes.iter().filter(|(pid, process)| **pid != but && !process.state.runs.is_empty()).map(|(pid, _)| *pid).collect();
+        let others: Vec<ProcessId> =
+            self.processes.iter().filter(|(pid, process)| **pid != but && !process.state.runs.is_empty()).map(|(pid, _)| *pid).collect();
         for pid in others {
             let wait = self.rng.below(AGAIN);
             self.tell(pid, wait, News::LookAtStops);

@@ -1,5 +1,5 @@
 //! What the engine does around a core: events in, commands out, and the errands in between. The twin of `engine/driver.rs` and `engine/perform.rs`.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use taskrun::{
@@ -211,7 +211,7 @@ impl World {
             None => self.file[process.version].instances.get(name).cloned(),
         };
         let truth = truth.unwrap_or_else(|| Arc::clone(&request.instance));
-        self.call(pid, Call::Judge(Box::new(Judging { request, ticket, truth, anchors, watermark, looks: 0 })));
+        self.call(pid, Call::Judge(Box::new(Judging { request, ticket, truth, anchors, watermark, looks: 0, hung: BTreeMap::new() })));
     }
 
     fn look_at_suspects(&mut self, pid: ProcessId, mut judging: Box<Judging>, suspects: &[ProcessId]) {
@@ -225,6 +225,7 @@ impl World {
             let hangs = LOOKS_MAX <= judging.looks || self.hangs(*suspect);
             wait += if hangs { PING } else { self.latency() };
             judging.request.vouched.push((*suspect, !hangs));
+            judging.hung.insert(*suspect, self.hung_for(*suspect));
         }
         self.tally.add("suspects looked at");
         let next = if dead.is_empty() {
@@ -273,13 +274,16 @@ impl World {
         let Look { run, rivals, takeover } = look;
         let Some(even_if_alive) = takeover else {
             let open = others.iter().map(|(run, _)| *run).collect();
-            return self.apply(pid, Event::RivalsSeen { run, open });
+            let hang = others.iter().all(|(_, process)| process.is_some_and(|process| self.hangs(process)));
+            return self.apply(pid, Event::RivalsSeen { run, open, hang });
         };
-        let waits = |process: Option<ProcessId>| process.is_none_or(|process| self.is_dead(process) || !(even_if_alive || self.hangs(process)));
+        let waits =
+            |process: Option<ProcessId>| process.is_none_or(|process| self.is_dead(process) || !(even_if_alive || self.hangs(process)));
         if others.iter().any(|(_, process)| waits(*process)) {
             return self.apply(pid, Event::TakeoverRefused { run });
         }
-        self.call(pid, Call::TakeOver { run, rivals, even_if_alive });
+        let hung = others.iter().filter_map(|(_, process)| Some(((*process)?, self.hung_for((*process)?)))).collect();
+        self.call(pid, Call::TakeOver { run, rivals, even_if_alive, hung });
     }
 
     /// A daemon looks every two seconds whether the processes beside it live.

@@ -45,7 +45,7 @@ impl World {
         self.tally.add("starts of the daemon");
         self.trace.note(self.now, me, "starts", 0, 0);
         self.daemon_started(me, &config.instances, started_at);
-        self.mistake_at_start(me);
+        self.check_commands(me, &commands);
         self.perform_all(me, commands);
         self.call(me, Call::Forget(dead));
         self.settle(me);
@@ -99,6 +99,7 @@ impl World {
     fn freeze_one(&mut self) {
         let wait = if self.rng.chance(500) { self.rng.below(20_000) } else { self.rng.below(300_000) };
         let Some(pid) = self.one() else { return };
+        self.begin_to_hang(pid);
         let Some(process) = self.processes.get_mut(&pid).filter(|process| !process.frozen) else { return };
         process.frozen = true;
         self.tally.add("stopped like a debugger does");
@@ -110,6 +111,7 @@ impl World {
     fn make_one_sluggish(&mut self) {
         let until = self.now + self.rng.below(120_000);
         let Some(pid) = self.one() else { return };
+        self.begin_to_hang(pid);
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.sluggish_until = until;
         process.hung_last = until;

@@ -16,6 +16,7 @@ use taskrun::{
 
 use crate::{
     calls::{Judging, answer},
+    engine::millis,
     laws::{Story, skip_name},
     world::World,
 };
@@ -27,6 +28,8 @@ pub(crate) struct Ledger {
     pub(crate) judged: Timestamp,
     /// The latest fire time that ever had one; the same unless the clock was set back.
     highest: Timestamp,
+    /// When its schedule was last changed: what was due before and is not judged by then is not missed.
+    since: Timestamp,
     schedule: String,
     absent: bool,
     /// Answers that stand in the history.
@@ -65,7 +68,7 @@ impl World {
             ledger.set_back |= set_back;
             if ledger.absent || ledger.schedule != schedule {
                 ledger.judged = ledger.judged.max(at);
-                ledger.highest = ledger.judged;
+                (ledger.highest, ledger.since) = (ledger.judged, at);
             }
             assert_eq!(ledger.judged, mark.watermark, "the watermark of {} is not its last fire judged", mark.instance);
             (ledger.absent, ledger.schedule) = (false, schedule);
@@ -91,7 +94,7 @@ impl World {
             Judgement::AlreadyJudged => self.tally.add("fires judged before"),
             Judgement::Skipped { run, reason, .. } => {
                 if judging.ticket.waiting.is_some() {
-                    self.tally.add("lock waits in vain");
+                    self.check_patience(*run, *reason);
                     self.look_at_row(*run);
                 } else {
                     self.tally.add(skip_name(reason.word()));
@@ -117,13 +120,35 @@ impl World {
                 self.tally.add("runs admitted");
             }
         }
-        // Locks of hung holders may have been broken.
-        if judging.request.vouched.iter().any(|(_, answers)| !answers) {
-            let before = self.laws.open.len();
-            for run in self.laws.open_runs() {
-                self.look_at_row(run);
-            }
-            self.tally.add_many("locks broken", u64::try_from(before - self.laws.open.len()).unwrap());
+        self.check_broken(judging);
+    }
+
+    /// Who is skipped for its named locks has waited as long as it may.
+    fn check_patience(&mut self, run: RunId, reason: SkipReason) {
+        let Some(story) = self.laws.stories.get(&run).filter(|_| reason == SkipReason::LockBusy) else { return };
+        let waited = self.now - story.row_at;
+        assert!(millis(story.truth.lock_wait) <= waited + 1, "run {run} gave up its named locks after {waited} ms: {story:?}");
+        self.tally.add("lock waits in vain");
+    }
+
+    /// Named locks of hung holders may have been broken: after a wait, and only theirs.
+    fn check_broken(&mut self, judging: &Judging) {
+        let hung: Vec<ProcessId> = judging.request.vouched.iter().filter(|(_, answers)| !answers).map(|(process, _)| *process).collect();
+        if hung.is_empty() {
+            return;
+        }
+        let open = self.laws.open_runs();
+        for run in &open {
+            self.look_at_row(*run);
+        }
+        for broken in open.iter().filter(|run| !self.laws.open.contains(run) && Some(**run) != judging.ticket.waiting) {
+            // It may have died since it was looked at.
+            let owner = self.laws.stories[broken].owner;
+            let Some(hung) = judging.hung.get(&owner).filter(|_| !self.is_dead(owner)) else { continue };
+            // Asking it is part of the wait.
+            let enough = millis(judging.truth.takeover) <= hung + 3500;
+            assert!(enough, "{} broke the named locks of run {broken}, whose process hung for {hung} ms", judging.truth.name);
+            self.tally.add("locks broken");
         }
     }
 
@@ -188,9 +213,11 @@ impl World {
         let before = *answer == Judgement::AlreadyJudged;
         let first = request.skips.first().map(|skip| skip.first_at).or(request.asked.map(|asked| asked.fire_at));
         let stale = first.is_some_and(|first| first <= ledger.judged);
-        assert!(ledger.set_back || !(before || stale), "{name}: {first:?} was judged a second time");
+        let excused = ledger.set_back || first.is_some_and(|first| first <= ledger.since);
+        assert!(excused || !(before || stale), "{name}: {first:?} to {upto} was judged after {}: {answer:?}", ledger.judged);
         let mut count = u64::from(request.asked.is_some() && !before);
-        for skip in &request.skips {
+        // What a reload has overtaken is not written.
+        for skip in request.skips.iter().filter(|skip| ledger.judged < skip.last_at) {
             count += u64::from(skip.count);
             self.tally.add_many(skip_name(skip.reason.word()), skip.count.into());
             if skip.at_least {
@@ -206,7 +233,8 @@ impl World {
         let covers = |start: &Timestamp| starts && first.is_some_and(|first| first <= *start) && *start <= upto;
         if let Some(start) = judging.anchors.start.filter(covers) {
             let due = self.laws.starts.iter().position(|(of, of_instance, _)| *of == pid && of_instance == name);
-            let (_, _, started_at) = self.laws.starts.remove(due.unwrap_or_else(|| panic!("{name}: `@start` fired twice: {judging:?} {:?}", self.laws.starts)));
+            let (_, _, started_at) =
+                self.laws.starts.remove(due.unwrap_or_else(|| panic!("{name}: `@start` fired twice: {judging:?} {:?}", self.laws.starts)));
             assert!(started_at <= start || ledger.set_back, "{name}: `@start` fired before the start");
             self.tally.add("`@start` fires");
         }
@@ -235,7 +263,10 @@ impl World {
         let until = self.wall().checked_sub(truth.timing.splay).unwrap();
         for skip in request.skips.iter().filter(|skip| skip.reason == SkipReason::Misfire && truth.catch_up == CatchUp::All) {
             let in_time = truth.start_deadline.is_none_or(|deadline| until.duration_since(skip.last_at) <= deadline);
-            assert!(!in_time || BACKLOG_MAX <= newer(&truth.timing, skip.last_at, until, anchors), "{name} gave up a fire that it could catch up");
+            assert!(
+                !in_time || BACKLOG_MAX <= newer(&truth.timing, skip.last_at, until, anchors),
+                "{name} gave up a fire that it could catch up"
+            );
         }
         let Some(asked) = request.asked else { return };
         let behind = until.duration_since(asked.fire_at);
@@ -277,19 +308,27 @@ impl World {
             // `after` waits for the run's end, and a backlog for the run before.
             let waits = busy && (is_after(&instance.timing) || instance.catch_up == CatchUp::All);
             let judged = ledger.judged.max(known.watermark.min(ledger.highest));
-            let next = instance.timing.next_after(judged, process.state.anchors(name)).filter(|_| instance.enabled && !waits).map(|fire| fire.at);
+            let next =
+                instance.timing.next_after(judged, process.state.anchors(name)).filter(|_| instance.enabled && !waits).map(|fire| fire.at);
             let due = next.is_some_and(|at| at <= wall.checked_sub(instance.timing.splay).unwrap());
             found.push((i64::try_from(index).unwrap(), name.clone(), (silent, due), next, known.judging));
         }
         for (index, name, (silent, due), at, judging) in found {
             let patience = if judging { 90_000 } else { 5000 };
-            assert!(self.is_patient("silent", (pid, index), silent, trouble, 5000), "{name} is silent: the clock was set back");
-            let patient = self.is_patient("overdue", (pid, index), due, trouble, patience);
+            let patient = self.is_patient("silent", (pid, index), silent, trouble, 30_000);
+            let known = &self.processes[&pid].state.instances[&name];
+            let judged = self.laws.ledgers[&name].judged;
+            assert!(patient, "{name} is silent at {wall}: the core is at {}, the store at {judged}", known.watermark);
+            // Each fire has a patience of its own.
+            let fire = at.map_or(0, Timestamp::as_millisecond) * 64 + index;
+            let patient = self.is_patient("overdue", (pid, fire), due, trouble, patience);
             let known = &self.processes[&pid].state.instances[&name];
             let believed = (known.watermark, known.due_at, judging);
             assert!(patient, "{name} should have fired at {at:?}, it is {wall}, and the core believes {believed:?}");
         }
-        let unanswered = self.laws.starts.iter().any(|(of, _, _)| *of == pid);
+        // Behind a backlog that is caught up one by one, `@start` has its turn when it comes.
+        let runs = &self.processes[&pid].state.runs;
+        let unanswered = self.laws.starts.iter().any(|(of, name, _)| *of == pid && runs.of(name).next().is_none());
         assert!(self.is_patient("@start", (pid, 0), unanswered, trouble, 90_000), "`@start` did not fire: {:?}", self.laws.starts);
     }
 

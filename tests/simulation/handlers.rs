@@ -66,9 +66,8 @@ impl World {
         }
         let begun = self.now;
         let attempt_begun = Attempt { truth, generation, begun, told: None, ghost: false, shut_out: false, ears, outcome, ends };
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.attempts.insert((run, attempt), attempt_begun);
-        }
+        let before = self.processes.get_mut(&pid).and_then(|process| process.attempts.insert((run, attempt), attempt_begun));
+        assert!(before.is_none(), "attempt {attempt} of run {run} was launched twice");
     }
 
     /// How long an attempt lasts if nobody stops it, and what comes of it.
@@ -98,7 +97,9 @@ impl World {
     pub(crate) fn cancel(&mut self, pid: ProcessId, run: RunId) {
         let now = self.now;
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        let Some(((_, attempt), running)) = process.attempts.iter_mut().rfind(|((of, _), running)| *of == run && !running.ghost) else { return };
+        let Some(((_, attempt), running)) = process.attempts.iter_mut().rfind(|((of, _), running)| *of == run && !running.ghost) else {
+            return;
+        };
         running.told = running.told.or(Some(now));
         let (attempt, ears, grace) = (*attempt, running.ears, millis(running.truth.grace));
         self.tally.add("attempts told to stop");
@@ -112,7 +113,9 @@ impl World {
     pub(crate) fn kill_children(&mut self, pid: ProcessId, run: RunId) {
         self.tally.add("attempts whose children were killed");
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        let Some(((_, attempt), running)) = process.attempts.iter().rfind(|((of, _), running)| *of == run && !running.ghost) else { return };
+        let Some(((_, attempt), running)) = process.attempts.iter().rfind(|((of, _), running)| *of == run && !running.ghost) else {
+            return;
+        };
         let (attempt, ears) = (*attempt, running.ears);
         if ears != Ears::Stone {
             self.stops_within(pid, run, attempt, (0, 3000));

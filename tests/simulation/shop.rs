@@ -43,8 +43,15 @@ fn locks(names: &[&str]) -> Vec<taskrun::core::task::LockName> {
 
 fn instance(name: &str, overlap: Overlap, schedules: Vec<Schedule>) -> Instance {
     let (task, account) = name.split_once('@').map_or((name, None), |(task, account)| (task, Some(account.into())));
-    let timing =
-        Timing { schedules, zone: TimeZone::UTC, zone_name: "UTC".into(), hours: None, calendar: None, defer: false, splay: SignedDuration::ZERO };
+    let timing = Timing {
+        schedules,
+        zone: TimeZone::UTC,
+        zone_name: "UTC".into(),
+        hours: None,
+        calendar: None,
+        defer: false,
+        splay: SignedDuration::ZERO,
+    };
     Instance {
         name: name.into(),
         task: task.into(),
@@ -99,7 +106,10 @@ fn first() -> Vec<Instance> {
         Instance { locks: locks(&["amazon"]), ..instance("stock", Skip, every(100)) },
         Instance { locks: locks(&["amazon"]), lock_wait: secs(90), deadline: Some(secs(120)), ..instance("feeds", Queue, every(200)) },
         Instance { on_lost: OnLost::Close, resumable: false, retries: retries(0, 5, Backoff::Fixed, 0.0), ..weekly },
-        gated(zoned(instance("ship", Skip, every(300)), "Europe/Berlin"), "mon-sat 06:00-23:00", false),
+        Instance {
+            on_lost: OnLost::Close,
+            ..gated(zoned(instance("ship", Skip, every(300)), "Europe/Berlin"), "mon-sat 06:00-23:00", false)
+        },
         gated(zoned(instance("mail", LastWins, vec![cron("*/20 * * * *")]), "America/New_York"), "09:00-12:00, 13:00-18:00", true),
         instance("refresh_tokens", LastWins, vec![Schedule::After { delay: secs(120) }, Schedule::Start]),
         Instance {
@@ -108,7 +118,12 @@ fn first() -> Vec<Instance> {
             retries: retries(1, 10, Backoff::Fixed, 0.5),
             ..instance("ledger", Skip, every(300))
         },
-        Instance { start_deadline: Some(secs(600)), timeout: None, deadline: Some(secs(900)), ..instance("cleanup", Queue, vec![cron("*/7 * * * *")]) },
+        Instance {
+            start_deadline: Some(secs(600)),
+            timeout: None,
+            deadline: Some(secs(900)),
+            ..instance("cleanup", Queue, vec![cron("*/7 * * * *")])
+        },
         spread(zoned(instance("nightly", LastWins, vec![cron("30 2 * * *"), cron("15 */2 * * *")]), "Europe/Berlin"), 30),
         Instance { locks: locks(&["base"]), catch_up: CatchUp::All, lock_wait: secs(10), ..instance("backlog", LastWins, every(400)) },
     ]

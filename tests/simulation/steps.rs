@@ -5,7 +5,7 @@ use taskrun::core::{
     event::{AskAnswer, AskId, CloseAnswer, Command, Event, Notice, Outcome, RunEnd, StopReason},
     guard::STARVING_AT,
     state::{Phase, wake},
-    task::{Backoff, Instance, ProcessId, RunId, Trigger},
+    task::{Backoff, Instance, OnLost, ProcessId, RunId, Trigger},
 };
 
 use crate::world::World;
@@ -18,7 +18,10 @@ const RUNS_MAX: usize = 150;
 impl World {
     pub(crate) fn before_step(&mut self, pid: ProcessId, event: &Event) {
         match event {
-            Event::Judged { answer: taskrun::core::event::Judgement::Admitted { run, .. } | taskrun::core::event::Judgement::LockWait { run, .. }, .. } => {
+            Event::Judged {
+                answer: taskrun::core::event::Judgement::Admitted { run, .. } | taskrun::core::event::Judgement::LockWait { run, .. },
+                ..
+            } => {
                 if let Some(process) = self.processes.get_mut(&pid) {
                     process.expected.remove(run);
                 }
@@ -34,6 +37,10 @@ impl World {
         self.check_wake(pid, event, commands);
         self.check_starving(pid, event, commands);
         self.check_limits(pid);
+        self.check_commands(pid, commands);
+    }
+
+    pub(crate) fn check_commands(&mut self, pid: ProcessId, commands: &[Command]) {
         for command in commands {
             self.check_command(pid, command, commands);
         }
@@ -76,7 +83,10 @@ impl World {
             Command::SetAside { run } => self.trace.note(self.now, pid, "set aside", run.0, 0),
             Command::TakeOver { run, .. } => self.trace.note(self.now, pid, "take over", run.0, 0),
             Command::LookAtRivals { run, .. } => self.trace.note(self.now, pid, "look at rivals", run.0, 0),
-            Command::Adopt { run, .. } => self.trace.note(self.now, pid, "adopt", run.0, 0),
+            Command::Adopt { run, .. } => {
+                self.trace.note(self.now, pid, "adopt", run.0, 0);
+                self.check_adoption(pid, *run);
+            }
             Command::CloseOrphan { run, .. } => self.trace.note(self.now, pid, "close orphan", run.0, 0),
             Command::LowerWatermarks { .. } => self.trace.note(self.now, pid, "lower watermarks", 0, 0),
             Command::Launch { .. } | Command::AnswerAsk { .. } | Command::Notice(_) => {}
@@ -140,6 +150,18 @@ impl World {
         story.postponed = Some((pid, now, wait));
     }
 
+    /// Only what today's tasks.yaml lets go on, goes on.
+    fn check_adoption(&self, pid: ProcessId, run: RunId) {
+        let Some(story) = self.laws.stories.get(&run) else { return };
+        let Some(today) = self.file[self.processes[&pid].version].instances.get(&story.truth.name) else {
+            panic!("run {run} of {} goes on although its task is gone", story.truth.name);
+        };
+        assert!(!story.running || today.on_lost == OnLost::Retry, "run {run} of {} must not be repeated after a crash", today.name);
+        let late = self.wall().duration_since(story.fire_at);
+        assert!(today.start_deadline.is_none_or(|deadline| late <= deadline), "run {run} of {} goes on {late:?} late", today.name);
+        assert!(story.told_at.is_none(), "run {run} of {} goes on although it was told to stop", today.name);
+    }
+
     /// A run ends as its last attempt did, or as it was told to.
     fn check_end(&self, pid: ProcessId, (run, end): (RunId, RunEnd), attempt: u32, outcome: Option<&Outcome>, abandoned: bool) {
         let (Some(story), process) = (self.laws.stories.get(&run), &self.processes[&pid]) else { return };
@@ -148,7 +170,9 @@ impl World {
         let legal = match end {
             RunEnd::Succeeded => matches!(outcome, Some(Outcome::Succeeded { .. })),
             RunEnd::Failed => over || stops,
-            RunEnd::TimedOut => story.truth.deadline.is_some() || (over && matches!(outcome, Some(Outcome::TimedOut { .. }))) || stops || abandoned,
+            RunEnd::TimedOut => {
+                story.truth.deadline.is_some() || (over && matches!(outcome, Some(Outcome::TimedOut { .. }))) || stops || abandoned
+            }
             RunEnd::Superseded => true,
             RunEnd::Cancelled => {
                 let keeps = !process.once && (story.truth.resumable || attempt == 0);
@@ -192,7 +216,8 @@ fn bounds(truth: &Instance, attempt: u32, outcome: &Outcome) -> (SignedDuration,
     let policy = &truth.retries;
     let doublings = if policy.backoff == Backoff::Exponential { attempt - 1 } else { 0 };
     let whole = policy.delay.saturating_mul(1 << doublings.min(20)).min(policy.max_delay);
-    let asked = if let Outcome::Failed { retry_after: Some(asked), .. } = outcome { (*asked).min(RETRY_AFTER_MAX) } else { SignedDuration::ZERO };
+    let asked =
+        if let Outcome::Failed { retry_after: Some(asked), .. } = outcome { (*asked).min(RETRY_AFTER_MAX) } else { SignedDuration::ZERO };
     let least = SignedDuration::from_secs_f64(whole.as_secs_f64() * (1.0 - policy.jitter)).saturating_sub(SignedDuration::from_millis(1));
     (least.max(asked), whole.max(asked))
 }

@@ -112,7 +112,8 @@ pub(crate) struct Process {
     pub(crate) frozen: bool,
     /// Alive, but it does not answer until then.
     pub(crate) sluggish_until: i64,
-    /// When it last hung, and when it was last continued.
+    /// Since when it has hung, when it last did, and when it was last continued.
+    pub(crate) hung_since: i64,
     pub(crate) hung_last: i64,
     pub(crate) thawed_at: i64,
     pub(crate) inbox: Vec<News>,
@@ -351,6 +352,7 @@ impl World {
             in_turn: false,
             frozen: false,
             sluggish_until: 0,
+            hung_since: 0,
             hung_last: i64::MIN / 2,
             thawed_at: 0,
             inbox: Vec::new(),
@@ -368,9 +370,26 @@ impl World {
         pid
     }
 
+    /// It hangs from now on.
+    pub(crate) fn begin_to_hang(&mut self, pid: ProcessId) {
+        let (now, hangs) = (self.now, self.hangs(pid));
+        if let Some(process) = self.processes.get_mut(&pid)
+            && !hangs
+            && process.hung_last + 3000 < now
+        {
+            process.hung_since = now;
+        }
+    }
+
     /// Whether a process hangs, for whoever asks it on its socket.
     pub(crate) fn hangs(&self, pid: ProcessId) -> bool {
         self.processes.get(&pid).is_some_and(|process| process.frozen || self.now < process.sluggish_until)
+    }
+
+    /// How long it has hung by now; a moment in which it did not, nobody noticed.
+    pub(crate) fn hung_for(&self, pid: ProcessId) -> i64 {
+        let Some(process) = self.processes.get(&pid) else { return i64::MAX };
+        if self.hangs(pid) || self.now < process.hung_last + 3000 { self.now - process.hung_since } else { 0 }
     }
 
     pub(crate) fn is_dead(&self, pid: ProcessId) -> bool {

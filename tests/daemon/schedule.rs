@@ -157,9 +157,10 @@ fn a_short_downtime_is_made_good() {
         assert_one_answer_each(&world.history(name), 1);
     }
     let each = world.history("each");
-    // On a slow machine a run may still go on when the next second is due.
-    let ends = ["succeeded", "lost", "cancelled", "superseded"];
-    assert!(each.iter().all(|row| ends.contains(&row.state())), "each instant has its run: {each:?}");
+    // The last of them is in time, and may be superseded by the next.
+    let end =
+        |row: &Row| ["succeeded", "lost", "cancelled"].contains(&row.state()) || (row.trigger(), row.state()) == ("schedule", "superseded");
+    assert!(each.iter().all(end), "each instant has its run: {each:?}");
     assert!(each.iter().filter(|row| row.state() == "succeeded").count() >= 8);
     assert!(world.history("newest").iter().filter(|row| row.reason() == "misfire").map(Row::count).sum::<i64>() >= 5);
     world.assert_nothing_left();

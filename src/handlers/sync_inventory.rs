@@ -8,61 +8,29 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{AttemptContext, Handler, HandlerError, Report};
 use crate::{
     access::Caller,
     clock::BoxFuture,
-    config::keys::{HandlerSpec, Key, Kind},
-    core::value::Params,
     errors::chain,
     marketplace::{CallError, Market, amazon::Seller, base::Shop},
     shop::{
-        difference::{Rules, brake_trips},
-        price::{ONE, Pricing, Rounding},
+        difference::brake_trips,
         product::{Asin, Listing, Product},
     },
     store::shop::ShopStore,
 };
 
 mod fetch;
+mod settings;
 mod shops;
 
 use fetch::Fetched;
+pub use settings::SPEC;
+use settings::Settings;
 use shops::{Compared, Totals};
-
-const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, required: false, doc }
-}
-
-/// What the configuration knows of this handler.
-pub const SPEC: HandlerSpec = HandlerSpec {
-    name: "sync_inventory",
-    doc: "Brings price and visibility of every listing in line with what Amazon offers.",
-    params: &[
-        key("source", Kind::Account, "The Amazon account whose quota the offers are read with; needed where there are several."),
-        key(
-            "max_hide",
-            Kind::Percent,
-            "A run that would hide a larger share of the visible listings than this hides nothing and fails; default 5%.",
-        ),
-        key("data_max_age", Kind::Duration(false), "Older data is never written to a shop; default 4h."),
-        key("pricing", Kind::Table(PRICING), "How a cost becomes a price."),
-    ],
-    retries: 3,
-    resumable: true,
-    needs: &["amazon", "base"],
-    eager_in_practice: true,
-};
-
-const PRICING: &[Key] = &[
-    key("markup", Kind::Decimal(ONE, 100 * ONE), "The price is the cost times this; default 1.30."),
-    key("round", Kind::Int(1, 10_000), "The price is a multiple of this many yen; default 10."),
-    key("rounding", Kind::Word(&["half_up", "up", "down"]), "How it is brought to a multiple; default half_up."),
-    key("min", Kind::Int(1, 10_000_000), "A lower price is raised to this, in yen; default 500."),
-    key("max", Kind::Int(1, 10_000_000), "What would cost more than this, in yen, is left alone and reported; default 100000."),
-];
 
 /// Consecutive calls that fail for passing reasons before the side that fails them is given up for this attempt.
 const FAILURES_MAX: u32 = 3;
@@ -88,36 +56,6 @@ impl Handler for SyncInventory {
             self.market.at_rest().await;
             result
         })
-    }
-}
-
-/// The parameters, with their defaults.
-#[derive(Debug)]
-struct Settings {
-    source: Option<Arc<str>>,
-    /// In millionths.
-    max_hide: i64,
-    rules: Rules,
-}
-
-impl Settings {
-    fn read(params: &Params) -> Self {
-        let usual = Pricing::default();
-        let none = Params::default();
-        let table = params.table("pricing").unwrap_or(&none);
-        let pricing = Pricing {
-            markup: table.decimal("markup").unwrap_or(usual.markup),
-            step: table.int("round").unwrap_or(usual.step),
-            rounding: table.text("rounding").and_then(Rounding::from_word).unwrap_or(usual.rounding),
-            min: table.int("min").unwrap_or(usual.min),
-            max: table.int("max").unwrap_or(usual.max),
-        };
-        let data_max_age = params.duration("data_max_age").unwrap_or(SignedDuration::from_hours(4));
-        Self {
-            source: params.text("source").map(Into::into),
-            max_hide: params.decimal("max_hide").unwrap_or(ONE / 20),
-            rules: Rules { pricing, data_max_age },
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, store::Fence};
+use crate::{clock::Clock, shop::quota::Purpose, store::Fence};
 
 /// What a call to the outside needs to know of the attempt that makes it.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Caller {
     pub access: Access,
     /// Where it shows what it waits for.
     pub progress: Progress,
+    /// Whose share of a limit its calls count as.
+    pub purpose: Purpose,
 }
 
 impl Caller {

@@ -26,6 +26,8 @@ pub mod http;
 #[cfg(feature = "daemon")]
 pub mod marketplace;
 #[cfg(feature = "daemon")]
+pub mod notify;
+#[cfg(feature = "daemon")]
 pub mod observe;
 #[cfg(feature = "sqlite")]
 pub mod sandbox;

@@ -13,11 +13,12 @@ use taskrun::{
     children::{boot_id, group_lives, kill_groups, start_time},
     clock::{BoxFuture, Clock, SystemClock},
     core::{
-        task::{Backoff, CatchUp, Generation, Instance, OnLost, Overlap, RetryPolicy, RunId},
+        task::{Backoff, CatchUp, Generation, Instance, OnLost, Overlap, RetryPolicy, RunId, Trigger},
         timing::Timing,
         value::{Params, Value},
     },
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Plan, Progress, Report, command::Command},
+    notify::LogNotifier,
     observe::log::{self, LogSettings},
     store::{ChildGroup, Fence},
 };
@@ -135,6 +136,7 @@ impl Bench {
             generation: Some(Generation(1)),
             instance: Arc::new(Self::instance()),
             params: self.params.clone(),
+            trigger: Trigger::Schedule,
             fire_at: Timestamp::UNIX_EPOCH,
             closes_at: None,
             cancel: self.cancel.clone(),
@@ -143,6 +145,7 @@ impl Bench {
             access: self.access.clone(),
             base_dir: self.dir.path().to_owned(),
             children: self.children.clone(),
+            notifier: Arc::new(LogNotifier),
         }
     }
 
@@ -202,6 +205,7 @@ fn message(result: Result<Report, HandlerError>) -> String {
     match result.unwrap_err() {
         HandlerError::Transient { message, .. } => format!("transient: {message}"),
         HandlerError::Permanent { message } => format!("permanent: {message}"),
+        HandlerError::NotYet { message, .. } => format!("not yet: {message}"),
         HandlerError::Cancelled => "cancelled".to_owned(),
         HandlerError::Fenced => "fenced".to_owned(),
     }

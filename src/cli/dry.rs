@@ -21,10 +21,11 @@ use crate::{
     config::Config,
     core::{
         event::{Outcome, OutcomeKind, RunEnd},
-        task::{Instance, RunId},
+        task::{Instance, RunId, Trigger},
     },
     engine::{self, signal::Signal},
     handlers::{AttemptContext, Children, Handler, HandlerError},
+    notify::LogNotifier,
     observe::progress::{self, Style},
     store::{ChildGroup, RunStore as _, StoreError, sqlite::SqliteStore},
 };
@@ -96,6 +97,7 @@ fn context(instance: &Arc<Instance>, config: &Config, presence: &Presence, cance
         generation: None,
         instance: Arc::clone(instance),
         params: instance.with.clone(),
+        trigger: Trigger::Manual,
         fire_at: presence.clock.now().wall,
         closes_at: None,
         cancel,
@@ -104,6 +106,7 @@ fn context(instance: &Arc<Instance>, config: &Config, presence: &Presence, cance
         access: Access::Dry(Plan::default()),
         base_dir: config.base_dir.clone(),
         children: Arc::new(NoChildren),
+        notifier: Arc::new(LogNotifier),
     }
 }
 

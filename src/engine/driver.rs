@@ -32,6 +32,7 @@ use crate::{
         step::step,
         task::{InstanceSet, Now, ProcessId, RunId},
     },
+    notify::LogNotifier,
     store::{InstanceSeen, RunStore, StoreError},
 };
 
@@ -186,6 +187,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     let workshop = Workshop {
         store: Arc::clone(&options.store),
         clock: Arc::clone(&clock),
+        notifier: Arc::new(LogNotifier),
         marker: options.marker,
         events: messages.clone(),
         threads: Arc::new(AtomicUsize::new(0)),

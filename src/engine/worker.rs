@@ -25,6 +25,7 @@ use crate::{
     },
     errors::panic_text,
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Progress, Report},
+    notify::Notifier,
     observe::log::attempt_span,
     store::{ChildGroup, Fence, RunStore},
 };
@@ -69,6 +70,8 @@ pub(super) struct Workshop {
     /// What the children of this process carry in their environment.
     pub marker: Arc<str>,
     pub events: mpsc::Sender<super::driver::Message>,
+    /// Where handlers tell people.
+    pub notifier: Arc<dyn Notifier>,
     /// Threads of attempts, abandoned ones included.
     pub threads: Arc<AtomicUsize>,
 }
@@ -89,6 +92,7 @@ impl Workshop {
             attempt: job.attempt,
             generation: Some(job.generation),
             params: job.instance.with.clone(),
+            trigger: job.trigger,
             fire_at: job.fire_at,
             closes_at,
             cancel: cancel.clone(),
@@ -97,6 +101,7 @@ impl Workshop {
             access: Access::Live(fence),
             base_dir,
             children: Arc::clone(&children) as Arc<dyn Children>,
+            notifier: Arc::clone(&self.notifier),
             instance: Arc::clone(&job.instance),
         };
         let worker = Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, children };
@@ -150,6 +155,7 @@ pub fn outcome_of(result: Result<Report, HandlerError>) -> Outcome {
         Ok(report) => Outcome::Succeeded { summary: report.summary.into() },
         Err(HandlerError::Transient { message, retry_after }) => Outcome::Failed { transient: true, retry_after, error: message.into() },
         Err(HandlerError::Permanent { message }) => Outcome::Failed { transient: false, retry_after: None, error: message.into() },
+        Err(HandlerError::NotYet { message, .. }) => Outcome::Failed { transient: true, retry_after: None, error: message.into() },
         Err(HandlerError::Cancelled) => Outcome::Cancelled,
         Err(HandlerError::Fenced) => failed("a newer run has taken over"),
     }

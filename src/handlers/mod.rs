@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{BoxFuture, Clock},
     core::{
-        task::{Generation, Instance, RunId},
+        task::{Generation, Instance, RunId, Trigger},
         value::Params,
     },
+    notify::Notifier,
+    shop::quota::Purpose,
     store::ChildGroup,
 };
 
@@ -56,6 +58,15 @@ pub enum HandlerError {
         /// What failed, on what, why, and what to do.
         message: String,
     },
+    /// Nothing failed, but nothing more can be done before then: a limit is used up. The run waits and goes on with another attempt, which is not
+    /// a retry: none is used up.
+    #[error("{message}")]
+    NotYet {
+        /// What is waited for, and what is left to do.
+        message: String,
+        /// When it may go on, by the wall clock.
+        until: Timestamp,
+    },
     /// Stopped when asked to.
     #[error("stopped when asked to")]
     Cancelled,
@@ -77,6 +88,8 @@ pub struct AttemptContext {
     pub instance: Arc<Instance>,
     /// The parameters: those of the instance, and what `--set` changed.
     pub params: Params,
+    /// Why the run was asked for.
+    pub trigger: Trigger,
     /// The nominal instant of this run; the same for every attempt.
     pub fire_at: Timestamp,
     /// When the business hours end: no new item is taken from then on. `None`: no hours, or a start by hand outside them.
@@ -93,12 +106,24 @@ pub struct AttemptContext {
     pub base_dir: PathBuf,
     /// Where child process groups are remembered, so that they can be killed whatever happens to us.
     pub children: Arc<dyn Children>,
+    /// Where a person is told.
+    pub notifier: Arc<dyn Notifier>,
 }
 
 impl AttemptContext {
-    /// What calls to the outside need of this attempt.
-    pub fn caller(&self) -> Caller {
-        Caller { clock: Arc::clone(&self.clock), cancel: self.cancel.clone(), access: self.access.clone(), progress: self.progress.clone() }
+    /// What calls to the outside need of this attempt. `usual` is what its calls are for, unless a person started it.
+    pub fn caller(&self, usual: Purpose) -> Caller {
+        let purpose = match self.trigger {
+            Trigger::Manual | Trigger::Api => Purpose::Manual,
+            Trigger::Schedule | Trigger::CatchUp => usual,
+        };
+        Caller {
+            clock: Arc::clone(&self.clock),
+            cancel: self.cancel.clone(),
+            access: self.access.clone(),
+            progress: self.progress.clone(),
+            purpose,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     shop::{
         difference::brake_trips,
         product::{Asin, Listing, Product},
+        quota::Purpose,
     },
     store::shop::ShopStore,
 };
@@ -76,7 +77,7 @@ struct Catalogue {
 
 impl SyncInventory {
     async fn sync(&self, ctx: &AttemptContext) -> Result<Report, HandlerError> {
-        let sync = Sync { ctx, caller: ctx.caller(), store: self.store.as_ref(), settings: Settings::read(&ctx.params) };
+        let sync = Sync { ctx, caller: ctx.caller(Purpose::Sync), store: self.store.as_ref(), settings: Settings::read(&ctx.params) };
         let listed = sync.listed(self.shops_of(ctx)?).await?;
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {

@@ -3,6 +3,20 @@
 //! Whoever takes a place keeps it and sleeps until then ("reserve, then sleep"), so that two who wait never wake for the same place.
 //! Instants are milliseconds UTC.
 
+use crate::core::task::words;
+
+words! {
+    /// What calls are for. Each purpose may have a share of a limit that the others leave to it.
+    Purpose {
+        /// Bringing price and visibility in line.
+        Sync = "sync",
+        /// Listing items.
+        Upload = "upload",
+        /// Whatever a person started.
+        Manual = "manual",
+    }
+}
+
 /// Nobody waits longer than this for a place: ten minutes. So a use that lies further ahead was written before the clock was set back.
 pub const PATIENCE_MAX_MS: i64 = 600_000;
 

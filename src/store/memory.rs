@@ -19,15 +19,12 @@ use crate::core::{
 
 mod judge;
 mod reads;
-mod shop;
 mod tables;
 
 /// The store in memory, shared by its clones.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
-    /// Locked after the tables, where both are.
-    shop: Arc<Mutex<shop::ShopTables>>,
 }
 
 impl MemoryStore {

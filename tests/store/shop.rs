@@ -45,84 +45,80 @@ async fn fence(w: &World) -> Fence {
 
 #[tokio::test]
 async fn the_same_product_may_be_in_two_shops_and_once_in_each() {
-    for w in World::each() {
-        let shop = w.shop();
-        let both = vec![listing(1, "a", Some("11")), listing(1, "b", Some("11")), listing(2, "a", None)];
-        assert_eq!(shop.add_listings(both.clone(), minute(0)).await.unwrap(), 3, "{}", w.name);
-        assert_eq!(shop.add_listings(both, minute(1)).await.unwrap(), 0, "{}", w.name);
-        let clash = NewListing { item_id: Some("11".into()), ..listing(3, "a", None) };
-        assert_eq!(shop.add_listings(vec![clash], minute(1)).await.unwrap(), 0, "{}: an item has one listing", w.name);
-        let listed = shop.listings(account("a")).await.unwrap();
-        assert_eq!(listed.len(), 1, "{}: one that is not at the shop yet is not listed", w.name);
-        assert_eq!((listed[0].asin.clone(), listed[0].item_id.as_deref()), (asin(1), Some("11")), "{}", w.name);
-        let products = shop.listed_products().await.unwrap();
-        assert_eq!(products.iter().map(|product| product.asin.clone()).collect::<Vec<_>>(), [asin(1)], "{}", w.name);
-    }
+    let w = World::sqlite();
+    let shop = w.shop();
+    let both = vec![listing(1, "a", Some("11")), listing(1, "b", Some("11")), listing(2, "a", None)];
+    assert_eq!(shop.add_listings(both.clone(), minute(0)).await.unwrap(), 3);
+    assert_eq!(shop.add_listings(both, minute(1)).await.unwrap(), 0);
+    let clash = NewListing { item_id: Some("11".into()), ..listing(3, "a", None) };
+    assert_eq!(shop.add_listings(vec![clash], minute(1)).await.unwrap(), 0, "an item has one listing");
+    let listed = shop.listings(account("a")).await.unwrap();
+    assert_eq!(listed.len(), 1, "one that is not at the shop yet is not listed");
+    assert_eq!((listed[0].asin.clone(), listed[0].item_id.as_deref()), (asin(1), Some("11")));
+    let products = shop.listed_products().await.unwrap();
+    assert_eq!(products.iter().map(|product| product.asin.clone()).collect::<Vec<_>>(), [asin(1)]);
 }
 
 #[tokio::test]
 async fn what_was_found_is_kept_and_the_oldest_comes_first() {
-    for w in World::each() {
-        let (shop, fence) = (w.shop(), fence(&w).await);
-        let listings = (1..=4).map(|n| listing(n, "a", Some(&n.to_string()))).collect();
-        shop.add_listings(listings, minute(0)).await.unwrap();
-        let learn = async |n, finding, at| shop.learn(fence.clone(), vec![(asin(n), finding)], minute(at)).await.unwrap();
-        assert_eq!(learn(1, Finding::Ok { cost: 1980 }, 30).await, Guarded::Done(()), "{}", w.name);
-        learn(2, Finding::Ok { cost: 500 }, 10).await;
-        learn(2, Finding::Filtered(Filter::Slow), 20).await;
-        learn(3, Finding::Error { message: "QuotaExceeded".to_owned(), retry: true }, 40).await;
-        let products = shop.listed_products().await.unwrap();
-        assert_eq!(products.iter().map(|product| product.asin.clone()).collect::<Vec<_>>(), [3, 4, 2, 1].map(asin), "{}", w.name);
-        assert_eq!((products[0].cost, products[0].stock), (None, None), "{}: an error is no finding", w.name);
-        let (cost, stock) = (products[2].cost.unwrap(), products[2].stock.unwrap());
-        assert_eq!((cost.value, cost.fetched_at), (500, minute(10)), "{}: the price keeps its own date", w.name);
-        assert_eq!((stock.value, stock.fetched_at), (Stock::Filtered, minute(20)), "{}", w.name);
-    }
+    let w = World::sqlite();
+    let (shop, fence) = (w.shop(), fence(&w).await);
+    let listings = (1..=4).map(|n| listing(n, "a", Some(&n.to_string()))).collect();
+    shop.add_listings(listings, minute(0)).await.unwrap();
+    let learn = async |n, finding, at| shop.learn(fence.clone(), vec![(asin(n), finding)], minute(at)).await.unwrap();
+    assert_eq!(learn(1, Finding::Ok { cost: 1980 }, 30).await, Guarded::Done(()));
+    learn(2, Finding::Ok { cost: 500 }, 10).await;
+    learn(2, Finding::Filtered(Filter::Slow), 20).await;
+    learn(3, Finding::Error { message: "QuotaExceeded".to_owned(), retry: true }, 40).await;
+    let products = shop.listed_products().await.unwrap();
+    assert_eq!(products.iter().map(|product| product.asin.clone()).collect::<Vec<_>>(), [3, 4, 2, 1].map(asin));
+    assert_eq!((products[0].cost, products[0].stock), (None, None), "an error is no finding");
+    let (cost, stock) = (products[2].cost.unwrap(), products[2].stock.unwrap());
+    assert_eq!((cost.value, cost.fetched_at), (500, minute(10)), "the price keeps its own date");
+    assert_eq!((stock.value, stock.fetched_at), (Stock::Filtered, minute(20)));
 }
 
 #[tokio::test]
 async fn an_intent_is_open_until_its_fate_is_known() {
-    for w in World::each() {
-        let (shop, fence) = (w.shop(), fence(&w).await);
-        shop.add_listings(vec![listing(1, "a", Some("11")), listing(1, "b", Some("11"))], minute(0)).await.unwrap();
-        let intent = |edit| Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit };
-        let (price, hide) = (intent(Edit { price: Some(2580), visible: None }), intent(Edit { price: None, visible: Some(false) }));
-        let open = async |intent: &Intent| match shop.open_intent(fence.clone(), intent.clone(), minute(1)).await.unwrap() {
-            Guarded::Done(id) => id,
-            Guarded::Fenced => panic!("{}: fenced", w.name),
-        };
-        let (first, second) = (open(&price).await, open(&hide).await);
-        let wanted = [OpenIntent { id: first, intent: price.clone() }, OpenIntent { id: second, intent: hide }];
-        assert_eq!(shop.open_intents(account("a")).await.unwrap(), wanted, "{}", w.name);
-        assert_eq!(shop.open_intents(account("b")).await.unwrap(), [], "{}", w.name);
-        shop.settle_intent(fence.clone(), first, Fate::Made, minute(2)).await.unwrap();
-        shop.settle_intent(fence.clone(), second, Fate::NotMade, minute(2)).await.unwrap();
-        assert_eq!(shop.open_intents(account("a")).await.unwrap(), [], "{}", w.name);
-        let (ours, other) = (shop.listings(account("a")).await.unwrap().remove(0), shop.listings(account("b")).await.unwrap().remove(0));
-        assert_eq!((ours.price, ours.visible), (Some(2580), None), "{}", w.name);
-        assert_eq!(other.price, None, "{}: the other shop's item has the same number by chance", w.name);
-        assert_ne!(open(&price).await, second, "{}: a number is never given twice", w.name);
-    }
+    let w = World::sqlite();
+    let (shop, fence) = (w.shop(), fence(&w).await);
+    shop.add_listings(vec![listing(1, "a", Some("11")), listing(1, "b", Some("11"))], minute(0)).await.unwrap();
+    let intent = |edit| Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit };
+    let (price, hide) = (intent(Edit { price: Some(2580), visible: None }), intent(Edit { price: None, visible: Some(false) }));
+    let open = async |intent: &Intent| match shop.open_intent(fence.clone(), intent.clone(), minute(1)).await.unwrap() {
+        Guarded::Done(id) => id,
+        Guarded::Fenced => panic!("fenced"),
+    };
+    let (first, second) = (open(&price).await, open(&hide).await);
+    let wanted = [OpenIntent { id: first, intent: price.clone() }, OpenIntent { id: second, intent: hide }];
+    assert_eq!(shop.open_intents(account("a")).await.unwrap(), wanted);
+    assert_eq!(shop.open_intents(account("b")).await.unwrap(), []);
+    shop.settle_intent(fence.clone(), first, Fate::Made, minute(2)).await.unwrap();
+    shop.settle_intent(fence.clone(), second, Fate::NotMade, minute(2)).await.unwrap();
+    assert_eq!(shop.open_intents(account("a")).await.unwrap(), []);
+    let (ours, other) = (shop.listings(account("a")).await.unwrap().remove(0), shop.listings(account("b")).await.unwrap().remove(0));
+    assert_eq!((ours.price, ours.visible), (Some(2580), None));
+    assert_eq!(other.price, None, "the other shop's item has the same number by chance");
+    assert_ne!(open(&price).await, second, "a number is never given twice");
 }
 
 #[tokio::test]
 async fn below_the_floor_nothing_is_written() {
-    for w in World::each() {
-        let (shop, stale) = (w.shop(), fence(&w).await);
-        shop.add_listings(vec![listing(1, "a", Some("11"))], minute(0)).await.unwrap();
-        let intent = Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit: Edit { price: Some(2580), visible: None } };
-        let Guarded::Done(id) = shop.open_intent(stale.clone(), intent.clone(), minute(1)).await.unwrap() else { panic!("{}", w.name) };
-        let (me, task) = (w.daemon().await, instance("sync"));
-        let request = crate::world::vouching(fire(&task, 5), &[(taskrun::core::task::ProcessId(1), true)]);
-        let (run, _, rivals) = w.admit(me, request).await;
-        w.store.take_over(run, rivals.iter().map(|rival| rival.run).collect(), minute(5)).await.unwrap();
-        let found = vec![(asin(1), Finding::NoOffer)];
-        assert_eq!(shop.learn(stale.clone(), found, minute(6)).await.unwrap(), Guarded::Fenced, "{}", w.name);
-        assert_eq!(shop.open_intent(stale.clone(), intent, minute(6)).await.unwrap(), Guarded::Fenced, "{}", w.name);
-        assert_eq!(shop.settle_intent(stale, id, Fate::Made, minute(6)).await.unwrap(), Guarded::Fenced, "{}", w.name);
-        assert_eq!(shop.listed_products().await.unwrap()[0].stock, None, "{}", w.name);
-        assert_eq!(shop.open_intents(account("a")).await.unwrap().len(), 1, "{}: its fate is still open", w.name);
-    }
+    let w = World::sqlite();
+    let (shop, stale) = (w.shop(), fence(&w).await);
+    shop.add_listings(vec![listing(1, "a", Some("11"))], minute(0)).await.unwrap();
+    let intent = Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit: Edit { price: Some(2580), visible: None } };
+    let Guarded::Done(id) = shop.open_intent(stale.clone(), intent.clone(), minute(1)).await.unwrap() else { panic!("not so") };
+    let (me, task) = (w.daemon().await, instance("sync"));
+    let request = crate::world::vouching(fire(&task, 5), &[(taskrun::core::task::ProcessId(1), true)]);
+    let (run, _, rivals) = w.admit(me, request).await;
+    w.store.take_over(run, rivals.iter().map(|rival| rival.run).collect(), minute(5)).await.unwrap();
+    let found = vec![(asin(1), Finding::NoOffer)];
+    assert_eq!(shop.learn(stale.clone(), found, minute(6)).await.unwrap(), Guarded::Fenced);
+    assert_eq!(shop.open_intent(stale.clone(), intent, minute(6)).await.unwrap(), Guarded::Fenced);
+    assert_eq!(shop.settle_intent(stale, id, Fate::Made, minute(6)).await.unwrap(), Guarded::Fenced);
+    assert_eq!(shop.listed_products().await.unwrap()[0].stock, None);
+    assert_eq!(shop.open_intents(account("a")).await.unwrap().len(), 1, "its fate is still open");
 }
 
 fn pair(n: u32, refresh: Option<&str>) -> TokenPair {
@@ -131,58 +127,56 @@ fn pair(n: u32, refresh: Option<&str>) -> TokenPair {
 
 #[tokio::test]
 async fn one_refreshes_and_the_others_get_what_it_got() {
-    for w in World::each() {
-        let shop = w.shop();
-        assert_eq!(shop.token(account("a"), None).await.unwrap(), None, "{}", w.name);
-        let first = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
-        assert_eq!((first.generation, first.access.clone(), first.refresh.expose()), (0, None, "first"), "{}", w.name);
-        let claim = |generation, at| shop.claim_refresh(account("a"), generation, minute(at), minute(at + 1));
-        assert_eq!(claim(0, 0).await.unwrap(), Claim::Yours(first.clone()), "{}", w.name);
-        assert_eq!(claim(0, 0).await.unwrap(), Claim::Busy, "{}", w.name);
-        assert_eq!(claim(0, 1).await.unwrap(), Claim::Yours(first), "{}: whoever had it is gone", w.name);
-        assert!(matches!(claim(0, -500).await.unwrap(), Claim::Yours(_)), "{}: the clock was set back", w.name);
-        assert!(shop.keep_token(account("a"), 0, pair(1, Some("second"))).await.unwrap(), "{}", w.name);
-        assert!(!shop.keep_token(account("a"), 0, pair(2, Some("late"))).await.unwrap(), "{}: a later pair is never overwritten", w.name);
-        let Claim::Renewed(second) = claim(0, 2).await.unwrap() else { panic!("{}", w.name) };
-        assert_eq!((second.generation, second.refresh.expose()), (1, "second"), "{}", w.name);
-        assert_eq!(second.expires_at, Some(minute(60)), "{}", w.name);
+    let w = World::sqlite();
+    let shop = w.shop();
+    assert_eq!(shop.token(account("a"), None).await.unwrap(), None);
+    let first = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
+    assert_eq!((first.generation, first.access.clone(), first.refresh.expose()), (0, None, "first"));
+    let claim = |generation, at| shop.claim_refresh(account("a"), generation, minute(at), minute(at + 1));
+    assert_eq!(claim(0, 0).await.unwrap(), Claim::Yours(first.clone()));
+    assert_eq!(claim(0, 0).await.unwrap(), Claim::Busy);
+    assert_eq!(claim(0, 1).await.unwrap(), Claim::Yours(first), "whoever had it is gone");
+    assert!(matches!(claim(0, -500).await.unwrap(), Claim::Yours(_)), "the clock was set back");
+    assert!(shop.keep_token(account("a"), 0, pair(1, Some("second"))).await.unwrap());
+    assert!(!shop.keep_token(account("a"), 0, pair(2, Some("late"))).await.unwrap(), "a later pair is never overwritten");
+    let Claim::Renewed(second) = claim(0, 2).await.unwrap() else { panic!("not so") };
+    assert_eq!((second.generation, second.refresh.expose()), (1, "second"));
+    assert_eq!(second.expires_at, Some(minute(60)));
 
-        assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)), "{}", w.name);
-        shop.release_refresh(account("a"), 1).await.unwrap();
-        assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)), "{}: it was given up", w.name);
-        shop.keep_token(account("a"), 1, pair(3, None)).await.unwrap();
-        let third = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
-        assert_eq!((third.generation, third.refresh.expose()), (2, "second"), "{}: a refresh token that is not rotated stays", w.name);
-        let changed = shop.token(account("a"), Some(Secret::new("by hand"))).await.unwrap().unwrap();
-        assert_eq!((changed.access, changed.refresh.expose()), (None, "by hand"), "{}: a person's new token is the first again", w.name);
-        assert!(changed.generation > third.generation, "{}", w.name);
-    }
+    assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)));
+    shop.release_refresh(account("a"), 1).await.unwrap();
+    assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)), "it was given up");
+    shop.keep_token(account("a"), 1, pair(3, None)).await.unwrap();
+    let third = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
+    assert_eq!((third.generation, third.refresh.expose()), (2, "second"), "a refresh token that is not rotated stays");
+    let changed = shop.token(account("a"), Some(Secret::new("by hand"))).await.unwrap().unwrap();
+    assert_eq!((changed.access, changed.refresh.expose()), (None, "by hand"), "a person's new token is the first again");
+    assert!(changed.generation > third.generation);
 }
 
 #[tokio::test]
 async fn a_quota_is_shared_and_learns_its_rate() {
-    for w in World::each() {
-        let shop = w.shop();
-        let key = |account: &str| QuotaKey { application: "app".into(), account: account.into(), operation: "offers" };
-        let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
-        let (now, ms) = (minute(0), minute(0).as_millisecond());
-        let take = |account, rule| shop.take_place(key(account), rule, now, minute(1));
-        for n in 0..=6 {
-            assert_eq!(take("a", rule).await.unwrap(), Place::At(ms + n * 10_000), "{}", w.name);
-        }
-        assert_eq!(take("a", rule).await.unwrap(), Place::NotBefore(ms + 70_000), "{}: too far off", w.name);
-        assert_eq!(take("b", rule).await.unwrap(), Place::At(ms), "{}: another seller's is another", w.name);
-        shop.exhaust(key("c"), rule, now).await.unwrap();
-        assert_eq!(take("c", rule).await.unwrap(), Place::At(ms + 10_000), "{}", w.name);
-        shop.learn_interval(key("d"), 2_000).await.unwrap();
-        for n in 0..3 {
-            assert_eq!(take("d", rule).await.unwrap(), Place::At(ms + n * 2_000), "{}", w.name);
-        }
-        let hourly = Rule::Window { length_ms: 3_600_000, calls: 2 };
-        take("e", hourly).await.unwrap();
-        take("e", hourly).await.unwrap();
-        assert_eq!(take("e", hourly).await.unwrap(), Place::NotBefore(minute(60).as_millisecond()), "{}", w.name);
+    let w = World::sqlite();
+    let shop = w.shop();
+    let key = |account: &str| QuotaKey { application: "app".into(), account: account.into(), operation: "offers" };
+    let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+    let (now, ms) = (minute(0), minute(0).as_millisecond());
+    let take = |account, rule| shop.take_place(key(account), rule, now, minute(1));
+    for n in 0..=6 {
+        assert_eq!(take("a", rule).await.unwrap(), Place::At(ms + n * 10_000));
     }
+    assert_eq!(take("a", rule).await.unwrap(), Place::NotBefore(ms + 70_000), "too far off");
+    assert_eq!(take("b", rule).await.unwrap(), Place::At(ms), "another seller's is another");
+    shop.exhaust(key("c"), rule, now).await.unwrap();
+    assert_eq!(take("c", rule).await.unwrap(), Place::At(ms + 10_000));
+    shop.learn_interval(key("d"), 2_000).await.unwrap();
+    for n in 0..3 {
+        assert_eq!(take("d", rule).await.unwrap(), Place::At(ms + n * 2_000));
+    }
+    let hourly = Rule::Window { length_ms: 3_600_000, calls: 2 };
+    take("e", hourly).await.unwrap();
+    take("e", hourly).await.unwrap();
+    assert_eq!(take("e", hourly).await.unwrap(), Place::NotBefore(minute(60).as_millisecond()));
 }
 
 #[tokio::test]

@@ -139,10 +139,10 @@ impl World {
         Self { name: "sqlite", store: Arc::new(store.clone()), kind: Kind::Sqlite(store), _folder: Some(folder) }
     }
 
-    /// The handlers' half of the same store.
+    /// The handlers' half of the same file.
     pub(crate) fn shop(&self) -> Arc<dyn ShopStore> {
         match &self.kind {
-            Kind::Memory(store) => Arc::new(store.clone()),
+            Kind::Memory(_) => panic!("the memory store has runs only"),
             Kind::Sqlite(store) => Arc::new(store.clone()),
         }
     }

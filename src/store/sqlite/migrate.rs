@@ -6,7 +6,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// Numbered from 1; never edited after a release. `PRAGMA user_version` says how many a file has had.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_runs.sql"), include_str!("../migrations/0002_shop.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_runs.sql"),
+    include_str!("../migrations/0002_shop.sql"),
+    include_str!("../migrations/0003_parks.sql"),
+];
 
 /// Marks a file as ours: "task" in ASCII.
 const APPLICATION_ID: i64 = 0x7461_736b;

@@ -24,12 +24,10 @@ mod instances;
 mod judge;
 mod migrate;
 mod processes;
-mod quotas;
 mod rows;
 mod runs;
 mod shop;
 mod takeover;
-mod tokens;
 
 /// The store in one SQLite file.
 #[derive(Clone, Debug)]

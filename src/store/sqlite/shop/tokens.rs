@@ -2,13 +2,34 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows::maybe_instant;
+use super::{SqliteStore, rows::maybe_instant};
 use crate::{
     core::value::Secret,
-    store::shop::{AccountKey, Claim, Token, TokenPair},
+    store::{
+        Answer,
+        shop::{AccountKey, Claim, Token, TokenPair, Tokens},
+    },
 };
 
-pub(super) fn token(conn: &Connection, account: &AccountKey, configured: Option<&Secret>) -> rusqlite::Result<Option<Token>> {
+impl Tokens for SqliteStore {
+    fn token(&self, account: AccountKey, configured: Option<Secret>) -> Answer<Option<Token>> {
+        self.db.write("read an account's tokens", move |conn| token(conn, &account, configured.as_ref()))
+    }
+
+    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> Answer<Claim> {
+        self.db.write("claim a refresh", move |conn| claim(conn, &account, generation, at, until))
+    }
+
+    fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair) -> Answer<bool> {
+        self.db.write("keep new tokens", move |conn| keep(conn, &account, generation, &pair))
+    }
+
+    fn release_refresh(&self, account: AccountKey, generation: i64) -> Answer<()> {
+        self.db.write("give up a refresh", move |conn| release(conn, &account, generation))
+    }
+}
+
+fn token(conn: &Connection, account: &AccountKey, configured: Option<&Secret>) -> rusqlite::Result<Option<Token>> {
     if let Some(configured) = configured {
         // A token that a person changed in the configuration replaces the pair; the same one again does not.
         conn.prepare_cached(
@@ -36,7 +57,7 @@ fn find(conn: &Connection, account: &AccountKey) -> rusqlite::Result<Option<Toke
         .optional()
 }
 
-pub(super) fn claim(conn: &Connection, account: &AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> rusqlite::Result<Claim> {
+fn claim(conn: &Connection, account: &AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> rusqlite::Result<Claim> {
     // A claim that lies much further ahead than this one was made before the clock was set back.
     let claimed = conn
         .prepare_cached(
@@ -51,7 +72,7 @@ pub(super) fn claim(conn: &Connection, account: &AccountKey, generation: i64, at
     })
 }
 
-pub(super) fn keep(conn: &Connection, account: &AccountKey, generation: i64, pair: &TokenPair) -> rusqlite::Result<bool> {
+fn keep(conn: &Connection, account: &AccountKey, generation: i64, pair: &TokenPair) -> rusqlite::Result<bool> {
     let kept = conn
         .prepare_cached(
             "UPDATE tokens SET access = ?4, expires_at_ms = ?5, refresh = coalesce(?6, refresh), generation = generation + 1, claimed_until_ms = NULL
@@ -68,7 +89,7 @@ pub(super) fn keep(conn: &Connection, account: &AccountKey, generation: i64, pai
     Ok(kept > 0)
 }
 
-pub(super) fn release(conn: &Connection, account: &AccountKey, generation: i64) -> rusqlite::Result<()> {
+fn release(conn: &Connection, account: &AccountKey, generation: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE tokens SET claimed_until_ms = NULL WHERE platform = ?1 AND account = ?2 AND generation = ?3")?
         .execute(params![account.platform.word(), account.account, generation])
         .map(drop)

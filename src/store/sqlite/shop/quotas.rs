@@ -2,24 +2,42 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::SqliteStore;
 use crate::{
     shop::quota::{self, Place, Rule, Use},
-    store::shop::QuotaKey,
+    store::{
+        Answer,
+        shop::{QuotaKey, Quotas},
+    },
 };
 
-pub(super) fn take_place(conn: &Connection, key: &QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> rusqlite::Result<Place> {
+impl Quotas for SqliteStore {
+    fn take_place(&self, key: QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> Answer<Place> {
+        self.db.write("take a place in a quota", move |conn| take_place(conn, &key, rule, at, latest))
+    }
+
+    fn exhaust(&self, key: QuotaKey, rule: Rule, at: Timestamp) -> Answer<()> {
+        self.db.write("mark a quota as used up", move |conn| exhaust(conn, &key, rule, at))
+    }
+
+    fn learn_interval(&self, key: QuotaKey, interval_ms: i64) -> Answer<()> {
+        self.db.write("keep a quota's rate", move |conn| learn_interval(conn, &key, interval_ms))
+    }
+}
+
+fn take_place(conn: &Connection, key: &QuotaKey, rule: Rule, at: Timestamp, latest: Timestamp) -> rusqlite::Result<Place> {
     let (used, rule) = find(conn, key, rule)?;
     let (place, used) = quota::take(rule, used, at.as_millisecond(), latest.as_millisecond());
     keep(conn, key, used)?;
     Ok(place)
 }
 
-pub(super) fn exhaust(conn: &Connection, key: &QuotaKey, rule: Rule, at: Timestamp) -> rusqlite::Result<()> {
+fn exhaust(conn: &Connection, key: &QuotaKey, rule: Rule, at: Timestamp) -> rusqlite::Result<()> {
     let (used, rule) = find(conn, key, rule)?;
     keep(conn, key, quota::exhaust(rule, used, at.as_millisecond()))
 }
 
-pub(super) fn learn_interval(conn: &Connection, key: &QuotaKey, interval_ms: i64) -> rusqlite::Result<()> {
+fn learn_interval(conn: &Connection, key: &QuotaKey, interval_ms: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO quotas (application, account, operation, at_ms, calls, interval_ms) VALUES (?1, ?2, ?3, 0, 0, ?4)
          ON CONFLICT (application, account, operation) DO UPDATE SET interval_ms = ?4 WHERE interval_ms IS NOT ?4",

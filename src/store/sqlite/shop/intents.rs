@@ -1,0 +1,76 @@
+//! The writes under way at the shops.
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::{SqliteStore, asin, guarded};
+use crate::{
+    shop::difference::Edit,
+    store::{
+        Answer, Fence,
+        shop::{AccountKey, Fate, Guarded, Intent, IntentId, Intents, OpenIntent},
+    },
+};
+
+impl Intents for SqliteStore {
+    fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> Answer<Guarded<IntentId>> {
+        self.db.write("record a write before it is made", move |conn| guarded(conn, &fence, || open_intent(conn, &fence, &intent, at)))
+    }
+
+    fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Answer<Guarded<()>> {
+        self.db.write("settle a write", move |conn| guarded(conn, &fence, || settle_intent(conn, id, fate, at)))
+    }
+
+    fn open_intents(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>> {
+        self.db.read("read the writes under way", move |conn| open_intents(conn, &shop))
+    }
+}
+
+fn open_intent(conn: &Connection, fence: &Fence, intent: &Intent, at: Timestamp) -> rusqlite::Result<IntentId> {
+    let Intent { shop, asin, item_id, edit } = intent;
+    conn.prepare_cached(
+        "INSERT INTO intents (instance, run, platform, account, asin, item_id, price_yen, visible, created_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+    )?
+    .query_row(
+        params![
+            fence.instance.as_str(),
+            fence.run.0,
+            shop.platform.word(),
+            shop.account,
+            asin.as_str(),
+            item_id,
+            edit.price,
+            edit.visible,
+            at.as_millisecond()
+        ],
+        |row| row.get(0).map(IntentId),
+    )
+}
+
+fn settle_intent(conn: &Connection, id: IntentId, fate: Fate, at: Timestamp) -> rusqlite::Result<()> {
+    if fate == Fate::Made {
+        conn.prepare_cached(
+            "UPDATE listings SET price_yen = coalesce(i.price_yen, listings.price_yen), visible = coalesce(i.visible, listings.visible), written_at_ms = ?2
+             FROM intents i WHERE i.id = ?1 AND i.platform = listings.platform AND i.account = listings.account AND i.item_id = listings.item_id",
+        )?
+        .execute(params![id.0, at.as_millisecond()])?;
+    }
+    conn.prepare_cached("DELETE FROM intents WHERE id = ?1")?.execute([id.0]).map(drop)
+}
+
+fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<OpenIntent>> {
+    let intent = |row: &Row<'_>| {
+        Ok(OpenIntent {
+            id: IntentId(row.get("id")?),
+            intent: Intent {
+                shop: shop.clone(),
+                asin: asin(row)?,
+                item_id: row.get::<_, Box<str>>("item_id")?.into(),
+                edit: Edit { price: row.get("price_yen")?, visible: row.get("visible")? },
+            },
+        })
+    };
+    conn.prepare_cached("SELECT * FROM intents WHERE platform = ?1 AND account = ?2 ORDER BY id")?
+        .query_map(params![shop.platform.word(), shop.account], intent)?
+        .collect()
+}

@@ -1,0 +1,5 @@
+//! `sync_inventory` against the practice marketplace: real SQLite, real HTTP, and a clock that leaps over every wait.
+#![cfg(test)]
+
+mod bench;
+mod syncs;

@@ -12,6 +12,8 @@ pub struct Shown {
     /// In yen.
     pub price: i64,
     pub visible: bool,
+    /// How many it has to sell; 0: it sold.
+    pub stock: i64,
 }
 
 /// One change of an item. What is absent stays as it is.
@@ -20,21 +22,26 @@ pub struct Edit {
     /// In yen.
     pub price: Option<i64>,
     pub visible: Option<bool>,
+    /// How many there are to sell.
+    pub stock: Option<i64>,
 }
 
 impl Edit {
     /// The word for it in plans, logs and totals.
     pub fn kind(self) -> &'static str {
-        match self.visible {
-            Some(true) => "show",
-            Some(false) => "hide",
-            None => "price",
+        match (self.visible, self.stock) {
+            (Some(true), _) => "show",
+            (Some(false), _) => "hide",
+            (None, Some(_)) => "restock",
+            (None, None) => "price",
         }
     }
 
     /// Whether the item is already so.
     pub fn is_done(self, shown: Shown) -> bool {
-        self.price.is_none_or(|price| price == shown.price) && self.visible.is_none_or(|visible| visible == shown.visible)
+        self.price.is_none_or(|price| price == shown.price)
+            && self.visible.is_none_or(|visible| visible == shown.visible)
+            && self.stock.is_none_or(|stock| stock == shown.stock)
     }
 }
 
@@ -65,14 +72,16 @@ pub fn compare(product: &Product, shown: Shown, rules: &Rules, now: Timestamp) -
         return Want::Stale;
     };
     let edit = match stock.value {
-        Stock::NoOffer | Stock::Filtered => Edit { price: None, visible: shown.visible.then_some(false) },
+        Stock::NoOffer | Stock::Filtered => Edit { visible: shown.visible.then_some(false), ..Edit::default() },
         Stock::InStock => {
             let Some(cost) = product.cost.filter(|cost| cost.is_fresh(now, rules.data_max_age)) else {
                 return Want::Stale;
             };
             match selling_price(cost.value, &rules.pricing) {
                 Price::AboveMax(price) => return Want::AboveMax(price),
-                Price::Sell(price) => Edit { price: (price != shown.price).then_some(price), visible: (!shown.visible).then_some(true) },
+                Price::Sell(price) => {
+                    Edit { price: (price != shown.price).then_some(price), visible: (!shown.visible).then_some(true), stock: None }
+                }
             }
         }
     };
@@ -112,7 +121,7 @@ mod tests {
             shown: (i64, bool),
             want: Want,
         }
-        let change = |price, visible| Want::Change(Edit { price, visible });
+        let change = |price, visible| Want::Change(Edit { price, visible, stock: None });
         let cases = [
             Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 0)), shown: (2580, true), want: Want::Right },
             Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 0)), shown: (2500, true), want: change(Some(2580), None) },
@@ -130,7 +139,7 @@ mod tests {
         ];
         let rules = Rules { pricing: Pricing::default(), data_max_age: SignedDuration::from_hours(4) };
         for case in cases {
-            let shown = Shown { price: case.shown.0, visible: case.shown.1 };
+            let shown = Shown { price: case.shown.0, visible: case.shown.1, stock: 1 };
             let want = compare(&product(case.stock, case.cost), shown, &rules, Timestamp::from_second(NOW).unwrap());
             assert_eq!(want, case.want, "{:?} {:?} {shown:?}", case.stock, case.cost);
         }
@@ -146,8 +155,11 @@ mod tests {
 
     #[test]
     fn an_edit_is_done_when_what_it_names_is_so() {
-        let edit = Edit { price: Some(2580), visible: None };
-        assert!(edit.is_done(Shown { price: 2580, visible: false }));
-        assert!(!edit.is_done(Shown { price: 2500, visible: false }));
+        let price = Edit { price: Some(2580), ..Edit::default() };
+        assert!(price.is_done(Shown { price: 2580, visible: false, stock: 0 }));
+        assert!(!price.is_done(Shown { price: 2500, visible: false, stock: 0 }));
+        let restock = Edit { stock: Some(1), ..Edit::default() };
+        assert!(restock.is_done(Shown { price: 2580, visible: true, stock: 1 }));
+        assert!(!restock.is_done(Shown { price: 2580, visible: true, stock: 0 }));
     }
 }

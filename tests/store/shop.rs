@@ -84,7 +84,8 @@ async fn an_intent_is_open_until_its_fate_is_known() {
     let (shop, fence) = (w.shop(), fence(&w).await);
     shop.add_listings(vec![listing(1, "a", Some("11")), listing(1, "b", Some("11"))], minute(0)).await.unwrap();
     let intent = |edit| Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit };
-    let (price, hide) = (intent(Edit { price: Some(2580), visible: None }), intent(Edit { price: None, visible: Some(false) }));
+    let (price, hide) =
+        (intent(Edit { price: Some(2580), ..Edit::default() }), intent(Edit { visible: Some(false), stock: Some(1), ..Edit::default() }));
     let open = async |intent: &Intent| match shop.open_intent(fence.clone(), intent.clone(), minute(1)).await.unwrap() {
         Guarded::Done(id) => id,
         Guarded::Fenced => panic!("fenced"),
@@ -107,7 +108,7 @@ async fn below_the_floor_nothing_is_written() {
     let w = World::sqlite();
     let (shop, stale) = (w.shop(), fence(&w).await);
     shop.add_listings(vec![listing(1, "a", Some("11"))], minute(0)).await.unwrap();
-    let intent = Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit: Edit { price: Some(2580), visible: None } };
+    let intent = Intent { shop: account("a"), asin: asin(1), item_id: "11".into(), edit: Edit { price: Some(2580), ..Edit::default() } };
     let Guarded::Done(id) = shop.open_intent(stale.clone(), intent.clone(), minute(1)).await.unwrap() else { panic!("not so") };
     let (me, task) = (w.daemon().await, instance("sync"));
     let request = crate::world::vouching(fire(&task, 5), &[(taskrun::core::task::ProcessId(1), true)]);

@@ -355,7 +355,7 @@ async fn what_an_earlier_run_left_open_is_looked_up_first() {
     let bench = Bench::new().await;
     let (asin, item_id) = bench.sold(0);
     let fence = bench.admit().await;
-    let edit = taskrun::shop::difference::Edit { price: Some(4440), visible: None };
+    let edit = taskrun::shop::difference::Edit { price: Some(4440), ..Default::default() };
     let intent = Intent { shop: shop_key(seed::SHOPS[0]), asin: Asin::parse(&asin).unwrap(), item_id: item_id.to_string().into(), edit };
     // One was made and its end not written down; another was never sent.
     let Guarded::Done(_) = bench.store.open_intent(fence.clone(), intent.clone(), bench.clock.now().wall).await.unwrap() else {

@@ -66,7 +66,7 @@ fn is_hide(edit: Edit) -> bool {
 /// What was written, for the summary.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    /// By what was done: `price`, `hide`, `show`.
+    /// By what was done: `price`, `hide`, `show`, `restock`.
     made: BTreeMap<&'static str, usize>,
     planned: BTreeMap<&'static str, usize>,
     /// Items that could not be changed.
@@ -83,7 +83,11 @@ impl fmt::Display for Totals {
         let kinds = |totals| {
             let prices = of(totals, "price");
             let noun = if prices == 1 { "price" } else { "prices" };
-            format!("{prices} {noun} changed, {} hidden, {} shown", of(totals, "hide"), of(totals, "show"))
+            let restocked = match of(totals, "restock") {
+                0 => String::new(),
+                count => format!(", {count} restocked"),
+            };
+            format!("{prices} {noun} changed, {} hidden, {} shown{restocked}", of(totals, "hide"), of(totals, "show"))
         };
         if self.planned.is_empty() {
             write!(f, "; {}", kinds(&self.made))?;

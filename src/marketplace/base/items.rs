@@ -28,15 +28,17 @@ pub struct ShopItem {
     pub price: i64,
     /// 1: buyers see it.
     pub visible: i64,
+    /// How many the shop has to sell.
+    pub stock: i64,
     /// Our own number of it.
     #[serde(default)]
     pub identifier: Option<String>,
 }
 
 impl ShopItem {
-    /// What buyers see of it.
+    /// How it stands there.
     pub fn shown(&self) -> Shown {
-        Shown { price: self.price, visible: self.visible == 1 }
+        Shown { price: self.price, visible: self.visible == 1, stock: self.stock }
     }
 }
 
@@ -47,7 +49,7 @@ pub struct Target {
     pub asin: Asin,
     /// The shop's number of it.
     pub item_id: i64,
-    /// What buyers see.
+    /// How it stands there.
     pub shown: Shown,
 }
 
@@ -164,6 +166,9 @@ impl Shop {
         if let Some(visible) = edit.visible {
             changes.push(format!("{} -> {}", seen(target.shown.visible), seen(visible)));
         }
+        if let Some(stock) = edit.stock {
+            changes.push(format!("stock {} -> {stock}", target.shown.stock));
+        }
         Planned {
             kind: edit.kind(),
             target: format!("{} item {} ({})", self.key.account, target.item_id, target.asin),
@@ -181,5 +186,6 @@ fn form(item_id: i64, edit: Edit) -> Vec<(&'static str, String)> {
     let mut form = vec![("item_id", item_id.to_string())];
     form.extend(edit.price.map(|price| ("price", price.to_string())));
     form.extend(edit.visible.map(|visible| ("visible", i32::from(visible).to_string())));
+    form.extend(edit.stock.map(|stock| ("stock", stock.to_string())));
     form
 }

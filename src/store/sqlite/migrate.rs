@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_runs.sql"),
     include_str!("../migrations/0002_shop.sql"),
     include_str!("../migrations/0003_parks.sql"),
+    include_str!("../migrations/0004_stock.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -28,8 +28,8 @@ impl Intents for SqliteStore {
 fn open_intent(conn: &Connection, fence: &Fence, intent: &Intent, at: Timestamp) -> rusqlite::Result<IntentId> {
     let Intent { shop, asin, item_id, edit } = intent;
     conn.prepare_cached(
-        "INSERT INTO intents (instance, run, platform, account, asin, item_id, price_yen, visible, created_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+        "INSERT INTO intents (instance, run, platform, account, asin, item_id, price_yen, visible, stock, created_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
     )?
     .query_row(
         params![
@@ -41,6 +41,7 @@ fn open_intent(conn: &Connection, fence: &Fence, intent: &Intent, at: Timestamp)
             item_id,
             edit.price,
             edit.visible,
+            edit.stock,
             at.as_millisecond()
         ],
         |row| row.get(0).map(IntentId),
@@ -66,7 +67,7 @@ fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<Op
                 shop: shop.clone(),
                 asin: asin(row)?,
                 item_id: row.get::<_, Box<str>>("item_id")?.into(),
-                edit: Edit { price: row.get("price_yen")?, visible: row.get("visible")? },
+                edit: Edit { price: row.get("price_yen")?, visible: row.get("visible")?, stock: row.get("stock")? },
             },
         })
     };

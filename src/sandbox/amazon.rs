@@ -156,7 +156,7 @@ pub(super) async fn item_offers(State(practice): State<Arc<Practice>>, method: M
             // Amazon does not promise an order.
             let by = usize::try_from(now_ms.unsigned_abs()).unwrap_or(0) % answers.len().max(1);
             answers.rotate_left(by);
-            reply(StatusCode::OK, &json!({ "responses": answers }), noted(format!("{} items", asked.len())))
+            reply(StatusCode::OK, &json!({ "responses": answers }), noted(asked.iter().map(asin).collect::<Vec<_>>().join(" ")))
         }
     };
     if let Ok(rate) = HeaderValue::from_str(&rate.to_string()) {
@@ -190,9 +190,14 @@ fn uri(request: &Value) -> &str {
     request.get("uri").and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The product that a request of a batch is for.
+fn asin(request: &Value) -> &str {
+    uri(request).strip_prefix("/products/pricing/v0/items/").and_then(|rest| rest.strip_suffix("/offers")).unwrap_or_default()
+}
+
 /// The answer to one request of a batch.
 fn answer(practice: &Practice, request: &Value, now_ms: i64) -> Value {
-    let asin = uri(request).strip_prefix("/products/pricing/v0/items/").and_then(|rest| rest.strip_suffix("/offers")).unwrap_or_default();
+    let asin = asin(request);
     let forced = practice.faults.forced(asin);
     let well_formed = asin.len() == 10 && asin.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     let (status, body) = match forced {

@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub mod command;
+pub mod parking;
 pub mod registry;
 pub mod sync_inventory;
 

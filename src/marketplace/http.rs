@@ -201,7 +201,8 @@ where
         let helps = |error: &CallError| {
             let asked = error.retry_after(caller.now()).unwrap_or(SignedDuration::ZERO);
             asked_ms.store(u64::try_from(caller.clock.real(asked).as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            let dealt_with = matches!(error, CallError::Again { .. } | CallError::Limited { .. } | CallError::Store(_));
+            let dealt_with =
+                matches!(error, CallError::Again { .. } | CallError::Limited { .. } | CallError::Parked { .. } | CallError::Store(_));
             error.is_passing() && !dealt_with && asked <= RETRY_AFTER_MAX
         };
         let attempt = RetryIf::start(delays, &mut call, helps);

@@ -11,7 +11,7 @@ use crate::{
     config::{Account, Marketplaces, Platform},
     store::{
         StoreError,
-        shop::{AccountKey, IntentId, ShopStore},
+        shop::{AccountKey, IntentId, Parked, ShopStore},
     },
 };
 
@@ -19,6 +19,7 @@ pub mod amazon;
 pub mod base;
 mod http;
 mod limit;
+mod park;
 mod token;
 
 pub use http::Written;
@@ -85,6 +86,18 @@ pub enum CallError {
         what: &'static str,
         /// When it may be made.
         until: Timestamp,
+    },
+    /// The account is parked: nothing was sent.
+    #[error("`{account}` is parked ({cause}){}: {detail}", until_text(*.until))]
+    Parked {
+        /// The account.
+        account: Arc<str>,
+        /// Why, in a word.
+        cause: Parked,
+        /// Why, in a sentence.
+        detail: Arc<str>,
+        /// Until when; `None`: until a person says so.
+        until: Option<Timestamp>,
     },
     /// Refused for something that was put right since: the call can be made again at once.
     #[error("{what}: {why}")]
@@ -169,6 +182,10 @@ pub enum CallError {
     Store(#[from] StoreError),
 }
 
+fn until_text(until: Option<Timestamp>) -> String {
+    until.map_or_else(|| " until a person sees to it".to_owned(), |until| format!(" until {until:.0}"))
+}
+
 fn detail(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
@@ -183,6 +200,7 @@ impl CallError {
             | Self::Unwell { .. }
             | Self::Unreadable { .. }
             | Self::Store(_) => true,
+            Self::Parked { until, .. } => until.is_some(),
             Self::Uncertain { cause, .. } => cause.is_passing(),
             Self::Cancelled | Self::Fenced | Self::NoClient { .. } | Self::Refused { .. } | Self::Login { .. } => false,
         }
@@ -192,6 +210,7 @@ impl CallError {
     pub fn retry_after(&self, now: Timestamp) -> Option<SignedDuration> {
         match self {
             Self::Limited { until, .. } => Some(until.duration_since(now).max(SignedDuration::ZERO)),
+            Self::Parked { until, .. } => until.map(|until| until.duration_since(now).max(SignedDuration::ZERO)),
             Self::Unwell { retry_after, .. } => *retry_after,
             Self::Uncertain { cause, .. } => cause.retry_after(now),
             Self::Cancelled
@@ -214,6 +233,7 @@ impl CallError {
             Self::Cancelled
             | Self::Fenced
             | Self::Limited { .. }
+            | Self::Parked { .. }
             | Self::Again { .. }
             | Self::NoClient { .. }
             | Self::Refused { .. }

@@ -2,4 +2,5 @@
 #![cfg(test)]
 
 mod bench;
+mod parks;
 mod syncs;

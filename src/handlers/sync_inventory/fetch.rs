@@ -192,6 +192,7 @@ fn is_about_the_batch(error: &CallError) -> bool {
         CallError::Cancelled
         | CallError::Fenced
         | CallError::Limited { .. }
+        | CallError::Parked { .. }
         | CallError::NoClient { .. }
         | CallError::Refused { .. }
         | CallError::Login { .. }

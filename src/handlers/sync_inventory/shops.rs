@@ -236,6 +236,7 @@ fn is_passing_trouble(error: &CallError) -> bool {
         CallError::Cancelled
         | CallError::Fenced
         | CallError::Limited { .. }
+        | CallError::Parked { .. }
         | CallError::NoClient { .. }
         | CallError::Refused { .. }
         | CallError::Login { .. }

@@ -10,6 +10,7 @@ use super::{
     CallError,
     http::{self, Answer, Http},
     limit::Budget,
+    park,
     token::{Access, Grant, Tokens},
 };
 use crate::{
@@ -25,6 +26,8 @@ mod pricing;
 #[derive(Debug)]
 pub struct Seller {
     http: Http,
+    key: AccountKey,
+    store: Arc<dyn ShopStore>,
     marketplace_id: String,
     tokens: Tokens,
     /// The quota of the offers batch.
@@ -50,14 +53,36 @@ impl Seller {
             http: Http::new(&amazon.endpoint, account.proxy.as_ref()),
             marketplace_id: amazon.marketplace_id.clone(),
             offers: Budget::new(Arc::clone(store), quota, pricing::OFFERS_BATCH, "Amazon's offers batch"),
-            tokens: Tokens::new(Arc::clone(store), key, account.refresh_token.clone(), Grant::Lwa(login), refreshes),
+            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Lwa(login), refreshes),
+            store: Arc::clone(store),
+            key,
         }
     }
 
-    /// Sends a request of an operation: its token, its place in the quota, and what the answer says about either.
+    /// Whose seller account it is.
+    pub fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// Sends a request of an operation, unless the account is parked: its token, its place in the quota, and what the answer says about either.
     async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
+        park::ask(self.store.as_ref(), &self.key, caller).await?;
         let access = self.tokens.access(caller).await?;
         budget.spend(caller).await?;
+        // Whoever waited for a place may have been parked meanwhile.
+        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        self.ask(caller, what, budget, &access, request).await
+    }
+
+    /// Sends a request and reads what the answer says about token and quota.
+    async fn ask(
+        &self,
+        caller: &Caller,
+        what: &'static str,
+        budget: &Budget,
+        access: &Access,
+        request: RequestBuilder,
+    ) -> Result<Answer, CallError> {
         let request = request.header("x-amz-access-token", access.token.expose()).header("x-amz-date", stamp(caller.now()));
         let answer = http::send(what, request.header("accept", "application/json")).await?;
         let rate = answer.headers.get("x-amzn-RateLimit-Limit").and_then(|rate| rate.to_str().ok()).and_then(|rate| rate.parse().ok());
@@ -71,7 +96,7 @@ impl Seller {
                 tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
                 Err(CallError::Again { what, why: "the quota is used up (429)".to_owned() })
             }
-            _ => Err(self.refused(caller, what, &answer, &access).await),
+            _ => Err(self.refused(caller, what, &answer, access).await),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
     CallError,
     http::{self, Http},
     limit::Budget,
+    park,
     token::{Access, Grant, Tokens},
 };
 use crate::{
@@ -73,8 +74,17 @@ impl Shop {
         &self.key
     }
 
-    /// What must be had before a call: a token, and a place in the quota.
+    /// What must be had before a call: the account is not parked, a token, and a place in the quota.
     async fn prepare(&self, caller: &Caller) -> Result<Access, CallError> {
+        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        let access = self.prepare_parked(caller).await?;
+        // Whoever waited for a place may have been parked meanwhile.
+        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        Ok(access)
+    }
+
+    /// The same for calls that a park does not stop: those that look whether it can end.
+    async fn prepare_parked(&self, caller: &Caller) -> Result<Access, CallError> {
         let access = self.tokens.access(caller).await?;
         self.calls.spend(caller).await?;
         Ok(access)

@@ -3,4 +3,5 @@
 
 mod bench;
 mod parks;
+mod scale;
 mod syncs;

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_shop.sql"),
     include_str!("../migrations/0003_parks.sql"),
     include_str!("../migrations/0004_stock.sql"),
+    include_str!("../migrations/0005_catalogue.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.
@@ -130,6 +131,20 @@ mod tests {
             migrate(&mut conn, path).unwrap();
             assert_eq!((version(&conn), schema(&conn)), (known(), schema(&whole)));
         }
+    }
+
+    #[test]
+    fn a_title_that_was_there_is_as_old_as_its_product() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(&MIGRATIONS[..4].concat()).unwrap();
+        conn.execute_batch("INSERT INTO products (asin, title, created_at_ms) VALUES ('B0TEST0001', '水筒', 7), ('B0TEST0002', NULL, 8)")
+            .unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        set_version(&conn, 4);
+        migrate(&mut conn, Path::new("taskrun.db")).unwrap();
+        let mut products = conn.prepare("SELECT title_fetched_at_ms FROM products ORDER BY asin").unwrap();
+        let dates: Vec<Option<i64>> = products.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(dates, [Some(7), None]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     rows::{maybe_instant, maybe_word, word},
 };
 use crate::{
+    core::task::RunId,
     shop::{
         offer::Finding,
         product::{Asin, Dated, Listing, ListingState, Product, Stock},
@@ -77,8 +78,9 @@ fn listings(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<Listin
 fn add_listing(conn: &Connection, new: &NewListing, at: Timestamp) -> rusqlite::Result<usize> {
     // An absent title never overwrites one that is known.
     conn.prepare_cached(
-        "INSERT INTO products (asin, title, created_at_ms) VALUES (?1, ?2, ?3)
-         ON CONFLICT (asin) DO UPDATE SET title = coalesce(title, excluded.title) WHERE title IS NULL AND excluded.title IS NOT NULL",
+        "INSERT INTO products (asin, title, title_fetched_at_ms, created_at_ms) VALUES (?1, ?2, iif(?2 IS NULL, NULL, ?3), ?3)
+         ON CONFLICT (asin) DO UPDATE SET title = excluded.title, title_fetched_at_ms = excluded.title_fetched_at_ms, updated_at_ms = ?3
+           WHERE title IS NULL AND excluded.title IS NOT NULL",
     )?
     .execute(params![new.asin.as_str(), new.title, at.as_millisecond()])?;
     let state = if new.item_id.is_some() { ListingState::Listed } else { ListingState::Pending };
@@ -105,9 +107,50 @@ fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> ru
         Finding::Error { .. } => return Ok(()),
     };
     conn.prepare_cached(
+        "INSERT INTO cost_history (asin, old_yen, new_yen, at_ms) SELECT asin, cost_yen, ?2, ?3 FROM products WHERE asin = ?1 AND cost_yen IS NOT ?2 AND ?2 IS NOT NULL",
+    )?
+    .execute(params![asin.as_str(), cost, at.as_millisecond()])?;
+    conn.prepare_cached(
         "UPDATE products SET cost_yen = coalesce(?2, cost_yen), cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
            stock = ?3, stock_fetched_at_ms = ?4 WHERE asin = ?1",
     )?
     .execute(params![asin.as_str(), cost, stock.word(), at.as_millisecond()])
+    .map(drop)
+}
+
+/// A change of what a shop asks for a product.
+#[derive(Debug)]
+pub(super) struct PriceChange<'a> {
+    pub(super) shop: &'a AccountKey,
+    pub(super) asin: &'a Asin,
+    /// In yen; `None`: none was known.
+    pub(super) old: Option<i64>,
+    /// In yen.
+    pub(super) new: i64,
+    /// Why, for people; not empty.
+    pub(super) reason: &'a str,
+    /// `None`: no run's, but a person's import.
+    pub(super) run: Option<RunId>,
+}
+
+/// Writes a change of a price into the history, with what the product costs now. One that changes nothing leaves no row.
+pub(super) fn insert_price_change(conn: &Connection, change: &PriceChange<'_>, at: Timestamp) -> rusqlite::Result<()> {
+    if change.old == Some(change.new) {
+        return Ok(());
+    }
+    conn.prepare_cached(
+        "INSERT INTO price_history (asin, platform, account, old_yen, new_yen, cost_yen, reason, run, at_ms)
+         SELECT asin, ?2, ?3, ?4, ?5, cost_yen, ?6, ?7, ?8 FROM products WHERE asin = ?1",
+    )?
+    .execute(params![
+        change.asin.as_str(),
+        change.shop.platform.word(),
+        change.shop.account,
+        change.old,
+        change.new,
+        change.reason,
+        change.run.map(|run| run.0),
+        at.as_millisecond()
+    ])
     .map(drop)
 }

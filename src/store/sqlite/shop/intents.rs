@@ -1,10 +1,16 @@
 //! The writes under way at the shops.
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{SqliteStore, asin, guarded};
+use super::{
+    SqliteStore, asin,
+    catalogue::{PriceChange, insert_price_change},
+    guarded,
+    rows::word,
+};
 use crate::{
-    shop::difference::Edit,
+    core::task::RunId,
+    shop::{difference::Edit, product::Platform},
     store::{
         Answer, Fence,
         shop::{AccountKey, Fate, Guarded, Intent, IntentId, Intents, OpenIntent},
@@ -50,6 +56,7 @@ fn open_intent(conn: &Connection, fence: &Fence, intent: &Intent, at: Timestamp)
 
 fn settle_intent(conn: &Connection, id: IntentId, fate: Fate, at: Timestamp) -> rusqlite::Result<()> {
     if fate == Fate::Made {
+        record_price(conn, id, at)?;
         conn.prepare_cached(
             "UPDATE listings SET price_yen = coalesce(i.price_yen, listings.price_yen), visible = coalesce(i.visible, listings.visible), written_at_ms = ?2
              FROM intents i WHERE i.id = ?1 AND i.platform = listings.platform AND i.account = listings.account AND i.item_id = listings.item_id",
@@ -57,6 +64,24 @@ fn settle_intent(conn: &Connection, id: IntentId, fate: Fate, at: Timestamp) -> 
         .execute(params![id.0, at.as_millisecond()])?;
     }
     conn.prepare_cached("DELETE FROM intents WHERE id = ?1")?.execute([id.0]).map(drop)
+}
+
+/// The price that the listing is about to take over goes into the history.
+fn record_price(conn: &Connection, id: IntentId, at: Timestamp) -> rusqlite::Result<()> {
+    let found = conn
+        .prepare_cached(
+            "SELECT i.asin, i.platform, i.account, i.run, i.price_yen AS new_yen, l.price_yen AS old_yen
+             FROM intents i JOIN listings l ON l.platform = i.platform AND l.account = i.account AND l.item_id = i.item_id
+             WHERE i.id = ?1 AND i.price_yen IS NOT NULL",
+        )?
+        .query_row([id.0], |row| {
+            let shop =
+                AccountKey { platform: word(row, "platform", Platform::from_word)?, account: row.get::<_, Box<str>>("account")?.into() };
+            Ok((asin(row)?, shop, RunId(row.get("run")?), row.get("old_yen")?, row.get("new_yen")?))
+        })
+        .optional()?;
+    let Some((asin, shop, run, old, new)) = found else { return Ok(()) };
+    insert_price_change(conn, &PriceChange { shop: &shop, asin: &asin, old, new, reason: "sync", run: Some(run) }, at)
 }
 
 fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<OpenIntent>> {

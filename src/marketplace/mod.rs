@@ -190,20 +190,36 @@ fn detail(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
+/// Whom an error concerns: who is left alone because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// This call: the next may fare better.
+    Call,
+    /// The item that it was about.
+    Item,
+    /// The account, until a time or until a person sees to it.
+    Account,
+    /// The run: it was told to stop, or can't write anything down.
+    Run,
+}
+
 impl CallError {
+    /// Whom it concerns.
+    pub fn concern(&self) -> Concern {
+        match self {
+            Self::NoAnswer { .. } | Self::Unwell { .. } | Self::Unreadable { .. } | Self::Again { .. } => Concern::Call,
+            Self::Refused { item: true, .. } => Concern::Item,
+            Self::Limited { .. } | Self::Parked { .. } | Self::NoClient { .. } | Self::Refused { item: false, .. } | Self::Login { .. } => {
+                Concern::Account
+            }
+            Self::Uncertain { cause, .. } => cause.concern(),
+            Self::Cancelled | Self::Fenced | Self::Store(_) => Concern::Run,
+        }
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Limited { .. }
-            | Self::Again { .. }
-            | Self::NoAnswer { .. }
-            | Self::Unwell { .. }
-            | Self::Unreadable { .. }
-            | Self::Store(_) => true,
-            Self::Parked { until, .. } => until.is_some(),
-            Self::Uncertain { cause, .. } => cause.is_passing(),
-            Self::Cancelled | Self::Fenced | Self::NoClient { .. } | Self::Refused { .. } | Self::Login { .. } => false,
-        }
+        matches!(self, Self::Limited { .. } | Self::Parked { until: Some(_), .. } | Self::Store(_)) || self.concern() == Concern::Call
     }
 
     /// How long the other side wants to be left alone, seen from `now`.

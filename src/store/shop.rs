@@ -1,15 +1,17 @@
-//! What handlers keep: the catalogue, the writes under way at the shops, tokens, quotas and parks. One file a topic.
+//! What handlers keep: the catalogue, what was taken out of it, the writes under way at the shops, tokens, quotas and parks. One file a topic.
 use std::sync::Arc;
 
 use crate::shop::product::Platform;
 
 mod catalogue;
+mod delistings;
 mod intents;
 mod parks;
 mod quotas;
 mod tokens;
 
 pub use catalogue::{Catalogue, NewListing, keep_findings};
+pub use delistings::{Delisted, Delistings, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
 pub use quotas::{QuotaKey, Quotas};
@@ -35,6 +37,6 @@ pub struct AccountKey {
 
 /// The handlers' part of the store.
 ///
-/// Each method is one transaction. Catalogue and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
+/// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Intents + Tokens + Quotas + Parks {}
+pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks {}

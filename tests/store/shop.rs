@@ -92,11 +92,11 @@ async fn an_intent_is_open_until_its_fate_is_known() {
     };
     let (first, second) = (open(&price).await, open(&hide).await);
     let wanted = [OpenIntent { id: first, intent: price.clone() }, OpenIntent { id: second, intent: hide }];
-    assert_eq!(shop.open_intents(account("a")).await.unwrap(), wanted);
-    assert_eq!(shop.open_intents(account("b")).await.unwrap(), []);
+    assert_eq!(shop.open_edits(account("a")).await.unwrap(), wanted);
+    assert_eq!(shop.open_edits(account("b")).await.unwrap(), []);
     shop.settle_intent(fence.clone(), first, Fate::Made, minute(2)).await.unwrap();
     shop.settle_intent(fence.clone(), second, Fate::NotMade, minute(2)).await.unwrap();
-    assert_eq!(shop.open_intents(account("a")).await.unwrap(), []);
+    assert_eq!(shop.open_edits(account("a")).await.unwrap(), []);
     let (ours, other) = (shop.listings(account("a")).await.unwrap().remove(0), shop.listings(account("b")).await.unwrap().remove(0));
     assert_eq!((ours.price, ours.visible), (Some(2580), None));
     assert_eq!(other.price, None, "the other shop's item has the same number by chance");
@@ -119,7 +119,30 @@ async fn below_the_floor_nothing_is_written() {
     assert_eq!(shop.open_intent(stale.clone(), intent, minute(6)).await.unwrap(), Guarded::Fenced);
     assert_eq!(shop.settle_intent(stale, id, Fate::Made, minute(6)).await.unwrap(), Guarded::Fenced);
     assert_eq!(shop.listed_products().await.unwrap()[0].stock, None);
-    assert_eq!(shop.open_intents(account("a")).await.unwrap().len(), 1, "its fate is still open");
+    assert_eq!(shop.open_edits(account("a")).await.unwrap().len(), 1, "its fate is still open");
+}
+
+#[tokio::test]
+async fn what_was_taken_out_of_the_books_can_be_put_back() {
+    let w = World::sqlite();
+    let (shop, fence) = (w.shop(), fence(&w).await);
+    shop.add_listings(vec![listing(1, "a", Some("11")), listing(1, "b", Some("11"))], minute(0)).await.unwrap();
+    let delist = async |fence: &Fence| {
+        shop.delist(fence.clone(), account("a"), asin(1), "the shop has no such item".into(), minute(1)).await.unwrap()
+    };
+    assert_eq!(delist(&fence).await, Guarded::Done(true));
+    assert_eq!(delist(&fence).await, Guarded::Done(false), "it is not in the books any more");
+    assert_eq!(shop.listings(account("a")).await.unwrap(), []);
+    assert_eq!(shop.listings(account("b")).await.unwrap().len(), 1, "the other shop's listing is another");
+    let out = shop.delisted(account("a")).await.unwrap();
+    assert_eq!(
+        out.iter().map(|out| (out.asin.clone(), out.at, &*out.why)).collect::<Vec<_>>(),
+        [(asin(1), minute(1), "the shop has no such item")]
+    );
+    assert!(shop.undo_delist(account("a"), asin(1)).await.unwrap());
+    assert!(!shop.undo_delist(account("a"), asin(1)).await.unwrap(), "once");
+    assert_eq!(shop.listings(account("a")).await.unwrap().len(), 1);
+    assert_eq!(shop.delisted(account("a")).await.unwrap(), []);
 }
 
 fn pair(n: u32, refresh: Option<&str>) -> TokenPair {

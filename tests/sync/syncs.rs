@@ -347,7 +347,7 @@ async fn an_answer_that_is_lost_is_looked_up_and_not_sent_again() {
     items.dedup();
     assert_eq!(items.len(), count, "no item is written twice");
     bench.assert_in_line(&[]);
-    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+    assert_eq!(bench.store.open_edits(shop_key(seed::SHOPS[0])).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn what_an_earlier_run_left_open_is_looked_up_first() {
     let unsent = Intent { asin: Asin::parse(&other).unwrap(), item_id: other_item.to_string().into(), ..intent };
     let Guarded::Done(_) = bench.store.open_intent(fence, unsent, bench.clock.now().wall).await.unwrap() else { panic!("fenced") };
     bench.live().await.summary();
-    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+    assert_eq!(bench.store.open_edits(shop_key(seed::SHOPS[0])).await.unwrap(), []);
     bench.assert_in_line(&[]);
 }
 
@@ -396,9 +396,9 @@ async fn a_run_that_is_taken_over_in_the_middle_sends_nothing_more() {
     let (ended, ()) = tokio::join!(bench.attempt(Access::Live(fence)), takeover);
     assert!(matches!(ended.error(), HandlerError::Fenced), "{:?}", ended.error());
     assert_eq!(bench.writes().len(), 1, "the one that was in flight");
-    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap().len(), 1, "and its fate is left for the next run");
+    assert_eq!(bench.store.open_edits(shop_key(seed::SHOPS[0])).await.unwrap().len(), 1, "and its fate is left for the next run");
     bench.live().await.summary();
-    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), []);
+    assert_eq!(bench.store.open_edits(shop_key(seed::SHOPS[0])).await.unwrap(), []);
     bench.assert_in_line(&[]);
 }
 
@@ -414,7 +414,7 @@ async fn a_run_that_is_stopped_keeps_what_is_done_and_finishes_the_item_in_hand(
     let (ended, ()) = tokio::join!(bench.attempt(Access::Live(fence)), stop);
     assert!(matches!(ended.error(), HandlerError::Cancelled), "{:?}", ended.error());
     assert_eq!(bench.writes().len(), 1);
-    assert_eq!(bench.store.open_intents(shop_key(seed::SHOPS[0])).await.unwrap(), [], "the item in hand was finished");
+    assert_eq!(bench.store.open_edits(shop_key(seed::SHOPS[0])).await.unwrap(), [], "the item in hand was finished");
     let products = bench.store.listed_products().await.unwrap();
     assert!(products.iter().all(|product| product.stock.is_some()), "what was read is kept");
 }

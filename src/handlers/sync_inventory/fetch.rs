@@ -8,7 +8,7 @@ use super::{Catalogue, FAILURES_MAX, Sync};
 use crate::{
     access::Planned,
     handlers::HandlerError,
-    marketplace::{CallError, amazon::Seller},
+    marketplace::{Concern, amazon::Seller},
     shop::{
         offer::{Filter, Finding},
         product::{Asin, Stock},
@@ -113,7 +113,7 @@ impl Sync<'_> {
                 }
                 Err(error) => {
                     failures += 1;
-                    if !is_about_the_batch(&error) || failures >= FAILURES_MAX {
+                    if error.concern() != Concern::Call || failures >= FAILURES_MAX {
                         return Err(self.failure(&error));
                     }
                     tracing::warn!("a batch of {} products was not read: {error}", batch.len());
@@ -182,22 +182,6 @@ impl Sync<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether the next batch may fare better. What concerns the account, the limit, the store or the run itself concerns every batch.
-fn is_about_the_batch(error: &CallError) -> bool {
-    match error {
-        CallError::NoAnswer { .. } | CallError::Unwell { .. } | CallError::Unreadable { .. } | CallError::Again { .. } => true,
-        CallError::Cancelled
-        | CallError::Fenced
-        | CallError::Limited { .. }
-        | CallError::Parked { .. }
-        | CallError::NoClient { .. }
-        | CallError::Refused { .. }
-        | CallError::Login { .. }
-        | CallError::Uncertain { .. }
-        | CallError::Store(_) => false,
     }
 }
 

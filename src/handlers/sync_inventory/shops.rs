@@ -9,7 +9,7 @@ use super::{Catalogue, FAILURES_MAX, Sync};
 use crate::{
     handlers::HandlerError,
     marketplace::{
-        CallError, Written,
+        CallError, Concern, Written,
         base::{Shop, Target},
     },
     shop::{
@@ -207,9 +207,9 @@ impl Sync<'_> {
                 Ok(Written::Made) => *totals.made.entry(kind).or_default() += 1,
                 Ok(Written::Planned) => *totals.planned.entry(kind).or_default() += 1,
                 Err(error) => {
-                    let is_the_items = matches!(error, CallError::Refused { item: true, .. });
+                    let is_the_items = error.concern() == Concern::Item;
                     failures = if is_the_items { 0 } else { failures + 1 };
-                    if !is_the_items && (failures >= FAILURES_MAX || !is_passing_trouble(&error)) {
+                    if !is_the_items && (failures >= FAILURES_MAX || error.concern() != Concern::Call) {
                         return Err(error);
                     }
                     tracing::warn!("{} item {} ({}): {error}", compared.shop.key().account, change.target.item_id, change.target.asin);
@@ -222,25 +222,6 @@ impl Sync<'_> {
             self.ctx.progress.set_done(done.saturating_add(1));
         }
         Ok(())
-    }
-}
-
-/// Trouble that the next item may not meet.
-fn is_passing_trouble(error: &CallError) -> bool {
-    match error {
-        CallError::NoAnswer { .. }
-        | CallError::Unwell { .. }
-        | CallError::Unreadable { .. }
-        | CallError::Again { .. }
-        | CallError::Uncertain { .. } => true,
-        CallError::Cancelled
-        | CallError::Fenced
-        | CallError::Limited { .. }
-        | CallError::Parked { .. }
-        | CallError::NoClient { .. }
-        | CallError::Refused { .. }
-        | CallError::Login { .. }
-        | CallError::Store(_) => false,
     }
 }
 

@@ -51,8 +51,8 @@ pub trait Intents: Send + Sync + std::fmt::Debug {
     fn open_intent(&self, fence: Fence, intent: Intent, at: Timestamp) -> Answer<Guarded<IntentId>>;
     /// Writes down what became of it; the listing takes over what was made.
     fn settle_intent(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Answer<Guarded<()>>;
-    /// The writes at a shop whose fate is not known, oldest first.
-    fn open_intents(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>>;
+    /// The edits at a shop whose fate is not known, oldest first.
+    fn open_edits(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>>;
 }
 
 /// Settles a write whose answer was lost, or that an earlier run left open, as far as the run may write.

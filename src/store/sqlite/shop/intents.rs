@@ -26,16 +26,16 @@ impl Intents for SqliteStore {
         self.db.write("settle a write", move |conn| guarded(conn, &fence, || settle_intent(conn, id, fate, at)))
     }
 
-    fn open_intents(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>> {
-        self.db.read("read the writes under way", move |conn| open_intents(conn, &shop))
+    fn open_edits(&self, shop: AccountKey) -> Answer<Vec<OpenIntent>> {
+        self.db.read("read the writes under way", move |conn| open_edits(conn, &shop))
     }
 }
 
 fn open_intent(conn: &Connection, fence: &Fence, intent: &Intent, at: Timestamp) -> rusqlite::Result<IntentId> {
     let Intent { shop, asin, item_id, edit } = intent;
     conn.prepare_cached(
-        "INSERT INTO intents (instance, run, platform, account, asin, item_id, price_yen, visible, stock, created_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
+        "INSERT INTO intents (kind, instance, run, platform, account, asin, item_id, price_yen, visible, stock, created_at_ms)
+         VALUES ('edit', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
     )?
     .query_row(
         params![
@@ -84,7 +84,7 @@ fn record_price(conn: &Connection, id: IntentId, at: Timestamp) -> rusqlite::Res
     insert_price_change(conn, &PriceChange { shop: &shop, asin: &asin, old, new, reason: "sync", run: Some(run) }, at)
 }
 
-fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<OpenIntent>> {
+fn open_edits(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<OpenIntent>> {
     let intent = |row: &Row<'_>| {
         Ok(OpenIntent {
             id: IntentId(row.get("id")?),
@@ -96,7 +96,7 @@ fn open_intents(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<Op
             },
         })
     };
-    conn.prepare_cached("SELECT * FROM intents WHERE platform = ?1 AND account = ?2 ORDER BY id")?
+    conn.prepare_cached("SELECT * FROM intents WHERE kind = 'edit' AND platform = ?1 AND account = ?2 ORDER BY id")?
         .query_map(params![shop.platform.word(), shop.account], intent)?
         .collect()
 }

@@ -7,3 +7,4 @@ pub mod offer;
 pub mod price;
 pub mod product;
 pub mod quota;
+pub mod spread;

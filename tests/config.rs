@@ -154,6 +154,30 @@ fn parameters_are_read_as_the_handler_wants_them() {
     assert_eq!((t.with.bool("shell"), t.with.size("output_cap"), t.with.list("run").len()), (Some(true), Some(1_000_000), 1));
 }
 
+/// Tiers whose second begins cheaper than the first ends, unless its markup says otherwise.
+fn tiered(markup: &str, more: &str) -> String {
+    format!("pricing: {{tiers: [{{up_to: 1000, markup: 1.4}}, {{markup: '{markup}'}}]{more}}}")
+}
+
+#[test]
+fn parts_that_do_not_fit_together_are_a_fault_wherever_they_are_set() {
+    let practice = |with: &str| {
+        let text = format!("tasks: {{t: {{handler: sync_inventory, with: {{{with}}}}}}}");
+        config::read(&text, Path::new("tasks.yaml"), &LoadOptions { practice: true, ..options() })
+    };
+    let fault = common::fault_of(practice(&tiered("1.3", "")));
+    assert!(fault.contains("cost 1,000 -> 1,400 yen but 1,001 -> 1,300"), "{fault}");
+    practice(&tiered("1.3", ", edges: hold")).unwrap();
+    practice(&tiered("1.4", "")).unwrap();
+    practice(&tiered("${NOPE}", "")).expect("what is not set can't be judged, and need not be where it is not needed");
+    let setting = |text: &str| config::setting(text, &taskrun::handlers::sync_inventory::SPEC, &options());
+    assert!(setting(&tiered("1.3", "").replacen(": ", "=", 1)).unwrap_err().to_string().contains("the price falls"));
+    setting(&tiered("1.4", "").replacen(": ", "=", 1)).unwrap();
+    let all = "phases: [price], restock: never, offers: {condition: used, free_shipping: false, ships_within: none, invitation_only: true},
+      pricing: {markup: 1.3, min_margin: {percent: 10%, amount: 100}, threshold: {amount: 100, percent: 5%}, warn_ratio: {below: 1.05, above: 2}}";
+    practice(all).unwrap();
+}
+
 #[test]
 fn merge_keys_and_anchors_save_typing() {
     let text = "tasks:\n  t: &t {handler: command, with: {run: [ls]}, timeout: 1m}\n  u: {<<: *t, timeout: 2m}\n";

@@ -687,6 +687,208 @@ error: 0.9 is not from 1 to 100
   = help: write a number from 1 to 100
 "
 
+    acceptance_14_tiers_whose_prices_fall_as_the_cost_rises: r#"marketplaces:
+  amazon: {region: fe, marketplace_id: A, client_id: x, client_secret: "${SECRET}"}
+  base: {client_id: x, client_secret: "${SECRET}"}
+tasks:
+  s:
+    handler: sync_inventory
+    with:
+      pricing:
+        tiers:
+          - { up_to: 1000, markup: 1.40 }
+          - { up_to: 5000, markup: 1.30 }
+          - { up_to: 10000, markup: 1.25 }
+          - { markup: 1.20 }
+"# => r"
+error: the price falls where this tier begins: cost 1,000 -> 1,400 yen but 1,001 -> 1,300
+  --> tasks.yaml:11:36
+   |
+11 |           - { up_to: 5000, markup: 1.30 }
+   |                                    ^^^^
+   |
+   = help: raise this markup, or write `edges: hold` beside `tiers`: the price then stays at 1,400 until the cost has caught up
+
+error: the price falls where this tier begins: cost 5,000 -> 6,500 yen but 5,001 -> 6,250
+  --> tasks.yaml:12:37
+   |
+12 |           - { up_to: 10000, markup: 1.25 }
+   |                                     ^^^^
+   |
+   = help: raise this markup, or write `edges: hold` beside `tiers`: the price then stays at 6,500 until the cost has caught up
+
+error: the price falls where this tier begins: cost 10,000 -> 12,500 yen but 10,001 -> 12,000
+  --> tasks.yaml:13:23
+   |
+13 |           - { markup: 1.20 }
+   |                       ^^^^
+   |
+   = help: raise this markup, or write `edges: hold` beside `tiers`: the price then stays at 12,500 until the cost has caught up
+"
+
+    tiers_that_are_not_in_order: r#"marketplaces:
+  amazon: {region: fe, marketplace_id: A, client_id: x, client_secret: "${SECRET}"}
+  base: {client_id: x, client_secret: "${SECRET}"}
+tasks:
+  s:
+    handler: sync_inventory
+    with: { pricing: { markup: 1.3, tiers: [{ up_to: 5000, markup: 1.2 }, { markup: 1.25 }, { up_to: 1000, markup: 1.3 }] } }
+  t:
+    handler: sync_inventory
+    with: { pricing: { tiers: { up_to: 5000, markup: 1.2 } } }
+  u:
+    handler: sync_inventory
+    with: { pricing: { tiers: [], edges: fall } }
+"# => r"
+error: `markup` and `tiers` exclude each other
+ --> tasks.yaml:7:32
+  |
+7 |     with: { pricing: { markup: 1.3, tiers: [{ up_to: 5000, markup: 1.2 }, { markup: 1.25 }, { up_to: 1000, markup: 1.3 }] } }
+  |                                ^^^
+  |
+  = help: the last tier, without `up_to`, has the markup for all that costs more
+
+error: `up_to` is missing: only the last tier has none
+ --> tasks.yaml:7:75
+  |
+7 |     with: { pricing: { markup: 1.3, tiers: [{ up_to: 5000, markup: 1.2 }, { markup: 1.25 }, { up_to: 1000, markup: 1.3 }] } }
+  |                                                                           ^^^^^^^^^^^^^^^^
+  |
+  = help: write the highest cost in it
+
+error: the tiers do not go up: 1,000 comes after 5,000
+ --> tasks.yaml:7:102
+  |
+7 |     with: { pricing: { markup: 1.3, tiers: [{ up_to: 5000, markup: 1.2 }, { markup: 1.25 }, { up_to: 1000, markup: 1.3 }] } }
+  |                                                                                                      ^^^^
+  |
+  = help: begin with the cheapest
+
+error: no tier says what happens above a cost of 5,000 yen
+  --> tasks.yaml:10:40
+   |
+10 |     with: { pricing: { tiers: { up_to: 5000, markup: 1.2 } } }
+   |                                        ^^^^
+   |
+   = help: end with a tier without `up_to`: `{ markup: 1.30 }`
+
+error: `fall` is not one of refuse, hold
+  --> tasks.yaml:13:42
+   |
+13 |     with: { pricing: { tiers: [], edges: fall } }
+   |                                          ^^^^
+   |
+   = help: write one of these words
+"
+
+    bounds_that_leave_no_price: r#"marketplaces:
+  amazon: {region: fe, marketplace_id: A, client_id: x, client_secret: "${SECRET}"}
+  base: {client_id: x, client_secret: "${SECRET}"}
+tasks:
+  s:
+    handler: sync_inventory
+    with:
+      pricing:
+        edges: hold
+        markup: 1.10
+        min: 995
+        max: 999
+        min_margin: { percent: 15% }
+        warn_ratio: { below: 2, above: 1.05 }
+"# => r"
+error: `edges` has no effect without `tiers`
+ --> tasks.yaml:9:16
+  |
+9 |         edges: hold
+  |                ^^^^
+  |
+  = help: leave it out
+
+error: there is no price between `min` and `max`: the lowest is 1,000, and `max` 999
+  --> tasks.yaml:12:14
+   |
+12 |         max: 999
+   |              ^^^
+   |
+   = help: raise `max`, or lower `min` or `round`
+
+error: the markup 1.1 leaves less than that: every price of it would be the floor's
+  --> tasks.yaml:13:32
+   |
+13 |         min_margin: { percent: 15% }
+   |                                ^^^
+   |
+   = help: mark up by 1.15 or more, or lower `percent`
+
+error: `above` 1.05 is not more than `below` 2: every price would be warned of
+  --> tasks.yaml:14:40
+   |
+14 |         warn_ratio: { below: 2, above: 1.05 }
+   |                                        ^^^^
+   |
+   = help: write the smaller one as `below`
+"
+
+    parameters_of_the_sync_that_are_no_words_of_its: r#"marketplaces:
+  amazon: {region: fe, marketplace_id: A, client_id: x, client_secret: "${SECRET}"}
+  base: {client_id: x, client_secret: "${SECRET}"}
+tasks:
+  s:
+    handler: sync_inventory
+    with: { phases: [], restock: always, offers: { condition: mint, ships_within: 72 } }
+  t:
+    handler: sync_inventory
+    with: { phases: [prices], offers: { free: true } }
+"# => r"
+error: there is no phase here: nothing would be done
+ --> tasks.yaml:7:13
+  |
+7 |     with: { phases: [], restock: always, offers: { condition: mint, ships_within: 72 } }
+  |             ^^^^^^
+  |
+  = help: leave `phases` out for all of them
+
+error: `always` is not one of after_fresh_check, never
+ --> tasks.yaml:7:34
+  |
+7 |     with: { phases: [], restock: always, offers: { condition: mint, ships_within: 72 } }
+  |                                  ^^^^^^
+  |
+  = help: write one of these words
+
+error: `mint` is not one of new, used
+ --> tasks.yaml:7:63
+  |
+7 |     with: { phases: [], restock: always, offers: { condition: mint, ships_within: 72 } }
+  |                                                               ^^^^
+  |
+  = help: write one of these words
+
+error: `72` is not a duration
+ --> tasks.yaml:7:83
+  |
+7 |     with: { phases: [], restock: always, offers: { condition: mint, ships_within: 72 } }
+  |                                                                                   ^^
+  |
+  = help: add a unit: `72s`
+
+error: `prices` is not one of fetch, price, visibility
+  --> tasks.yaml:10:22
+   |
+10 |     with: { phases: [prices], offers: { free: true } }
+   |                      ^^^^^^
+   |
+   = help: did you mean `price`?
+
+error: unknown key `free`
+  --> tasks.yaml:10:41
+   |
+10 |     with: { phases: [prices], offers: { free: true } }
+   |                                         ^^^^
+   |
+   = help: did you mean `free_shipping`?
+"
+
     a_number_that_is_none: r"tasks:
   t:
     handler: command

@@ -1,6 +1,7 @@
 //! The kinds of values that tasks.yaml and handlers' parameters know, and the tables of keys made of them.
 //!
 //! One table drives the reader, the messages and the schema, so they cannot disagree.
+use crate::core::value::Value;
 
 /// A key that a table knows.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,19 @@ pub enum Kind {
     Address,
     /// A value of that kind, which is read on its own because what it says depends on other parts of the file.
     Apart(&'static Kind),
+    /// A value of that kind whose parts have to fit together. The check sees only what is sound part by part.
+    Checked(&'static Kind, fn(&Value) -> Vec<Complaint>),
+}
+
+/// Parts of a value that do not fit together, or do what nobody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Where in the value: keys and, in lists, places counted from 0, with points between them: `tiers.1.markup`. Empty: the value as a whole.
+    pub at: String,
+    /// Lower case, no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// What the configuration knows of a handler.

@@ -20,6 +20,7 @@ pub mod env;
 pub mod fault;
 mod file;
 pub mod keys;
+mod lint;
 mod part;
 mod read;
 mod remote;

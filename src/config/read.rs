@@ -16,7 +16,7 @@ use super::{
     env::{Expanded, expand},
     fault::{FAULTS_MAX, Fault, did_you_mean, quote},
     keys::{Key, Kind},
-    remote, timing,
+    lint, remote, timing,
     tree::{Data, Entry, Node},
 };
 use crate::core::{
@@ -271,6 +271,7 @@ impl<'a> Reader<'a> {
                 let entries = self.named(node, at);
                 Some(Value::Table(self.params_of(entries, |_| Some(*element))))
             }
+            Kind::Checked(kind, check) => lint::checked(self, (*kind, check), node, at),
             // These mean more than a value can say: they are read where they are used.
             Kind::Secret | Kind::Schedule | Kind::Hours | Kind::Dates | Kind::Params | Kind::Store | Kind::Apart(_) => None,
         }

@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod fetch;
+mod pricing;
 mod settings;
 mod shops;
 
@@ -77,17 +78,22 @@ struct Catalogue {
 
 impl SyncInventory {
     async fn sync(&self, ctx: &AttemptContext) -> Result<Report, HandlerError> {
-        let sync = Sync { ctx, caller: ctx.caller(Purpose::Sync), store: self.store.as_ref(), settings: Settings::read(&ctx.params) };
+        let sync =
+            Sync { ctx, caller: ctx.caller(Purpose::Sync), store: self.store.as_ref(), settings: Settings::read(&ctx.params, ctx.fire_at) };
         let listed = sync.listed(self.shops_of(ctx)?).await?;
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {
             return Ok(Report { summary: "nothing is listed".to_owned() });
         }
-        let fetched = sync.fetch(self.seller(&sync.settings)?, &mut catalogue).await?;
+        let phases = sync.settings.rules.phases;
+        let fetched = if phases.fetch { sync.fetch(self.seller(&sync.settings)?, &mut catalogue).await? } else { Fetched::left_out() };
         if fetched.is_closed {
             return Ok(Report { summary: format!("{fetched}; closed for now, the rest is left for the next run") });
         }
         tracing::info!("{fetched}");
+        if !phases.price && !phases.visibility {
+            return Ok(Report { summary: fetched.to_string() });
+        }
         let mut failures = Vec::new();
         let mut compared = sync.compare_all(&listed, &catalogue, &mut failures).await?;
         let brake = sync.brake(&mut compared);

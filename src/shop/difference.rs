@@ -5,6 +5,7 @@ use super::{
     price::{ONE, Price, Pricing, selling_price},
     product::{Product, Stock},
 };
+use crate::core::task::words;
 
 /// What the shop really shows, as just read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,11 @@ impl Edit {
         }
     }
 
+    /// Whether there is nothing to write.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
     /// Whether the item is already so.
     pub fn is_done(self, shown: Shown) -> bool {
         self.price.is_none_or(|price| price == shown.price)
@@ -45,8 +51,57 @@ impl Edit {
     }
 }
 
+words! {
+    /// What happens to an item that sold and can be bought again.
+    Restock {
+        /// It is sold again once its offers were read in this run.
+        AfterFreshCheck = "after_fresh_check",
+        /// Its stock is a person's business.
+        Never = "never",
+    }
+}
+
+words! {
+    /// A part of the sync that can run alone.
+    Phase {
+        /// The offers are read.
+        Fetch = "fetch",
+        /// Prices are written.
+        Price = "price",
+        /// What the offers say of being visible and in stock is written.
+        Visibility = "visibility",
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases {
+    pub fetch: bool,
+    pub price: bool,
+    pub visibility: bool,
+}
+
+impl Phases {
+    /// All there are.
+    pub const ALL: Self = Self { fetch: true, price: true, visibility: true };
+}
+
+impl FromIterator<Phase> for Phases {
+    fn from_iter<T: IntoIterator<Item = Phase>>(named: T) -> Self {
+        let mut phases = Self { fetch: false, price: false, visibility: false };
+        for phase in named {
+            match phase {
+                Phase::Fetch => phases.fetch = true,
+                Phase::Price => phases.price = true,
+                Phase::Visibility => phases.visibility = true,
+            }
+        }
+        phases
+    }
+}
+
 /// What is to be done about a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// It is as it should be.
     Right,
@@ -54,8 +109,11 @@ pub enum Want {
     Change(Edit),
     /// What we know is too old, or there is nothing to know it by: nothing may be written.
     Stale,
-    /// It would have to cost this much, which is more than `max`: it is left alone, and a person told.
-    AboveMax(i64),
+    /// It would have to cost `price` yen, which is more than `max`: that is never written, and a person told. Where it is being sold below the margin
+    /// floor, `edit` hides it; otherwise it is empty.
+    AboveMax { price: i64, edit: Edit },
+    /// It is for sale, or would be, below the margin floor, and this run writes no prices: it is not shown, and a person told.
+    BelowFloor,
 }
 
 /// The rules that a listing is measured by.
@@ -64,6 +122,11 @@ pub struct Rules {
     pub pricing: Pricing,
     /// Older data is never written.
     pub data_max_age: SignedDuration,
+    pub restock: Restock,
+    /// Which of price and visibility may be written.
+    pub phases: Phases,
+    /// Offers that were read from then on were read in this run.
+    pub checked_since: Timestamp,
 }
 
 /// Compares what a shop shows with what we know.
@@ -71,95 +134,65 @@ pub fn compare(product: &Product, shown: Shown, rules: &Rules, now: Timestamp) -
     let Some(stock) = product.stock.filter(|stock| stock.is_fresh(now, rules.data_max_age)) else {
         return Want::Stale;
     };
-    let edit = match stock.value {
-        Stock::NoOffer | Stock::Filtered => Edit { visible: shown.visible.then_some(false), ..Edit::default() },
+    match stock.value {
+        Stock::NoOffer | Stock::Filtered => Want::of(hide(shown, rules)),
         Stock::InStock => {
-            let Some(cost) = product.cost.filter(|cost| cost.is_fresh(now, rules.data_max_age)) else {
-                return Want::Stale;
-            };
-            match selling_price(cost.value, &rules.pricing) {
-                Price::AboveMax(price) => return Want::AboveMax(price),
-                Price::Sell(price) => {
-                    Edit { price: (price != shown.price).then_some(price), visible: (!shown.visible).then_some(true), stock: None }
-                }
+            let is_checked = rules.checked_since <= stock.fetched_at && stock.fetched_at <= now;
+            match product.cost.filter(|cost| cost.is_fresh(now, rules.data_max_age)) {
+                Some(cost) => sell(cost.value, is_checked, shown, rules),
+                None => Want::Stale,
             }
         }
-    };
-    if edit == Edit::default() { Want::Right } else { Want::Change(edit) }
+    }
 }
 
-/// Whether hiding `hides` of `visible` items is more than the share `max_hide`, in millionths, allows.
+impl Want {
+    fn of(edit: Edit) -> Self {
+        if edit.is_empty() { Self::Right } else { Self::Change(edit) }
+    }
+}
+
+/// What it takes for buyers not to see it.
+fn hide(shown: Shown, rules: &Rules) -> Edit {
+    Edit { visible: (shown.visible && rules.phases.visibility).then_some(false), ..Edit::default() }
+}
+
+/// What it takes to sell what costs us so much. `is_checked`: its offers were read in this run.
+fn sell(cost: i64, is_checked: bool, shown: Shown, rules: &Rules) -> Want {
+    let Rules { pricing, phases, .. } = rules;
+    let is_at_a_loss = shown.price < pricing.floor(cost);
+    let right = match selling_price(cost, pricing) {
+        Price::Sell(price) => price,
+        Price::AboveMax(price) => {
+            let edit = if is_at_a_loss { hide(shown, rules) } else { Edit::default() };
+            return Want::AboveMax { price, edit };
+        }
+    };
+    if is_at_a_loss && !phases.price {
+        return Want::BelowFloor;
+    }
+    // A sale that came after the check would be made good for again by the next run's.
+    let may_restock = match rules.restock {
+        Restock::AfterFreshCheck => is_checked,
+        Restock::Never => false,
+    };
+    Want::of(Edit {
+        price: (phases.price && pricing.is_off(shown.price, right, cost)).then_some(right),
+        visible: (phases.visibility && !shown.visible).then_some(true),
+        stock: (phases.visibility && may_restock && shown.stock <= 0).then_some(1),
+    })
+}
+
+/// Fewer than this never trip the brake: in a shop of ten, one item that sold out at Amazon is no fault of Amazon's.
+const HIDES_NOTICED: usize = 3;
+
+/// Whether hiding `hides` of `visible` items is more than the share `max_hide`, in millionths, allows. Fewer than three always are; with a share of
+/// nothing, not one is.
 pub fn brake_trips(hides: usize, visible: usize, max_hide: i64) -> bool {
     let wide = |count: usize| i128::try_from(count).unwrap_or(i128::MAX);
-    wide(hides).saturating_mul(i128::from(ONE)) > wide(visible).saturating_mul(i128::from(max_hide))
+    let is_too_many = wide(hides).saturating_mul(i128::from(ONE)) > wide(visible).saturating_mul(i128::from(max_hide));
+    is_too_many && (hides >= HIDES_NOTICED || max_hide == 0)
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
-
-    use super::*;
-    use crate::shop::product::{Asin, Dated};
-
-    const NOW: i64 = 1_774_828_800;
-    const HOUR: i64 = 3600;
-
-    fn product(stock: Option<(Stock, i64)>, cost: Option<(i64, i64)>) -> Product {
-        let at = |age: i64| Timestamp::from_second(NOW - age).unwrap();
-        Product {
-            asin: Asin::parse("B0TEST0001").unwrap(),
-            cost: cost.map(|(value, age)| Dated { value, fetched_at: at(age) }),
-            stock: stock.map(|(value, age)| Dated { value, fetched_at: at(age) }),
-        }
-    }
-
-    #[test]
-    fn a_listing_is_brought_in_line_only_by_fresh_data() {
-        struct Case {
-            stock: Option<(Stock, i64)>,
-            cost: Option<(i64, i64)>,
-            shown: (i64, bool),
-            want: Want,
-        }
-        let change = |price, visible| Want::Change(Edit { price, visible, stock: None });
-        let cases = [
-            Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 0)), shown: (2580, true), want: Want::Right },
-            Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 0)), shown: (2500, true), want: change(Some(2580), None) },
-            Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 0)), shown: (2500, false), want: change(Some(2580), Some(true)) },
-            Case { stock: Some((Stock::InStock, 0)), cost: Some((1984, 5 * HOUR)), shown: (2500, false), want: Want::Stale },
-            Case { stock: Some((Stock::InStock, 0)), cost: None, shown: (2500, true), want: Want::Stale },
-            Case { stock: Some((Stock::InStock, 0)), cost: Some((120_000, 0)), shown: (90_000, true), want: Want::AboveMax(156_000) },
-            Case { stock: Some((Stock::NoOffer, 0)), cost: Some((1984, 0)), shown: (2500, true), want: change(None, Some(false)) },
-            Case { stock: Some((Stock::Filtered, 0)), cost: None, shown: (2500, true), want: change(None, Some(false)) },
-            Case { stock: Some((Stock::NoOffer, 0)), cost: Some((1984, 0)), shown: (2500, false), want: Want::Right },
-            Case { stock: Some((Stock::NoOffer, 4 * HOUR)), cost: None, shown: (2500, true), want: change(None, Some(false)) },
-            Case { stock: Some((Stock::NoOffer, 4 * HOUR + 1)), cost: None, shown: (2500, true), want: Want::Stale },
-            Case { stock: None, cost: None, shown: (2500, true), want: Want::Stale },
-            Case { stock: Some((Stock::NoOffer, -5 * HOUR)), cost: None, shown: (2500, true), want: Want::Stale },
-        ];
-        let rules = Rules { pricing: Pricing::default(), data_max_age: SignedDuration::from_hours(4) };
-        for case in cases {
-            let shown = Shown { price: case.shown.0, visible: case.shown.1, stock: 1 };
-            let want = compare(&product(case.stock, case.cost), shown, &rules, Timestamp::from_second(NOW).unwrap());
-            assert_eq!(want, case.want, "{:?} {:?} {shown:?}", case.stock, case.cost);
-        }
-    }
-
-    #[test]
-    fn the_brake_allows_the_share_and_not_one_more() {
-        assert!(!brake_trips(12, 240, 50_000));
-        assert!(brake_trips(13, 240, 50_000));
-        assert!(!brake_trips(0, 0, 50_000));
-        assert!(brake_trips(1, 19, 50_000));
-    }
-
-    #[test]
-    fn an_edit_is_done_when_what_it_names_is_so() {
-        let price = Edit { price: Some(2580), ..Edit::default() };
-        assert!(price.is_done(Shown { price: 2580, visible: false, stock: 0 }));
-        assert!(!price.is_done(Shown { price: 2500, visible: false, stock: 0 }));
-        let restock = Edit { stock: Some(1), ..Edit::default() };
-        assert!(restock.is_done(Shown { price: 2580, visible: true, stock: 1 }));
-        assert!(!restock.is_done(Shown { price: 2580, visible: true, stock: 0 }));
-    }
-}
+mod tests;

@@ -3,5 +3,6 @@
 
 mod bench;
 mod parks;
+mod rules;
 mod scale;
 mod syncs;

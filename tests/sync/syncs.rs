@@ -458,16 +458,22 @@ async fn no_new_item_is_taken_when_the_business_hours_end() {
 }
 
 #[tokio::test]
-async fn an_item_that_is_gone_or_too_dear_is_left_alone_and_told() {
+async fn acceptance_14_an_item_that_became_too_dear_is_not_sold_below_its_cost() {
     let bench = Bench::new().await;
-    let ((_, gone), (dear, dear_item)) = (bench.sold(0), bench.sold(1));
+    let ((_, gone), (dear, dear_item), (bearable, bearable_item)) = (bench.sold(0), bench.sold(1), bench.sold(2));
     bench.sandbox.remove_item(gone);
     bench.sandbox.force(&dear, Some(Force::Cost(120_000)));
+    bench.sandbox.force(&bearable, Some(Force::Cost(90_000)));
+    let mut item = bench.item(bearable_item);
+    item.price = 95_000;
+    bench.sandbox.put_item(&item);
     let before = bench.item(dear_item);
     let ended = bench.live().await;
     assert!(ended.summary().contains("1 not found at the shop"), "{}", ended.summary());
-    assert!(ended.summary().contains("left alone as they would cost more than `max`"), "{}", ended.summary());
-    assert_eq!(bench.item(dear_item), before);
+    assert!(ended.summary().contains("without a price, as they would cost more than `max`"), "{}", ended.summary());
+    let after = bench.item(dear_item);
+    assert_eq!((after.visible, after.price), (false, before.price), "it would have been sold for less than it costs");
+    assert_eq!(bench.item(bearable_item), item, "not at a loss: it is left alone");
 }
 
 #[tokio::test]

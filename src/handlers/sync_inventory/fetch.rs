@@ -33,10 +33,15 @@ pub(super) struct Fetched {
     errors: usize,
     /// The business hours ended before all were read.
     pub(super) is_closed: bool,
+    /// The run reads no offers.
+    is_left_out: bool,
 }
 
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_left_out {
+            return f.write_str("no offers read");
+        }
         write!(f, "{} items read: {} in stock, {} without offers, {} filtered", self.read, self.in_stock, self.no_offer, self.filtered)?;
         if !self.filters.is_empty() {
             let filters: Vec<_> = self.filters.iter().map(|(filter, count)| format!("{count} {filter}")).collect();
@@ -50,6 +55,11 @@ impl fmt::Display for Fetched {
 }
 
 impl Fetched {
+    /// Of a run that goes by what earlier ones have read.
+    pub(super) fn left_out() -> Self {
+        Self { is_left_out: true, ..Self::default() }
+    }
+
     fn count(&mut self, finding: &Finding) {
         match finding {
             Finding::Ok { .. } => self.in_stock += 1,
@@ -106,7 +116,7 @@ impl Sync<'_> {
             self.ctx.progress.note("reading offers");
             let batch = waiting.take(Seller::OFFERS_BATCH_MAX);
             let asins: Vec<_> = batch.iter().map(|(asin, _)| asin.clone()).collect();
-            let findings = match seller.offers(&self.caller, &asins).await {
+            let findings = match seller.offers(&self.caller, &asins, &self.settings.offers).await {
                 Ok(findings) => {
                     failures = 0;
                     findings

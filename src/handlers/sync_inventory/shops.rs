@@ -14,6 +14,7 @@ use crate::{
     },
     shop::{
         difference::{Edit, Shown, Want, compare},
+        price::Pricing,
         product::{Listing, Product, Stock},
     },
 };
@@ -29,6 +30,8 @@ pub(super) struct Compared<'m> {
     /// Listings that buyers see now.
     pub(super) visible: usize,
     passed_over: PassedOver,
+    /// Prices that are to be written and that a person should look at.
+    unusual: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -47,9 +50,31 @@ struct PassedOver {
     missing: usize,
     /// It would cost more than `max`.
     too_dear: Vec<String>,
+    /// It is priced below the margin floor, in a run that writes no prices.
+    below_floor: usize,
 }
 
 impl Compared<'_> {
+    /// Notes what a listing needs.
+    fn take(&mut self, want: Want, target: Target, product: &Product, pricing: &Pricing) {
+        let (edit, reason) = match want {
+            Want::Right => return,
+            Want::Stale => return self.passed_over.stale += 1,
+            Want::BelowFloor => return self.passed_over.below_floor += 1,
+            Want::AboveMax { price, edit } => {
+                self.passed_over.too_dear.push(format!("{} ({price} yen)", target.asin));
+                (edit, format!("would cost {price} yen, more than `max`"))
+            }
+            Want::Change(edit) => (edit, reason(product)),
+        };
+        if let Some((price, cost)) = edit.price.zip(product.cost).filter(|(price, cost)| pricing.is_unusual(*price, cost.value)) {
+            self.unusual.push(format!("{} ({price} yen for a cost of {})", target.asin, cost.value));
+        }
+        if !edit.is_empty() {
+            self.changes.push(Change { target, edit, reason });
+        }
+    }
+
     pub(super) fn hides(&self) -> usize {
         self.changes.iter().filter(|change| is_hide(change.edit)).count()
     }
@@ -74,6 +99,7 @@ pub(super) struct Totals {
     stale: usize,
     missing: usize,
     too_dear: usize,
+    below_floor: usize,
     is_closed: bool,
 }
 
@@ -97,7 +123,8 @@ impl fmt::Display for Totals {
         let asides = [
             (self.errors, "not changed because of errors"),
             (self.stale, "left alone as their data is too old"),
-            (self.too_dear, "left alone as they would cost more than `max`"),
+            (self.too_dear, "without a price, as they would cost more than `max`"),
+            (self.below_floor, "below the margin in a run that writes no prices"),
             (self.missing, "not found at the shop"),
         ];
         for (count, what) in asides.iter().filter(|(count, _)| *count > 0) {
@@ -148,7 +175,7 @@ impl Sync<'_> {
         if left_open > 0 {
             tracing::info!("{}: looked up {left_open} writes whose fate was open", shop.key().account);
         }
-        let mut compared = Compared { shop, changes: Vec::new(), visible: 0, passed_over: PassedOver::default() };
+        let mut compared = Compared { shop, changes: Vec::new(), visible: 0, passed_over: PassedOver::default(), unusual: Vec::new() };
         for listing in listings {
             let item = listing.item_id.as_deref().and_then(|item_id| shown.get(item_id));
             let (Some((item_id, shown)), Some(product)) = (item, catalogue.products.get(&listing.asin)) else {
@@ -156,15 +183,8 @@ impl Sync<'_> {
                 continue;
             };
             compared.visible += usize::from(shown.visible);
-            match compare(product, *shown, &self.settings.rules, self.now()) {
-                Want::Right => {}
-                Want::Stale => compared.passed_over.stale += 1,
-                Want::AboveMax(price) => compared.passed_over.too_dear.push(format!("{} ({price} yen)", listing.asin)),
-                Want::Change(edit) => {
-                    let target = Target { asin: listing.asin.clone(), item_id: *item_id, shown: *shown };
-                    compared.changes.push(Change { target, edit, reason: reason(product) });
-                }
-            }
+            let target = Target { asin: listing.asin.clone(), item_id: *item_id, shown: *shown };
+            compared.take(compare(product, *shown, &self.settings.rules, self.now()), target, product, &self.settings.rules.pricing);
         }
         compared.tell(listings.len());
         Ok(compared)
@@ -184,6 +204,7 @@ impl Sync<'_> {
             totals.stale += shop.passed_over.stale;
             totals.missing += shop.passed_over.missing;
             totals.too_dear += shop.passed_over.too_dear.len();
+            totals.below_floor += shop.passed_over.below_floor;
             self.ctx.progress.note(format!("changing the items of {}", shop.shop.key().account));
             if let Err(error) = self.write_shop(shop, &mut totals).await {
                 self.contain(shop.shop, error, failures)?;
@@ -235,10 +256,12 @@ impl Compared<'_> {
             self.changes.len(),
             self.hides()
         );
-        if !too_dear.is_empty() {
-            let named = too_dear.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-            let more = if too_dear.len() > NAMED_MAX { " and others" } else { "" };
-            tracing::warn!("{account}: left alone, as they would cost more than `max` ({}): {named}{more}", too_dear.len());
+        for (named, what) in [(too_dear, "not priced, as they would cost more than `max`"), (&self.unusual, "an unusual price")] {
+            if !named.is_empty() {
+                let more = if named.len() > NAMED_MAX { " and others" } else { "" };
+                let first = named.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+                tracing::warn!("{account}: {what} ({}): {first}{more}", named.len());
+            }
         }
         if *missing > 0 {
             tracing::warn!("{account}: {missing} listings are not at the shop; were they deleted there?");

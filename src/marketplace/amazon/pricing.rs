@@ -9,7 +9,7 @@ use crate::{
     access::Caller,
     marketplace::{CallError, http},
     shop::{
-        offer::{self, Finding, Offer},
+        offer::{self, Condition, Finding, Offer, OfferRule},
         product::Asin,
         quota::Rule,
     },
@@ -24,45 +24,49 @@ impl Seller {
     /// Products that [`Seller::offers`] takes in one call.
     pub const OFFERS_BATCH_MAX: usize = 20;
 
-    /// What is offered for these products, at most twenty, each named once. Each of them has a finding, errors included.
+    /// What is offered for these products, at most twenty, each named once, by the rule. Each of them has a finding, errors included.
     ///
     /// # Errors
     /// When the call as a whole gave nothing; nothing is known about any of them then.
-    pub async fn offers(&self, caller: &Caller, asins: &[Asin]) -> Result<BTreeMap<Asin, Finding>, CallError> {
-        let requests: Vec<_> = asins.iter().map(|asin| request(asin, &self.marketplace_id)).collect();
+    pub async fn offers(&self, caller: &Caller, asins: &[Asin], rule: &OfferRule) -> Result<BTreeMap<Asin, Finding>, CallError> {
+        let requests: Vec<_> = asins.iter().map(|asin| request(asin, &self.marketplace_id, rule.condition)).collect();
         let body = json!({ "requests": requests });
         http::read(caller, || async {
             let answer =
                 self.call(caller, WHAT, &self.offers, self.http.post(WHAT, "/batches/products/pricing/v0/itemOffers")?.json(&body)).await?;
             let batch = serde_json::from_slice::<Batch>(&answer.body).map_err(|_| http::unreadable(WHAT, &answer))?;
-            Ok(findings(asins, batch))
+            Ok(findings(asins, batch, rule))
         })
         .await
     }
 }
 
-fn request(asin: &Asin, marketplace_id: &str) -> serde_json::Value {
+fn request(asin: &Asin, marketplace_id: &str, condition: Condition) -> serde_json::Value {
+    let condition = match condition {
+        Condition::New => "New",
+        Condition::Used => "Used",
+    };
     json!({
         "uri": format!("/products/pricing/v0/items/{asin}/offers"), "method": "GET",
-        "MarketplaceId": marketplace_id, "ItemCondition": "New", "CustomerType": "Consumer",
+        "MarketplaceId": marketplace_id, "ItemCondition": condition, "CustomerType": "Consumer",
     })
 }
 
 /// Matches the answers with what was asked, by product and never by position.
-fn findings(asked: &[Asin], batch: Batch) -> BTreeMap<Asin, Finding> {
+fn findings(asked: &[Asin], batch: Batch, rule: &OfferRule) -> BTreeMap<Asin, Finding> {
     let unanswered = || Finding::Error { message: "the batch holds no answer for it".to_owned(), retry: true };
     let mut findings: BTreeMap<_, _> = asked.iter().map(|asin| (asin.clone(), unanswered())).collect();
     for item in batch.responses {
         let named = item.request.asin.as_deref().or_else(|| item.body.payload.as_ref().and_then(|payload| payload.asin.as_deref()));
         if let Some(finding) = named.and_then(Asin::parse).and_then(|asin| findings.get_mut(&asin)) {
-            *finding = judge(item);
+            *finding = judge(item, rule);
         }
     }
     findings
 }
 
 /// What an item's answer means. Whatever is not understood is an error, never `no offer`.
-fn judge(item: Item) -> Finding {
+fn judge(item: Item, rule: &OfferRule) -> Finding {
     let status = item.status.status_code;
     let Some(payload) = item.body.payload.filter(|_| (200..300).contains(&status)) else {
         let fault = item.body.errors.into_iter().next().unwrap_or_default();
@@ -74,7 +78,7 @@ fn judge(item: Item) -> Finding {
         Some("Success") if payload.offers.is_empty() && seen.is_some_and(|count| count > 0) => {
             Finding::Error { message: "offers are counted and none is shown".to_owned(), retry: true }
         }
-        Some("Success") => offer::judge(&payload.offers.iter().map(offer_of).collect::<Vec<_>>()),
+        Some("Success") => offer::judge(&payload.offers.iter().map(offer_of).collect::<Vec<_>>(), rule),
         Some("NoBuyableOffers") => Finding::NoOffer,
         other => Finding::Error { message: http::said(&format!("no data: {}", other.unwrap_or("no status")), &[]), retry: false },
     }
@@ -183,7 +187,7 @@ mod tests {
     fn found(item: &serde_json::Value) -> Finding {
         let asin = Asin::parse("B0TEST0001").unwrap();
         let batch = serde_json::from_value(json!({ "responses": [item] })).unwrap();
-        findings(std::slice::from_ref(&asin), batch).remove(&asin).unwrap()
+        findings(std::slice::from_ref(&asin), batch, &OfferRule::default()).remove(&asin).unwrap()
     }
 
     fn answered(payload: &serde_json::Value) -> Finding {

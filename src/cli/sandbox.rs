@@ -9,12 +9,33 @@ use super::{
 use crate::{
     clock::{Anchor, Clock as _, ScaledClock, SystemClock},
     engine::signal,
-    sandbox::practice_keys,
+    sandbox::{FaultPlan, practice_keys},
 };
+
+const HELP: &str = "\
+A fault plan is a list of ROUTE[@ACCOUNT]:KIND[=ARGUMENT][+][xN|#N|#N-M|%P]:
+  offers:429x3                     the first three batches are refused
+  edit@base_account_1:drop+%2      two in a hundred edits of a shop are done, and their answer is lost
+  token:500#2,all:delay=2s         the second refresh fails; everything else takes two seconds
+Routes: lwa offers item_offers sellers, authorize token me items search detail add edit delete add_image
+delete_image edit_stock, amazon base writes all, /PATH
+Kinds: 400 to 599 (429=30|date|absurd|garbage: with Retry-After), html page empty error200, drop hang,
+redirect=host|file|metadata|PORT, endless huge bomb deep, delay=T slow=T, cut halfclose reset short long
+mistyped twice; with `+` the request is carried out first
+
+While it runs it can be asked and told things by hand; `curl ADDRESS/sandbox` lists them:
+  curl 127.0.0.1:9800/sandbox/summary
+  curl 127.0.0.1:9800/sandbox/ledger?writes=true
+  curl 127.0.0.1:9800/sandbox/faults -d offers:429x3
+  curl 127.0.0.1:9800/sandbox/offers -X PUT -d '{\"B000000000\": \"no_offer\"}'
+  curl 127.0.0.1:9800/sandbox/accounts/base_account_1 -X PATCH -d '{\"restricted\": \"writes\"}'
+  curl 127.0.0.1:9800/sandbox/clock -X PUT -d '{\"advance_ms\": 3600000}'
+
+Example: taskrun sandbox --listen 127.0.0.1:9800 --items 50";
 
 /// The practice marketplace alone, until Ctrl+C
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: taskrun sandbox --listen 127.0.0.1:9800 --items 50")]
+#[command(after_help = HELP)]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes any free one
     #[arg(long, value_name = "A", default_value = "127.0.0.1:9800")]
@@ -25,6 +46,9 @@ pub(crate) struct Args {
     /// How many times as fast its clock runs
     #[arg(long, value_name = "X", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     speed: u32,
+    /// What goes wrong, e.g. offers:429x3,edit:drop%2
+    #[arg(long, value_name = "PLAN")]
+    fault: Option<FaultPlan>,
     /// Where it keeps its state; otherwise in a new folder that nobody keeps
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -37,6 +61,9 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let passing = args.dir.is_none().then(|| Passing(std::env::temp_dir().join(format!("taskrun-sandbox-{}", std::process::id()))));
     let dir = args.dir.or_else(|| passing.as_ref().map(|passing| passing.0.clone())).unwrap_or_default();
     let running = practice::open(dir.clone(), args.listen, args.items, clock).await?;
+    if let Some(plan) = &args.fault {
+        running.plan(plan);
+    }
     let keys = practice_keys();
     place.screen.data(&format!(
         "{endpoint}\n\

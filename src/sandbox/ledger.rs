@@ -1,23 +1,14 @@
-//! The ledger: every request as a line that people can read, and as JSON for whoever asks.
+//! The ledger's other form: every request as a line of `ledger.jsonl`, for people.
 use std::{
-    collections::HashMap,
     fs,
     io::{self, Write},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
-use axum::{
-    Json,
-    extract::{Query, State},
-    http::StatusCode,
-};
 use serde_json::{Value, json};
 
-use super::{Practice, state::Entry};
-
-/// Entries in one answer.
-const PAGE_MAX: i64 = 1000;
+use super::state::Entry;
 
 /// `ledger.jsonl` in the practice folder.
 #[derive(Debug)]
@@ -37,23 +28,15 @@ impl File {
     }
 }
 
-fn shown(entry: &Entry) -> Value {
-    let at = jiff::Timestamp::from_millisecond(entry.at_ms).unwrap_or_default();
-    json!({
-        "seq": entry.seq, "at": at.to_string(), "method": entry.method, "path": entry.path, "account": entry.account,
-        "write": entry.write, "status": entry.status, "detail": entry.detail,
-    })
+/// An instant as people and programs read it.
+pub(super) fn instant(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
 }
 
-/// `GET /sandbox/ledger?after=SEQ&writes=true`: at most a thousand entries, oldest first.
-pub(super) async fn show(
-    State(practice): State<Arc<Practice>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, StatusCode> {
-    let after = query.get("after").and_then(|after| after.parse().ok()).unwrap_or(0);
-    let only_writes = query.get("writes").is_some_and(|writes| writes == "true");
-    let entries = practice.state.ledger(after, PAGE_MAX).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let last = entries.last().map_or(after, |entry| entry.seq);
-    let shown: Vec<_> = entries.iter().filter(|entry| entry.write || !only_writes).map(shown).collect();
-    Ok(Json(json!({ "entries": shown, "last": last })))
+pub(super) fn shown(entry: &Entry) -> Value {
+    json!({
+        "seq": entry.seq, "at": instant(entry.at_ms), "at_ms": entry.at_ms, "method": entry.method, "path": entry.path,
+        "operation": entry.operation().map(super::Operation::word), "account": entry.account, "write": entry.write, "status": entry.status,
+        "detail": entry.detail, "fault": entry.fault,
+    })
 }

@@ -2,21 +2,11 @@
 //!
 //! It names nothing else of ours and shares no code with the clients, so that a mistake in one cannot hide in the other. What it has answered
 //! survives `kill -9`. It answers any product by rule ([`seed`]), never by a table.
-use std::{
-    fmt, fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State as Extract},
     http::StatusCode,
-    middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, get},
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -24,18 +14,31 @@ use tokio_util::sync::CancellationToken;
 
 mod amazon;
 mod base;
+pub mod control;
 mod faults;
+mod front;
 mod ledger;
+mod operation;
+pub mod plan;
+mod practice;
 pub mod seed;
 mod state;
+mod summary;
+mod wire;
 
-pub use faults::{Fault, FaultKind, Force};
+pub use faults::{Fault, FaultKind, Force, Redirect, RetryAfter};
+pub use operation::Operation;
+pub use plan::{FaultPlan, PlanError};
+use practice::Practice;
 pub use seed::practice_keys;
 pub use state::{Account, Client, Entry, Item, Side, World};
+use state::{Count, Filter};
 
 /// The marketplace's clock: milliseconds UTC.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// The state's file.
+const FILE: &str = "sandbox.db";
 /// Access tokens of both sides live an hour.
 const ACCESS_LIVES_MS: i64 = 3_600_000;
 
@@ -99,21 +102,6 @@ pub struct Running {
     served: JoinHandle<io::Result<()>>,
 }
 
-/// What all requests share.
-struct Practice {
-    state: state::State,
-    faults: faults::Faults,
-    ledger: ledger::File,
-    buckets: amazon::Buckets,
-    now: Now,
-}
-
-impl fmt::Debug for Practice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Practice").field("state", &self.state).finish_non_exhaustive()
-    }
-}
-
 /// Starts it with the practice world.
 ///
 /// # Errors
@@ -132,19 +120,15 @@ pub async fn start_with(options: SandboxOptions, world: World) -> Result<Running
     let folder = |source| SandboxError::Folder { path: dir.clone(), source };
     fs::create_dir_all(&dir).map_err(folder)?;
     let ledger = ledger::File::open(&dir).map_err(folder)?;
-    let state = open_state(&dir, &world, now())?;
-    let practice = Arc::new(Practice { state, faults: faults::Faults::default(), ledger, buckets: amazon::Buckets::default(), now });
+    let unread = |source| SandboxError::State { path: dir.join(FILE), source };
+    let state = state::State::open(&dir.join(FILE), &world, now()).map_err(unread)?;
+    let shutdown = CancellationToken::new();
+    let practice = Arc::new(Practice::new(state, ledger, now, shutdown.clone()).map_err(unread)?);
     let listener = TcpListener::bind(listen).await.map_err(|source| SandboxError::Listen { addr: listen, source })?;
     let addr = listener.local_addr().map_err(|source| SandboxError::Listen { addr: listen, source })?;
-    let shutdown = CancellationToken::new();
-    let router = router(&practice);
-    let served = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
-    Ok(Running { addr, shutdown, practice, served })
-}
-
-fn open_state(dir: &Path, world: &World, now_ms: i64) -> Result<state::State, SandboxError> {
-    let path = dir.join("sandbox.db");
-    state::State::open(&path, world, now_ms).map_err(|source| SandboxError::State { path, source })
+    let service = front::router(&practice).into_make_service_with_connect_info::<wire::Line>();
+    let server = axum::serve(wire::Door(listener), service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    Ok(Running { addr, shutdown, practice, served: tokio::spawn(server.into_future()) })
 }
 
 impl Running {
@@ -164,22 +148,47 @@ impl Running {
 
     /// Every request so far, oldest first.
     pub fn ledger(&self) -> Vec<Entry> {
-        self.practice.state.ledger(0, i64::MAX).unwrap_or_default()
+        let mut entries = Vec::new();
+        note_failure(self.practice.state.visit(&Filter::default(), |entry| {
+            entries.push(entry);
+            true
+        }));
+        entries
+    }
+
+    /// What `GET /sandbox/summary` answers.
+    pub fn summary(&self) -> Value {
+        summary::of(&self.practice).unwrap_or_default()
     }
 
     /// Makes some requests go wrong.
     pub fn inject(&self, fault: Fault) {
-        self.practice.faults.add(fault);
+        self.practice.faults.add(fault.into());
+    }
+
+    /// Makes requests go wrong by a plan.
+    pub fn plan(&self, plan: &FaultPlan) {
+        self.practice.faults.plan(plan);
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.practice.faults.clear();
     }
 
     /// Has a product offered otherwise than by rule; `None`: by rule again.
     pub fn force(&self, asin: &str, force: Option<Force>) {
-        self.practice.faults.force(asin, force);
+        note_failure(self.practice.force([(asin.to_owned(), force)]));
     }
 
     /// Changes the rate of the offers batch, in calls per second.
     pub fn set_offers_rate(&self, rate: f64) {
-        self.practice.buckets.set_rate(rate);
+        self.set_rate(Operation::Offers, rate, 1.0);
+    }
+
+    /// Changes the rate of one of Amazon's operations, in calls per second, and its burst, in calls.
+    pub fn set_rate(&self, operation: Operation, rate: f64, burst: f64) {
+        note_failure(self.practice.state.set_rate(operation, rate, burst));
     }
 
     /// The items of a shop.
@@ -194,13 +203,38 @@ impl Running {
 
     /// Deletes an item as its owner's hand would.
     pub fn remove_item(&self, item_id: i64) {
-        note_failure(self.practice.state.remove_item(item_id));
+        note_failure(self.practice.state.remove_item(item_id).map(drop));
     }
 
     /// Says that a shop has made so many calls in this period (an hour or a day, in milliseconds).
     pub fn set_calls(&self, account: &str, length_ms: i64, count: i64) {
-        let began_ms = base::began(length_ms, (self.practice.now)());
-        note_failure(self.practice.state.set_calls(account, length_ms, began_ms, count));
+        let what = if length_ms == base::HOUR_MS { Count::Hour } else { Count::Day };
+        self.set_count(account, what, count);
+    }
+
+    /// Says that a shop has added so many items today.
+    pub fn set_adds(&self, account: &str, count: i64) {
+        self.set_count(account, Count::Adds, count);
+    }
+
+    fn set_count(&self, account: &str, what: Count, count: i64) {
+        let began_ms = base::began(what, self.practice.now_ms());
+        note_failure(self.practice.state.set_count(account, what, began_ms, count));
+    }
+
+    /// Sets one of an account's switches; [`control`] has them.
+    pub fn set_switch(&self, account: &str, switch: control::Switch) {
+        note_failure(self.practice.switch(account, &switch));
+    }
+
+    /// An account's refresh tokens work no more.
+    pub fn revoke(&self, account: &str) {
+        note_failure(self.practice.state.revoke(account).map(drop));
+    }
+
+    /// An account's access tokens end now.
+    pub fn expire(&self, account: &str) {
+        note_failure(self.practice.state.expire(account, self.practice.now_ms()).map(drop));
     }
 }
 
@@ -208,20 +242,6 @@ fn note_failure(done: rusqlite::Result<()>) {
     if let Err(error) = done {
         tracing::error!(%error, "the practice marketplace's state can't be written");
     }
-}
-
-fn router(practice: &Arc<Practice>) -> Router {
-    let practised = Router::new()
-        .route("/auth/o2/token", any(amazon::token))
-        .route("/batches/products/pricing/v0/itemOffers", any(amazon::item_offers))
-        .route("/1/oauth/token", any(base::token))
-        .route("/1/users/me", any(base::me))
-        .route("/1/items", any(base::items))
-        .route("/1/items/detail/{item_id}", any(base::detail))
-        .route("/1/items/edit", any(base::edit))
-        .fallback(unknown)
-        .layer(middleware::from_fn_with_state(Arc::clone(practice), witness));
-    Router::new().route("/sandbox/ledger", get(ledger::show)).merge(practised).with_state(Arc::clone(practice))
 }
 
 /// What a handler tells the ledger about a request.
@@ -236,67 +256,4 @@ fn reply(status: StatusCode, body: &Value, noted: Noted) -> Response {
     let mut response = (status, axum::Json(body)).into_response();
     response.extensions_mut().insert(noted);
     response
-}
-
-async fn unknown(request: Request) -> Response {
-    if request.uri().path().starts_with("/1/") {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    amazon::error(StatusCode::FORBIDDEN, "MissingAuthenticationToken", "Missing Authentication Token", Noted::default())
-}
-
-/// Stands before every request: makes the trouble that was asked for, and writes the request down before it is answered.
-async fn witness(Extract(practice): Extract<Arc<Practice>>, request: Request, next: Next) -> Response {
-    let at_ms = (practice.now)();
-    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-    let fault = practice.faults.meet(&path);
-    let mut response = match fault {
-        Some(FaultKind::Status(status)) => trouble(&path, status),
-        Some(FaultKind::Html) => (StatusCode::BAD_GATEWAY, "<html><body><h1>502 Bad Gateway</h1></body></html>").into_response(),
-        Some(FaultKind::Delay(_) | FaultKind::DropAnswer) | None => next.run(request).await,
-    };
-    let noted = response.extensions_mut().remove::<Noted>().unwrap_or_default();
-    let write = method == "POST" && path.starts_with("/1/items/");
-    let status = response.status().as_u16();
-    let mut entry = Entry { seq: 0, at_ms, method, path, account: noted.account, write, status, detail: noted.detail };
-    match practice.state.record(&entry) {
-        Ok(seq) => {
-            entry.seq = seq;
-            practice.ledger.append(&entry);
-        }
-        // Nothing is answered that is not in the ledger.
-        Err(error) => {
-            tracing::error!(%error, "the practice marketplace can't write its ledger");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    }
-    match fault {
-        Some(FaultKind::Delay(delay)) => tokio::time::sleep(delay).await,
-        Some(FaultKind::DropAnswer) => *response.body_mut() = Body::from_stream(tokio_util::io::ReaderStream::new(Broken)),
-        Some(FaultKind::Status(_) | FaultKind::Html) | None => {}
-    }
-    response
-}
-
-/// The usual body for a status that was asked for.
-fn trouble(path: &str, status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if path.starts_with("/1/") {
-        return base::trouble(status);
-    }
-    let (code, message) = amazon::words(status);
-    amazon::error(status, code, message, Noted::default())
-}
-
-/// A body that breaks off before its first byte.
-struct Broken;
-
-impl tokio::io::AsyncRead for Broken {
-    fn poll_read(
-        self: std::pin::Pin<&mut Self>,
-        _context: &mut std::task::Context<'_>,
-        _buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::task::Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
-    }
 }

@@ -1,0 +1,474 @@
+//! The marketplace by hand and by test, over HTTP: under `/sandbox`, JSON both ways. What is asked here is in no ledger and counts for no limit.
+//!
+//! | Request | What it does |
+//! |---|---|
+//! | `GET /sandbox` | this list |
+//! | `GET /sandbox/summary` | figures: `{"now","requests","writes","calls":[{"account","operation","calls","ok","limited","faulty","most_in_interval","interval_ms","most_at_once"}],"creates":{SHOP:{"adds","identifiers","repeated":{IDENTIFIER:TIMES}}}}` |
+//! | `GET /sandbox/ledger?FILTER&limit=N` | `{"entries":[{"seq","at","at_ms","method","path","operation","account","write","status","detail","fault"}],"last"}`, oldest first, at most 1000; go on with `after=last` |
+//! | `GET /sandbox/ledger/count?FILTER` | `{"count"}`. FILTER: `after=SEQ`, `since_ms`, `account`, `operation`, `status`, `writes=true/false`, `fault=true/false` |
+//! | `GET /sandbox/creates` | `{SHOP:{IDENTIFIER:TIMES}}`, every item that was ever added |
+//! | `GET /sandbox/items?account=SHOP&limit=N&offset=N` | `{"items":[ITEM]}`; all without a limit. ITEM: `{"item_id","account","title","detail","price","stock","visible","identifier","modified"}` |
+//! | `GET`, `PUT`, `PATCH`, `DELETE /sandbox/items/ID` | an item, as its owner's hand would: `PUT` a whole one, `PATCH` what is named |
+//! | `GET /sandbox/offers` | what is forced: `{ASIN:FORCE}` |
+//! | `PUT /sandbox/offers` | `{ASIN:FORCE,…}`, all or none; others stay; `null`: by rule again. FORCE: `"no_offer"`, `"filtered"`, `"too_soon"`, `{"cost":1980}`, `{"item_error":500}` |
+//! | `DELETE /sandbox/offers` | everything by rule again |
+//! | `GET /sandbox/offers/ASIN` | `{"asin","availability":"buyable"/"unfit"/"nothing","cost","forced"}` at this moment |
+//! | `GET /sandbox/faults` | `{"seed","rules":[{"rule","seen","met"}]}` |
+//! | `POST /sandbox/faults` | the body is a [plan](super::plan), which is added |
+//! | `DELETE /sandbox/faults` | no more trouble |
+//! | `GET /sandbox/accounts` | `[{"account","side","restricted","participation","grace_s"}]` |
+//! | `PATCH /sandbox/accounts/NAME` | any of `{"restricted","participation","grace_s"}`, see [`Switch`] |
+//! | `POST /sandbox/accounts/NAME/revoke` | its refresh tokens work no more |
+//! | `POST /sandbox/accounts/NAME/expire` | its access tokens end now |
+//! | `GET /sandbox/rates` | `{"offers":{"rate":0.1,"burst":1},"item_offers":…,"sellers":…}`, rates per second |
+//! | `PUT /sandbox/rates/OPERATION` | `{"rate":0.5}` or `{"rate":0.5,"burst":2}` |
+//! | `GET /sandbox/calls/SHOP` | `{"hour","day","adds"}`: what counts for its limits 5000, 100000 and 1000 |
+//! | `PUT /sandbox/calls/SHOP` | any of these, to this figure |
+//! | `GET /sandbox/clock` | `{"now","now_ms"}` |
+//! | `PUT /sandbox/clock` | `{"advance_ms":60000}` or `{"now":"2026-11-23T00:00:00Z"}`; only forward |
+//! | `PUT /sandbox/visitor` | `{"account":SHOP}`: who sits before BASE's login page (`/1/oauth/authorize`, which also takes `shop=SHOP` and `deny=1`) |
+//!
+//! Errors are 400, 404 or 409 with `{"error":"…"}`. What was done answers 200 with `{"ok":true}`.
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{any, get, patch, post, put},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Practice, Side, amazon, base,
+    faults::Force,
+    ledger::{instant, shown},
+    operation::Operation,
+    plan::FaultPlan,
+    seed::Availability,
+    state::{Count, Filter, Item},
+    summary,
+};
+
+/// Entries in one answer.
+const PAGE_MAX: usize = 1000;
+
+/// What can be said of an account; what is not named stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// What it is refused.
+    pub restricted: Option<Restricted>,
+    /// How a seller stands with Amazon in Japan.
+    pub participation: Option<Participation>,
+    /// For so many seconds a shop's refresh token still works after it was used; 0 at first.
+    pub grace_s: Option<u32>,
+}
+
+/// What an account is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restricted {
+    /// Nothing.
+    No,
+    /// A shop's writes, with `access_denied`.
+    Writes,
+    /// Everything of a shop but its tokens, with `access_denied`.
+    All,
+    /// Everything of a seller but its tokens: 403 for want of a role, without details.
+    Role,
+    /// Everything of a seller but its tokens: 403 because the application's secret has expired.
+    Secret,
+}
+
+/// How a seller stands with Amazon in Japan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Participation {
+    Participating,
+    Not,
+    /// Japan is not in the list.
+    Missing,
+    /// Participating, with suspended listings.
+    Suspended,
+}
+
+impl Restricted {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Writes => "writes",
+            Self::All => "all",
+            Self::Role => "role",
+            Self::Secret => "secret",
+        }
+    }
+}
+
+impl Participation {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Participating => "participating",
+            Self::Not => "not",
+            Self::Missing => "missing",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+type Shared = State<Arc<Practice>>;
+type Told = Result<Json<Value>, Wrong>;
+
+/// A request that makes no sense here.
+#[derive(Debug)]
+struct Wrong(StatusCode, String);
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<rusqlite::Error> for Wrong {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "so that `or_else` can take it")]
+fn wrong<T>(why: impl ToString) -> Result<T, Wrong> {
+    Err(Wrong(StatusCode::BAD_REQUEST, why.to_string()))
+}
+
+fn missing<T>(what: &str) -> Result<T, Wrong> {
+    Err(Wrong(StatusCode::NOT_FOUND, format!("there is no {what}; GET /sandbox lists what there is")))
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
+    serde_json::from_slice(body).or_else(|error| wrong(format!("the body is not the JSON that is wanted here: {error}")))
+}
+
+fn done() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+pub(super) fn router() -> Router<Arc<Practice>> {
+    Router::new()
+        .route("/sandbox", get(help))
+        .route("/sandbox/summary", get(summarise))
+        .route("/sandbox/ledger", get(ledger))
+        .route("/sandbox/ledger/count", get(count))
+        .route("/sandbox/creates", get(creates))
+        .route("/sandbox/items", get(items))
+        .route("/sandbox/items/{id}", get(item).put(put_item).patch(patch_item).delete(remove_item))
+        .route("/sandbox/offers", get(forced).put(force).delete(force_nothing))
+        .route("/sandbox/offers/{asin}", get(offer))
+        .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
+        .route("/sandbox/accounts", get(accounts))
+        .route("/sandbox/accounts/{name}", patch(switch))
+        .route("/sandbox/accounts/{name}/revoke", post(revoke))
+        .route("/sandbox/accounts/{name}/expire", post(expire))
+        .route("/sandbox/rates", get(rates))
+        .route("/sandbox/rates/{operation}", put(set_rate))
+        .route("/sandbox/calls/{name}", get(calls).put(set_calls))
+        .route("/sandbox/clock", get(clock).put(set_clock))
+        .route("/sandbox/visitor", put(visitor))
+        .route("/sandbox/{*rest}", any(nothing))
+}
+
+/// This module's table, as people read it.
+async fn help() -> String {
+    let lines: Vec<_> = include_str!("control.rs").lines().map_while(|line| line.strip_prefix("//!")).map(str::trim_start).collect();
+    lines.join("\n")
+}
+
+async fn nothing() -> Wrong {
+    Wrong(StatusCode::NOT_FOUND, "nothing is here; GET /sandbox lists what there is".to_owned())
+}
+
+async fn summarise(State(practice): Shared) -> Told {
+    Ok(Json(summary::of(&practice)?))
+}
+
+/// The query of the ledger.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    after: i64,
+    limit: Option<usize>,
+    since_ms: Option<i64>,
+    account: Option<String>,
+    operation: Option<String>,
+    status: Option<u16>,
+    writes: Option<bool>,
+    fault: Option<bool>,
+}
+
+impl Asked {
+    fn filter(self) -> Result<Filter, Wrong> {
+        let Self { after, limit: _, since_ms, account, operation, status, writes, fault } = self;
+        let operation = match operation {
+            Some(word) => Some(known(&word)?),
+            None => None,
+        };
+        Ok(Filter { after, since_ms, account, operation, status, writes, fault })
+    }
+}
+
+fn known(word: &str) -> Result<Operation, Wrong> {
+    let words: Vec<_> = Operation::all().map(Operation::word).collect();
+    Operation::parse(word).map_or_else(|| wrong(format!("there is no operation `{word}`; there are {}", words.join(", "))), Ok)
+}
+
+type Reading = Result<Query<Asked>, axum::extract::rejection::QueryRejection>;
+
+async fn ledger(State(practice): Shared, query: Reading) -> Told {
+    let Query(asked) = query.or_else(wrong)?;
+    let limit = asked.limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let (mut entries, mut last) = (Vec::new(), asked.after);
+    practice.state.visit(&asked.filter()?, |entry| {
+        if entries.len() < limit {
+            last = entry.seq;
+            entries.push(shown(&entry));
+        }
+        entries.len() < limit
+    })?;
+    Ok(Json(json!({ "entries": entries, "last": last })))
+}
+
+async fn count(State(practice): Shared, query: Reading) -> Told {
+    let Query(asked) = query.or_else(wrong)?;
+    let mut count = 0_u64;
+    practice.state.visit(&asked.filter()?, |_| {
+        count += 1;
+        true
+    })?;
+    Ok(Json(json!({ "count": count })))
+}
+
+async fn creates(State(practice): Shared) -> Told {
+    let mut shops: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for (account, identifier, times) in practice.state.creates()? {
+        shops.entry(account).or_default().insert(identifier, times.into());
+    }
+    Ok(Json(json!(shops)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfShop {
+    account: String,
+    limit: Option<i64>,
+    #[serde(default)]
+    offset: i64,
+}
+
+async fn items(State(practice): Shared, query: Result<Query<OfShop>, axum::extract::rejection::QueryRejection>) -> Told {
+    let Query(OfShop { account, limit, offset }) = query.or_else(wrong)?;
+    Ok(Json(json!({ "items": practice.state.items(&account, "item_id", limit.unwrap_or(-1), offset)? })))
+}
+
+async fn item(State(practice): Shared, Path(id): Path<i64>) -> Told {
+    match practice.state.any_item(id)? {
+        Some(item) => Ok(Json(json!(item))),
+        None => missing("such item"),
+    }
+}
+
+async fn put_item(State(practice): Shared, Path(id): Path<i64>, body: Bytes) -> Told {
+    let item: Item = read(&body)?;
+    if item.item_id != id || !practice.knows(&item.account) {
+        return wrong("the item's number must be the path's, and its account one that there is");
+    }
+    practice.state.put_item(&item)?;
+    Ok(done())
+}
+
+async fn patch_item(State(practice): Shared, Path(id): Path<i64>, body: Bytes) -> Told {
+    let changes: Map<String, Value> = read(&body)?;
+    let Some(before) = practice.state.any_item(id)? else { return missing("such item") };
+    let Value::Object(mut fields) = json!(before) else { return wrong("an item is an object") };
+    fields.extend(changes);
+    let after: Item = serde_json::from_value(Value::Object(fields)).or_else(wrong)?;
+    if after.item_id != id {
+        return wrong("an item keeps its number");
+    }
+    practice.state.put_item(&after)?;
+    Ok(Json(json!(after)))
+}
+
+async fn remove_item(State(practice): Shared, Path(id): Path<i64>) -> Told {
+    if practice.state.remove_item(id)? { Ok(done()) } else { missing("such item") }
+}
+
+async fn forced(State(practice): Shared) -> Told {
+    let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    Ok(Json(practice.state.all_forced()?.iter().map(|(asin, force)| (asin.clone(), read(force))).collect()))
+}
+
+async fn force(State(practice): Shared, body: Bytes) -> Told {
+    practice.force(read::<BTreeMap<String, Option<Force>>>(&body)?)?;
+    Ok(done())
+}
+
+async fn force_nothing(State(practice): Shared) -> Told {
+    practice.state.force_nothing()?;
+    Ok(done())
+}
+
+async fn offer(State(practice): Shared, Path(asin): Path<String>) -> Told {
+    let forced = practice.forced(&asin);
+    let (availability, cost) = amazon::pricing::standing(&asin, forced, practice.now_ms());
+    let availability = match availability {
+        Availability::Buyable => "buyable",
+        Availability::Unfit => "unfit",
+        Availability::Nothing => "nothing",
+    };
+    Ok(Json(json!({ "asin": asin, "availability": availability, "cost": cost, "forced": forced })))
+}
+
+async fn faults(State(practice): Shared) -> Json<Value> {
+    Json(practice.faults.shown())
+}
+
+async fn add_faults(State(practice): Shared, body: String) -> Told {
+    practice.faults.plan(&body.parse::<FaultPlan>().or_else(wrong)?);
+    Ok(done())
+}
+
+async fn clear_faults(State(practice): Shared) -> Told {
+    practice.faults.clear();
+    Ok(done())
+}
+
+async fn accounts(State(practice): Shared) -> Told {
+    let mut told = Vec::new();
+    for (side, word) in [(Side::Amazon, "amazon"), (Side::Base, "base")] {
+        for (account, _) in practice.state.accounts(side)? {
+            told.push(json!({
+                "account": account, "side": word, "restricted": practice.restricted(&account), "participation": practice.participation(&account),
+                "grace_s": practice.grace_ms(&account) / 1000,
+            }));
+        }
+    }
+    Ok(Json(json!(told)))
+}
+
+fn account(practice: &Practice, name: &str) -> Result<(), Wrong> {
+    if practice.knows(name) { Ok(()) } else { missing(&format!("account `{name}`")) }
+}
+
+async fn switch(State(practice): Shared, Path(name): Path<String>, body: Bytes) -> Told {
+    account(&practice, &name)?;
+    practice.switch(&name, &read(&body)?)?;
+    Ok(done())
+}
+
+async fn revoke(State(practice): Shared, Path(name): Path<String>) -> Told {
+    account(&practice, &name)?;
+    practice.state.revoke(&name)?;
+    Ok(done())
+}
+
+async fn expire(State(practice): Shared, Path(name): Path<String>) -> Told {
+    account(&practice, &name)?;
+    practice.state.expire(&name, practice.now_ms())?;
+    Ok(done())
+}
+
+async fn rates(State(practice): Shared) -> Told {
+    let mut told = Map::new();
+    for (operation, usual) in amazon::RATES {
+        let (rate, burst) = practice.state.rate(operation, usual)?;
+        told.insert(operation.word().to_owned(), json!({ "rate": rate, "burst": burst }));
+    }
+    Ok(Json(Value::Object(told)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rate {
+    rate: f64,
+    burst: Option<f64>,
+}
+
+async fn set_rate(State(practice): Shared, Path(word): Path<String>, body: Bytes) -> Told {
+    let operation = known(&word)?;
+    let Some(usual) = amazon::usual(operation) else { return wrong(format!("`{word}` has no rate; offers, item_offers and sellers have")) };
+    let Rate { rate, burst } = read(&body)?;
+    let burst = burst.unwrap_or(usual.1);
+    // Once in a thousand years is rare enough, and a limit of 1e6 is none.
+    if !(1e-11..=1e6).contains(&rate) || !(1.0..=1e6).contains(&burst) {
+        return wrong("a rate is above 0, and a burst at least 1");
+    }
+    practice.state.set_rate(operation, rate, burst)?;
+    Ok(done())
+}
+
+const COUNTS: [Count; 3] = [Count::Hour, Count::Day, Count::Adds];
+
+async fn calls(State(practice): Shared, Path(name): Path<String>) -> Told {
+    account(&practice, &name)?;
+    let mut told = Map::new();
+    for what in COUNTS {
+        let count = practice.state.counted(&name, what, base::began(what, practice.now_ms()))?;
+        told.insert(what.word().to_owned(), count.into());
+    }
+    Ok(Json(Value::Object(told)))
+}
+
+async fn set_calls(State(practice): Shared, Path(name): Path<String>, body: Bytes) -> Told {
+    account(&practice, &name)?;
+    for (word, count) in read::<BTreeMap<String, i64>>(&body)? {
+        let Some(what) = COUNTS.into_iter().find(|what| what.word() == word) else {
+            return wrong(format!("nothing counts `{word}`; there are hour, day and adds"));
+        };
+        practice.state.set_count(&name, what, base::began(what, practice.now_ms()), count)?;
+    }
+    Ok(done())
+}
+
+async fn clock(State(practice): Shared) -> Json<Value> {
+    let now_ms = practice.now_ms();
+    Json(json!({ "now": instant(now_ms), "now_ms": now_ms }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forward {
+    advance_ms: Option<i64>,
+    now: Option<String>,
+}
+
+async fn set_clock(State(practice): Shared, body: Bytes) -> Told {
+    let by_ms = match read(&body)? {
+        Forward { advance_ms: Some(by_ms), now: None } => by_ms,
+        Forward { advance_ms: None, now: Some(now) } => {
+            let now: jiff::Timestamp = now.parse().or_else(wrong)?;
+            now.as_millisecond() - practice.now_ms()
+        }
+        Forward { .. } => return wrong("either advance_ms or now"),
+    };
+    if by_ms < 0 {
+        return Err(Wrong(StatusCode::CONFLICT, "the clock only goes forward".to_owned()));
+    }
+    practice.advance(by_ms)?;
+    Ok(done())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Visitor {
+    account: String,
+}
+
+async fn visitor(State(practice): Shared, body: Bytes) -> Told {
+    let Visitor { account: name } = read(&body)?;
+    account(&practice, &name)?;
+    practice.state.set("visitor", &name)?;
+    Ok(done())
+}

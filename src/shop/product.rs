@@ -103,6 +103,34 @@ impl Product {
     }
 }
 
+/// What people see of a product. An absent value is one that nobody has told us; it never takes the place of one that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub brand: Option<String>,
+    /// From the widest to the narrowest: `A > B > C`.
+    pub category: Option<String>,
+    /// Addresses, the main picture first. Never empty.
+    pub images: Option<Vec<String>>,
+}
+
+/// The same as it is known, each value as old as its own date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatedDetails {
+    pub title: Option<Dated<String>>,
+    pub description: Option<Dated<String>>,
+    pub brand: Option<Dated<String>>,
+    pub category: Option<Dated<String>>,
+    pub images: Option<Dated<Vec<String>>>,
+}
+
+/// Our own number of a product in a shop, where nobody gave it one: always the same for a product and account, and never that of another.
+pub fn sku(account: &str, asin: &Asin) -> Arc<str> {
+    // An ASIN has no hyphen and always ten characters, so the account can be told from it whatever it is called.
+    format!("{account}-{asin}").into()
+}
+
 /// A product in one shop. There is at most one for a product, platform and account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
@@ -117,6 +145,8 @@ pub struct Listing {
     pub price: Option<i64>,
     /// Whether it was visible when we last wrote it.
     pub visible: Option<bool>,
+    /// When we last wrote it.
+    pub written_at: Option<Timestamp>,
     pub state: ListingState,
 }
 
@@ -138,6 +168,14 @@ mod tests {
         product.learn(&Finding::NoOffer, at(3));
         assert_eq!(product.cost, Some(Dated { value: 1980, fetched_at: at(1) }));
         assert_eq!(product.stock, Some(Dated { value: Stock::NoOffer, fetched_at: at(3) }));
+    }
+
+    #[test]
+    fn a_product_has_a_number_of_its_own_in_each_shop() {
+        let (one, other) = (Asin::parse("B0TEST0001").unwrap(), Asin::parse("B0TEST0002").unwrap());
+        assert_eq!(&*sku("base_account_1", &one), "base_account_1-B0TEST0001");
+        let all = [sku("a", &one), sku("b", &one), sku("a", &other), sku("a-b", &one), sku("a-B0TEST0001", &one)];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
     }
 
     #[test]

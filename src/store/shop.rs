@@ -10,7 +10,9 @@ mod parks;
 mod quotas;
 mod tokens;
 
-pub use catalogue::{Catalogue, NewListing, keep_findings};
+pub use catalogue::{
+    Catalogue, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, NewListing, PriceRow, Weighed, keep_findings,
+};
 pub use delistings::{Delisted, Delistings, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};

@@ -16,7 +16,7 @@ ALTER TABLE products ADD COLUMN images_fetched_at_ms INTEGER CHECK ((images IS N
 ALTER TABLE products ADD COLUMN updated_at_ms INTEGER CHECK ((title IS NULL) = (title_fetched_at_ms IS NULL));
 
 -- The primary key is the last column of each of them.
-CREATE INDEX products_age ON products (stock_fetched_at_ms);
+CREATE INDEX products_age ON products (coalesce(stock_fetched_at_ms, 0));
 CREATE INDEX products_stock ON products (stock);
 CREATE INDEX listings_shop ON listings (platform, account, state, asin);
 CREATE INDEX listings_state ON listings (state, asin);

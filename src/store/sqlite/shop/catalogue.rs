@@ -1,4 +1,6 @@
 //! Products, and where they are listed.
+//!
+//! Only named columns are written, and an absent value never takes the place of one that is there.
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,14 +13,20 @@ use super::{
 use crate::{
     core::task::RunId,
     shop::{
+        import,
         offer::Finding,
-        product::{Asin, Dated, Listing, ListingState, Product, Stock},
+        product::{Asin, Dated, Listing, ListingState, Platform, Product, Stock},
     },
     store::{
         Answer, Fence,
-        shop::{AccountKey, Catalogue, Guarded, NewListing},
+        shop::{AccountKey, Catalogue, CatalogueEntry, CatalogueFilter, CatalogueRow, DataAge, Guarded, NewListing, Weighed},
     },
 };
+
+mod look;
+mod take_in;
+#[cfg(test)]
+mod tests;
 
 impl Catalogue for SqliteStore {
     fn listed_products(&self) -> Answer<Vec<Product>> {
@@ -30,7 +38,10 @@ impl Catalogue for SqliteStore {
     }
 
     fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> Answer<usize> {
-        self.db.write("take in listings", move |conn| listings.iter().map(|listing| add_listing(conn, listing, at)).sum())
+        self.db.write("take in listings", move |conn| {
+            let taken = take_in::take_in(conn, listings.into_iter().map(row_of), at)?;
+            Ok(taken.iter().flatten().filter(|weight| weight.adds).count())
+        })
     }
 
     fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> Answer<Guarded<()>> {
@@ -38,65 +49,96 @@ impl Catalogue for SqliteStore {
             guarded(conn, &fence, || findings.iter().try_for_each(|(asin, finding)| learn(conn, asin, finding, at)))
         })
     }
+
+    fn weigh(&self, rows: Vec<import::Row>) -> Answer<Weighed> {
+        self.db.read("compare an import with the catalogue", move |conn| {
+            rows.iter().map(|row| Ok(import::weigh(row, &take_in::known(conn, row)?))).collect()
+        })
+    }
+
+    fn take_in(&self, rows: Vec<import::Row>, at: Timestamp) -> Answer<Weighed> {
+        self.db.write("take in an import", move |conn| take_in::take_in(conn, rows, at))
+    }
+
+    fn count_products(&self) -> Answer<u32> {
+        self.db.read("count the products", |conn| conn.prepare_cached("SELECT count(*) FROM products")?.query_row([], |row| row.get(0)))
+    }
+
+    fn products(&self, filter: CatalogueFilter) -> Answer<Vec<CatalogueRow>> {
+        self.db.read("list products", move |conn| look::products(conn, &filter))
+    }
+
+    fn product(&self, asin: Asin, history: usize) -> Answer<Option<CatalogueEntry>> {
+        self.db.read("read a product", move |conn| look::product(conn, &asin, history))
+    }
+
+    fn data_age(&self, at: Timestamp) -> Answer<DataAge> {
+        self.db.read("look how old the data is", move |conn| look::data_age(conn, at))
+    }
+}
+
+fn row_of(new: NewListing) -> import::Row {
+    let listing = import::Placing {
+        platform: new.shop.platform,
+        account: new.shop.account,
+        item_id: new.item_id,
+        sku: Some(new.sku),
+        price: None,
+        visible: None,
+    };
+    let details = crate::shop::product::Details { title: new.title, ..Default::default() };
+    import::Row { line: 0, asin: new.asin, details, listings: vec![listing] }
 }
 
 fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
-    let product = |row: &Row<'_>| {
-        let cost: Option<i64> = row.get("cost_yen")?;
-        let stock = maybe_word(row, "stock", Stock::from_word)?;
-        Ok(Product {
-            asin: asin(row)?,
-            cost: cost.zip(maybe_instant(row, "cost_fetched_at_ms")?).map(|(value, fetched_at)| Dated { value, fetched_at }),
-            stock: stock.zip(maybe_instant(row, "stock_fetched_at_ms")?).map(|(value, fetched_at)| Dated { value, fetched_at }),
-        })
-    };
     conn.prepare_cached(
-        "SELECT * FROM products WHERE asin IN (SELECT asin FROM listings WHERE state = 'listed') ORDER BY stock_fetched_at_ms NULLS FIRST, asin",
+        "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products
+         WHERE asin IN (SELECT asin FROM listings WHERE state = 'listed') ORDER BY coalesce(stock_fetched_at_ms, 0), asin",
     )?
     .query_map([], product)?
     .collect()
 }
 
+fn product(row: &Row<'_>) -> rusqlite::Result<Product> {
+    let stock = maybe_word(row, "stock", Stock::from_word)?;
+    Ok(Product {
+        asin: asin(row)?,
+        cost: dated(row, row.get("cost_yen")?, "cost_fetched_at_ms")?,
+        stock: dated(row, stock, "stock_fetched_at_ms")?,
+    })
+}
+
+/// A value with its date; the schema has neither without the other.
+fn dated<T>(row: &Row<'_>, value: Option<T>, date: &str) -> rusqlite::Result<Option<Dated<T>>> {
+    Ok(value.zip(maybe_instant(row, date)?).map(|(value, fetched_at)| Dated { value, fetched_at }))
+}
+
 fn listings(conn: &Connection, shop: &AccountKey) -> rusqlite::Result<Vec<Listing>> {
-    let listing = |row: &Row<'_>| {
-        Ok(Listing {
-            asin: asin(row)?,
-            platform: shop.platform,
-            account: Arc::clone(&shop.account),
-            item_id: row.get::<_, Option<Box<str>>>("item_id")?.map(Into::into),
-            sku: row.get::<_, Box<str>>("sku")?.into(),
-            price: row.get("price_yen")?,
-            visible: row.get("visible")?,
-            state: word(row, "state", ListingState::from_word)?,
-        })
-    };
     conn.prepare_cached("SELECT * FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'listed' ORDER BY asin")?
         .query_map(params![shop.platform.word(), shop.account], listing)?
         .collect()
 }
 
-fn add_listing(conn: &Connection, new: &NewListing, at: Timestamp) -> rusqlite::Result<usize> {
-    // An absent title never overwrites one that is known.
-    conn.prepare_cached(
-        "INSERT INTO products (asin, title, title_fetched_at_ms, created_at_ms) VALUES (?1, ?2, iif(?2 IS NULL, NULL, ?3), ?3)
-         ON CONFLICT (asin) DO UPDATE SET title = excluded.title, title_fetched_at_ms = excluded.title_fetched_at_ms, updated_at_ms = ?3
-           WHERE title IS NULL AND excluded.title IS NOT NULL",
-    )?
-    .execute(params![new.asin.as_str(), new.title, at.as_millisecond()])?;
-    let state = if new.item_id.is_some() { ListingState::Listed } else { ListingState::Pending };
-    conn.prepare_cached(
-        "INSERT INTO listings (asin, platform, account, item_id, sku, state, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT DO NOTHING",
-    )?
-    .execute(params![
-        new.asin.as_str(),
-        new.shop.platform.word(),
-        new.shop.account,
-        new.item_id,
-        new.sku,
-        state.word(),
-        at.as_millisecond()
-    ])
+fn listing(row: &Row<'_>) -> rusqlite::Result<Listing> {
+    Ok(Listing {
+        asin: asin(row)?,
+        platform: word(row, "platform", Platform::from_word)?,
+        account: text(row, "account")?,
+        item_id: maybe_text(row, "item_id")?,
+        sku: text(row, "sku")?,
+        price: row.get("price_yen")?,
+        visible: row.get("visible")?,
+        written_at: maybe_instant(row, "written_at_ms")?,
+        state: word(row, "state", ListingState::from_word)?,
+    })
+}
+
+fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<Arc<str>> {
+    row.get::<_, Box<str>>(column).map(Into::into)
+}
+
+fn maybe_text(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Arc<str>>> {
+    Ok(row.get::<_, Option<Box<str>>>(column)?.map(Into::into))
 }
 
 fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> rusqlite::Result<()> {
@@ -106,10 +148,12 @@ fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> ru
         Finding::Filtered(_) => (None, Stock::Filtered),
         Finding::Error { .. } => return Ok(()),
     };
-    conn.prepare_cached(
-        "INSERT INTO cost_history (asin, old_yen, new_yen, at_ms) SELECT asin, cost_yen, ?2, ?3 FROM products WHERE asin = ?1 AND cost_yen IS NOT ?2 AND ?2 IS NOT NULL",
-    )?
-    .execute(params![asin.as_str(), cost, at.as_millisecond()])?;
+    if let Some(cost) = cost {
+        conn.prepare_cached(
+            "INSERT INTO cost_history (asin, old_yen, new_yen, at_ms) SELECT asin, cost_yen, ?2, ?3 FROM products WHERE asin = ?1 AND cost_yen IS NOT ?2",
+        )?
+        .execute(params![asin.as_str(), cost, at.as_millisecond()])?;
+    }
     conn.prepare_cached(
         "UPDATE products SET cost_yen = coalesce(?2, cost_yen), cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
            stock = ?3, stock_fetched_at_ms = ?4 WHERE asin = ?1",

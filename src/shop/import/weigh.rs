@@ -1,0 +1,146 @@
+//! A sound row against what is known: what it adds, changes or replaces, and what speaks against it.
+use std::sync::Arc;
+
+use super::{Column, Fault, Placing, Refusal, Row};
+use crate::shop::product::{Asin, Details, ListingState, sku};
+
+/// What the catalogue knows of a row's product and of its listings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// `None`: the product is new.
+    pub details: Option<Details>,
+    /// One for each listing of the row, in the same order.
+    pub listings: Vec<KnownListing>,
+}
+
+/// What the catalogue knows of a listing, and who has what it asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownListing {
+    /// `None`: the listing is new.
+    pub now: Option<ListingNow>,
+    /// Another product that has the listing's SKU in this shop.
+    pub sku_of: Option<Asin>,
+    /// Another product that has the listing's item in this shop.
+    pub item_of: Option<Asin>,
+}
+
+impl Placing {
+    /// Our own number of the product there: the given one, or the usual one.
+    pub fn sku_of(&self, asin: &Asin) -> Arc<str> {
+        self.sku.clone().unwrap_or_else(|| sku(&self.account, asin))
+    }
+}
+
+/// A listing as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingNow {
+    pub state: ListingState,
+    pub item_id: Option<Arc<str>>,
+    pub sku: Arc<str>,
+    /// In yen.
+    pub price: Option<i64>,
+    pub visible: Option<bool>,
+}
+
+/// What a row would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// A product or a listing that was not there.
+    pub adds: bool,
+    /// Something that was there gets a value or another one.
+    pub changes: bool,
+    /// A value that was known gives way to another.
+    pub replaces: bool,
+    /// Nobody has told us the product's title.
+    pub untitled: bool,
+}
+
+impl Weight {
+    fn with(self, given: Step) -> Self {
+        match given {
+            Step::Nothing => self,
+            Step::Fills => Self { changes: true, ..self },
+            Step::Replaces => Self { changes: true, replaces: true, ..self },
+        }
+    }
+}
+
+/// What a given value does to a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    Fills,
+    Replaces,
+}
+
+fn step<T: PartialEq>(given: Option<&T>, known: Option<&T>) -> Step {
+    match (given, known) {
+        (None, _) => Step::Nothing,
+        (Some(_), None) => Step::Fills,
+        (Some(given), Some(known)) if given == known => Step::Nothing,
+        (Some(_), Some(_)) => Step::Replaces,
+    }
+}
+
+/// Says what a row would do.
+///
+/// # Errors
+/// The first thing that speaks against it; then none of it is taken.
+pub fn weigh(row: &Row, known: &Known) -> Result<Weight, Refusal> {
+    let title = row.details.title.as_ref().or(known.details.as_ref().and_then(|details| details.title.as_ref()));
+    let mut weight = match &known.details {
+        None => Weight { adds: true, ..Weight::default() },
+        Some(details) => weigh_details(&row.details, details),
+    };
+    weight.untitled = title.is_none();
+    for (placing, known) in row.listings.iter().zip(&known.listings) {
+        is_free(&row.asin, placing, known)?;
+        weight = match &known.now {
+            None if placing.item_id.is_none() && weight.untitled => return Err(Refusal::new(Column::Title, "", Fault::NoTitle)),
+            None => Weight { adds: true, ..weight },
+            Some(now) => weigh_listing(placing, now, weight)?,
+        };
+    }
+    Ok(weight)
+}
+
+/// What given details do to those that are known. An absent one does nothing.
+pub fn weigh_details(given: &Details, known: &Details) -> Weight {
+    Weight::default()
+        .with(step(given.title.as_ref(), known.title.as_ref()))
+        .with(step(given.description.as_ref(), known.description.as_ref()))
+        .with(step(given.brand.as_ref(), known.brand.as_ref()))
+        .with(step(given.category.as_ref(), known.category.as_ref()))
+        .with(step(given.images.as_ref(), known.images.as_ref()))
+}
+
+fn is_free(asin: &Asin, placing: &Placing, known: &KnownListing) -> Result<(), Refusal> {
+    if let (Some(item), Some(other)) = (&placing.item_id, &known.item_of) {
+        return Err(Refusal::new(Column::ItemId, item, Fault::ItemTaken(other.clone())));
+    }
+    match &known.sku_of {
+        Some(other) => Err(Refusal::new(Column::Sku, &placing.sku_of(asin), Fault::SkuTaken(other.clone()))),
+        None => Ok(()),
+    }
+}
+
+fn weigh_listing(placing: &Placing, now: &ListingNow, weight: Weight) -> Result<Weight, Refusal> {
+    if let Some(sku) = placing.sku.as_ref().filter(|sku| **sku != now.sku) {
+        return Err(Refusal::new(Column::Sku, sku, Fault::OtherSku(Arc::clone(&now.sku))));
+    }
+    let other_item = placing.item_id.as_ref().filter(|item| now.item_id.as_ref() != Some(item));
+    match (now.state, other_item, &now.item_id) {
+        (state @ (ListingState::Delisted | ListingState::Deleted), Some(item), _) => {
+            Err(Refusal::new(Column::ItemId, item, Fault::Gone(state)))
+        }
+        // What is gone stays as it was.
+        (ListingState::Delisted | ListingState::Deleted, None, _) => Ok(weight),
+        (ListingState::Pending | ListingState::Listed, Some(item), Some(known)) => {
+            Err(Refusal::new(Column::ItemId, item, Fault::OtherItem(Arc::clone(known))))
+        }
+        (ListingState::Pending | ListingState::Listed, other_item, _) => Ok(weight
+            .with(step(other_item, None))
+            .with(step(placing.price.as_ref(), now.price.as_ref()))
+            .with(step(placing.visible.as_ref(), now.visible.as_ref()))),
+    }
+}

@@ -19,7 +19,6 @@ pub mod amazon;
 pub mod base;
 mod http;
 mod limit;
-mod park;
 mod token;
 
 pub use http::Written;

@@ -17,7 +17,7 @@ pub use delistings::{Delisted, Delistings, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
 pub use quotas::{QuotaKey, Quotas};
-pub use tokens::{Claim, Token, TokenPair, Tokens};
+pub use tokens::{Claim, NoPair, Token, TokenPair, Tokens};
 
 /// The answer to a write that carries a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

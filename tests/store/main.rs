@@ -7,4 +7,5 @@ mod orphans;
 mod overlap;
 mod records;
 mod shop;
+mod tokens;
 mod world;

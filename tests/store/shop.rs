@@ -12,7 +12,7 @@ use taskrun::{
     },
     store::{
         Fence,
-        shop::{AccountKey, Claim, Fate, Guarded, Intent, NewListing, OpenIntent, QuotaKey, ShopStore, TokenPair},
+        shop::{AccountKey, Claim, Fate, Guarded, Intent, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair},
     },
 };
 
@@ -159,18 +159,22 @@ async fn one_refreshes_and_the_others_get_what_it_got() {
     let claim = |generation, at| shop.claim_refresh(account("a"), generation, minute(at), minute(at + 1));
     assert_eq!(claim(0, 0).await.unwrap(), Claim::Yours(first.clone()));
     assert_eq!(claim(0, 0).await.unwrap(), Claim::Busy);
-    assert_eq!(claim(0, 1).await.unwrap(), Claim::Yours(first), "whoever had it is gone");
+    assert_eq!(
+        claim(0, 1).await.unwrap(),
+        Claim::Yours(Token { sent_at: Some(minute(0)), ..first }),
+        "whoever had it is gone, and what it sent is open"
+    );
     assert!(matches!(claim(0, -500).await.unwrap(), Claim::Yours(_)), "the clock was set back");
-    assert!(shop.keep_token(account("a"), 0, pair(1, Some("second"))).await.unwrap());
-    assert!(!shop.keep_token(account("a"), 0, pair(2, Some("late"))).await.unwrap(), "a later pair is never overwritten");
+    assert!(shop.keep_token(account("a"), 0, pair(1, Some("second")), minute(0)).await.unwrap());
+    assert!(!shop.keep_token(account("a"), 0, pair(2, Some("late")), minute(0)).await.unwrap(), "a later pair is never overwritten");
     let Claim::Renewed(second) = claim(0, 2).await.unwrap() else { panic!("not so") };
     assert_eq!((second.generation, second.refresh.expose()), (1, "second"));
     assert_eq!(second.expires_at, Some(minute(60)));
 
     assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)));
-    shop.release_refresh(account("a"), 1).await.unwrap();
+    shop.end_refresh(account("a"), 1, NoPair::Nothing).await.unwrap();
     assert!(matches!(claim(1, 3).await.unwrap(), Claim::Yours(_)), "it was given up");
-    shop.keep_token(account("a"), 1, pair(3, None)).await.unwrap();
+    shop.keep_token(account("a"), 1, pair(3, None), minute(4)).await.unwrap();
     let third = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
     assert_eq!((third.generation, third.refresh.expose()), (2, "second"), "a refresh token that is not rotated stays");
     let changed = shop.token(account("a"), Some(Secret::new("by hand"))).await.unwrap().unwrap();
@@ -213,7 +217,7 @@ async fn a_shops_past_survives_a_restart() {
     let until = minute(0) + SignedDuration::from_mins(5);
     let shop = open();
     shop.token(account("a"), Some(Secret::new("first"))).await.unwrap();
-    shop.keep_token(account("a"), 0, pair(1, Some("second"))).await.unwrap();
+    shop.keep_token(account("a"), 0, pair(1, Some("second")), minute(0)).await.unwrap();
     shop.take_place(key.clone(), rule, minute(0), until).await.unwrap();
     drop(shop);
     let shop = open();

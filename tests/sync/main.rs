@@ -6,3 +6,4 @@ mod parks;
 mod rules;
 mod scale;
 mod syncs;
+mod tokens;

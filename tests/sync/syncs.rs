@@ -323,13 +323,13 @@ async fn a_refused_token_is_renewed_once_and_a_dead_one_needs_a_person() {
         expires_at: now + SignedDuration::from_hours(1),
         refresh: None,
     };
-    assert!(bench.store.keep_token(account.clone(), known.generation, pair.clone()).await.unwrap());
+    assert!(bench.store.keep_token(account.clone(), known.generation, pair.clone(), now).await.unwrap());
     bench.live().await.summary();
     assert_eq!(bench.calls("/1/oauth/token").len(), 3);
 
     let known = bench.store.token(account.clone(), None).await.unwrap().unwrap();
     let dead = taskrun::store::shop::TokenPair { refresh: Some(Secret::new("canary-refresh-token")), expires_at: now, ..pair };
-    assert!(bench.store.keep_token(account, known.generation, dead).await.unwrap());
+    assert!(bench.store.keep_token(account, known.generation, dead, now).await.unwrap());
     let ended = bench.live().await;
     let HandlerError::Permanent { message } = ended.error() else { panic!("{:?}", ended.error()) };
     assert!(message.contains("can't log in") && !message.contains("canary"), "{message}");

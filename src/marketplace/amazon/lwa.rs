@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::super::{
     CallError,
     http::{self, Http},
+    token::NoGrant,
 };
 use crate::{core::value::Secret, store::shop::TokenPair};
 
@@ -32,7 +33,7 @@ struct Denied {
 }
 
 impl Login {
-    pub(in super::super) async fn refresh(&self, refresh: &Secret, asked_at: Timestamp) -> Result<TokenPair, CallError> {
+    pub(in super::super) async fn refresh(&self, refresh: &Secret, asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh.expose()),
@@ -45,11 +46,13 @@ impl Login {
             return Ok(TokenPair { access: Secret::new(granted.access_token), expires_at, refresh: None });
         }
         let status = answer.status;
-        let Ok(denied) = serde_json::from_slice::<Denied>(&answer.body) else { return Err(http::unreadable(WHAT, &answer)) };
+        let Ok(denied) = serde_json::from_slice::<Denied>(&answer.body) else { return Err(http::unreadable(WHAT, &answer).into()) };
         let text = http::said(&denied.error_description, &[refresh, &self.client_secret]);
         if status >= 500 || status == 429 {
-            return Err(CallError::Unwell { what: WHAT, status, text, retry_after: http::retry_after(&answer) });
+            return Err(CallError::Unwell { what: WHAT, status, text, retry_after: http::retry_after(&answer) }.into());
         }
-        Err(CallError::Refused { what: WHAT, status, code: denied.error, text, item: false })
+        let revoked = denied.error == "invalid_grant";
+        let error = CallError::Refused { what: WHAT, status, code: denied.error, text, item: false };
+        Err(if revoked { NoGrant::Token(error.to_string()) } else { error.into() })
     }
 }

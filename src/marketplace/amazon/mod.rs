@@ -10,7 +10,6 @@ use super::{
     CallError,
     http::{self, Answer, Http},
     limit::Budget,
-    park,
     token::{Access, Grant, Tokens},
 };
 use crate::{
@@ -21,17 +20,21 @@ use crate::{
 
 pub(super) mod lwa;
 mod pricing;
+mod sellers;
+
+pub use sellers::Standing;
 
 /// A seller at Amazon: the client of its calls, its tokens, its limits.
 #[derive(Debug)]
 pub struct Seller {
     http: Http,
     key: AccountKey,
-    store: Arc<dyn ShopStore>,
     marketplace_id: String,
     tokens: Tokens,
     /// The quota of the offers batch.
     offers: Budget,
+    /// The quota of the seller's own marketplaces.
+    participations: Budget,
 }
 
 impl Seller {
@@ -47,14 +50,14 @@ impl Seller {
             client_id: amazon.client_id.clone(),
             client_secret: amazon.client_secret.clone(),
         };
-        let quota =
-            QuotaKey { application: amazon.client_id.as_str().into(), account: Arc::clone(&key.account), operation: "getItemOffersBatch" };
+        let quota = |operation| QuotaKey { application: amazon.client_id.as_str().into(), account: Arc::clone(&key.account), operation };
+        let budget = |operation, rule, what| Budget::new(Arc::clone(store), quota(operation), rule, what);
         Self {
             http: Http::new(&amazon.endpoint, account.proxy.as_ref()),
             marketplace_id: amazon.marketplace_id.clone(),
-            offers: Budget::new(Arc::clone(store), quota, pricing::OFFERS_BATCH, "Amazon's offers batch"),
+            offers: budget("getItemOffersBatch", pricing::OFFERS_BATCH, "Amazon's offers batch"),
+            participations: budget("getMarketplaceParticipations", sellers::PARTICIPATIONS, "Amazon's seller page"),
             tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Lwa(login), refreshes),
-            store: Arc::clone(store),
             key,
         }
     }
@@ -66,11 +69,11 @@ impl Seller {
 
     /// Sends a request of an operation, unless the account is parked: its token, its place in the quota, and what the answer says about either.
     async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
-        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        self.tokens.ask_parks(caller).await?;
         let access = self.tokens.access(caller).await?;
         budget.spend(caller).await?;
         // Whoever waited for a place may have been parked meanwhile.
-        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        self.tokens.ask_parks(caller).await?;
         self.ask(caller, what, budget, &access, request).await
     }
 

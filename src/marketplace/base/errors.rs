@@ -29,10 +29,10 @@ struct Denied {
 }
 
 /// Reads an answer's body, or what is wrong.
-pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer, token: &Secret) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer, secrets: &[&Secret]) -> Result<T, Refusal> {
     let status = answer.status;
     if let Ok(denied) = serde_json::from_slice::<Denied>(&answer.body) {
-        let text = http::said(&denied.error_description, &[token]);
+        let text = http::said(&denied.error_description, secrets);
         return Err(classify(what, status, denied.error, text, answer));
     }
     match serde_json::from_slice(&answer.body) {
@@ -73,7 +73,7 @@ mod tests {
     fn the_word_decides_and_not_the_text() {
         let read = |status, body: &str| {
             let answer = Answer { status, headers: reqwest::header::HeaderMap::new(), body: body.as_bytes().to_vec() };
-            super::read::<serde_json::Value>("a call", &answer, &Secret::new("canary"))
+            super::read::<serde_json::Value>("a call", &answer, &[&Secret::new("canary")])
         };
         let with = |code: &str| read(400, &format!(r#"{{"error":"{code}","error_description":"… canary"}}"#));
         assert!(matches!(with("invalid_request"), Err(Refusal::Token(_))));

@@ -12,7 +12,6 @@ use super::{
     CallError,
     http::{self, Http},
     limit::Budget,
-    park,
     token::{Access, Grant, Tokens},
 };
 use crate::{
@@ -37,6 +36,7 @@ pub struct Shop {
     http: Http,
     key: AccountKey,
     store: Arc<dyn ShopStore>,
+    login: oauth::Login,
     tokens: Tokens,
     /// The token that was got because the one before was refused. A refusal of this one has another reason.
     renewed_to: AtomicI64,
@@ -62,7 +62,8 @@ impl Shop {
         Self {
             http,
             calls: Budget::new(Arc::clone(store), quota, HOURLY, "BASE's calls of this hour"),
-            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login), refreshes),
+            tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login.clone()), refreshes),
+            login,
             renewed_to: AtomicI64::new(-1),
             store: Arc::clone(store),
             key,
@@ -76,10 +77,10 @@ impl Shop {
 
     /// What must be had before a call: the account is not parked, a token, and a place in the quota.
     async fn prepare(&self, caller: &Caller) -> Result<Access, CallError> {
-        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        self.tokens.ask_parks(caller).await?;
         let access = self.prepare_parked(caller).await?;
         // Whoever waited for a place may have been parked meanwhile.
-        park::ask(self.store.as_ref(), &self.key, caller).await?;
+        self.tokens.ask_parks(caller).await?;
         Ok(access)
     }
 
@@ -99,7 +100,7 @@ impl Shop {
         request: RequestBuilder,
     ) -> Result<T, CallError> {
         let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
-        match errors::read(what, &answer, &access.token) {
+        match errors::read(what, &answer, &[&access.token]) {
             Ok(body) => Ok(body),
             Err(errors::Refusal::Token(error)) => {
                 if self.renewed_to.load(Ordering::Relaxed) == access.generation {

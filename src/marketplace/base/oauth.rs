@@ -1,4 +1,4 @@
-//! BASE's tokens: each refresh gives a new pair, and the old refresh token is dead from then on.
+//! BASE's tokens: each refresh gives a new pair, and the old refresh token is dead from then on. A person's login begins anew.
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
@@ -6,12 +6,16 @@ use super::{
     super::{
         CallError,
         http::{self, Http},
+        token::NoGrant,
     },
+    Shop,
     errors::{self, Refusal},
 };
-use crate::{core::value::Secret, store::shop::TokenPair};
+use crate::{access::Caller, core::value::Secret, store::shop::TokenPair};
 
 const WHAT: &str = "BASE's login";
+/// What taskrun wants to be allowed to do in a shop.
+const SCOPES: &str = "read_users read_items write_items";
 
 /// The application at BASE.
 #[derive(Clone, Debug)]
@@ -30,23 +34,87 @@ struct Granted {
 }
 
 impl Login {
-    pub(in super::super) async fn refresh(&self, refresh: &Secret, asked_at: Timestamp) -> Result<TokenPair, CallError> {
+    pub(in super::super) async fn refresh(&self, refresh: &Secret, asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
+        self.exchange("refresh_token", ("refresh_token", refresh), asked_at).await
+    }
+
+    /// The first pair, for the code that the shop's owner was given.
+    pub(in super::super) async fn redeem(&self, code: &Secret, asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
+        self.exchange("authorization_code", ("code", code), asked_at).await
+    }
+
+    async fn exchange(&self, grant_type: &str, (name, given): (&str, &Secret), asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
         let form = [
-            ("grant_type", "refresh_token"),
+            ("grant_type", grant_type),
             ("client_id", &self.client_id),
             ("client_secret", self.client_secret.expose()),
-            ("refresh_token", refresh.expose()),
+            (name, given.expose()),
             ("redirect_uri", &self.redirect_uri),
         ];
         let answer = http::send(WHAT, self.http.post(WHAT, "/1/oauth/token")?.form(&form)).await?;
-        match errors::read::<Granted>(WHAT, &answer, refresh) {
+        match errors::read::<Granted>(WHAT, &answer, &[given, &self.client_secret]) {
             Ok(granted) => Ok(TokenPair {
                 access: Secret::new(granted.access_token),
                 expires_at: asked_at.saturating_add(SignedDuration::from_secs(granted.expires_in)).unwrap_or(asked_at),
                 refresh: Some(Secret::new(granted.refresh_token)),
             }),
-            Err(Refusal::Token(error) | Refusal::HourLimit(error) | Refusal::Other(error)) => Err(error),
-            Err(Refusal::DayLimit) => Err(CallError::Limited { what: WHAT, until: errors::next_day(asked_at) }),
+            Err(Refusal::Token(error)) => Err(NoGrant::Token(error.to_string())),
+            Err(Refusal::HourLimit(error) | Refusal::Other(error)) => Err(error.into()),
+            Err(Refusal::DayLimit) => Err(CallError::Limited { what: WHAT, until: errors::next_day(asked_at) }.into()),
         }
     }
+}
+
+impl Shop {
+    /// The page on which the shop's owner lets taskrun in. From there BASE sends the browser to the `redirect_uri`, with a code and this `state`.
+    ///
+    /// # Errors
+    /// When the configuration names no `redirect_uri`.
+    pub fn login_page(&self, state: &str) -> Result<String, CallError> {
+        let Login { http, client_id, redirect_uri, .. } = &self.login;
+        if redirect_uri.is_empty() {
+            let why =
+                "`redirect_uri` under `marketplaces.base` is not set; it is the address that the application is registered with".to_owned();
+            return Err(CallError::NoClient { what: WHAT, why });
+        }
+        let query =
+            [("response_type", "code"), ("client_id", client_id), ("redirect_uri", redirect_uri), ("scope", SCOPES), ("state", state)];
+        Ok(http.get(WHAT, "/1/oauth/authorize")?.query(&query).build().map_err(|_| unbuildable())?.url().to_string())
+    }
+
+    /// Gets the shop's tokens for the code that the login page gave, and keeps them.
+    ///
+    /// # Errors
+    /// When BASE refuses the code, or does not answer.
+    pub async fn log_in(&self, caller: &Caller, code: Secret) -> Result<(), CallError> {
+        self.tokens.log_in(caller, code).await
+    }
+
+    /// Gets a new pair of tokens, however long the old one would last; the refresh token's 30 days begin anew. Not stopped by parks.
+    ///
+    /// # Errors
+    /// When there is no new pair. The old one goes on as long as it lasts.
+    pub async fn renew_tokens(&self, caller: &Caller) -> Result<(), CallError> {
+        self.tokens.renew_now(caller).await
+    }
+
+    /// Looks whether the credentials open what taskrun needs: one read for each scope that has one. Not stopped by parks.
+    ///
+    /// # Errors
+    /// When they don't, or it can't be told.
+    pub async fn check(&self, caller: &Caller) -> Result<(), CallError> {
+        self.tokens.ask_login().await?;
+        for (what, path) in [("BASE's shop page", "/1/users/me"), ("BASE's list of items", "/1/items?limit=1")] {
+            let _: serde_json::Value = http::read(caller, || async {
+                let access = self.prepare_parked(caller).await?;
+                self.send(caller, what, &access, self.http.get(what, path)?).await
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn unbuildable() -> CallError {
+    CallError::NoClient { what: WHAT, why: "its `endpoint` is not a URL".to_owned() }
 }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_stock.sql"),
     include_str!("../migrations/0005_catalogue.sql"),
     include_str!("../migrations/0006_delisting.sql"),
+    include_str!("../migrations/0006_tokens.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

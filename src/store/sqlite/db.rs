@@ -120,6 +120,17 @@ impl Db {
             read.map_err(|_| StoreError::Closed)?.map_err(|error| failed(&inner.path, step, error))
         })
     }
+
+    /// The database file.
+    pub(super) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Copies everything that was committed into an empty file, without keeping anybody from reading or writing. Takes its time.
+    pub(super) fn copy_to(&self, step: &'static str, copy: &Path) -> StoreResult<()> {
+        let copied = open_reader(self.path()).and_then(|conn| conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]));
+        copied.map(drop).map_err(|error| failed(self.path(), step, error))
+    }
 }
 
 impl Inner {

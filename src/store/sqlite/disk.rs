@@ -30,15 +30,20 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// SQLite gives its own files beside the database the same mode.
 fn prepare_files(path: &Path) -> io::Result<()> {
+    match create_private(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => (),
+    }
+    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")].iter().try_for_each(|file| shut_out_others(file))
+}
+
+/// Creates an empty file for this user alone. Only a new file is ever opened here: closing a descriptor of one that SQLite has open would drop
+/// SQLite's locks.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // Only a new file is ever opened here: closing a descriptor of one that SQLite has open would drop SQLite's locks.
-    match options.write(true).create_new(true).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(_) | Err(_) => (),
-    }
-    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")].iter().try_for_each(|file| shut_out_others(file))
+    options.write(true).create_new(true).open(path).map(drop)
 }
 
 #[cfg(unix)]

@@ -27,6 +27,7 @@ mod processes;
 mod rows;
 mod runs;
 mod shop;
+mod snapshot;
 mod takeover;
 
 /// The store in one SQLite file.

@@ -205,6 +205,15 @@ impl Running {
         report
     }
 
+    /// Waits until the one run there is stands there.
+    async fn wait_for_phase(&self, phase: &str) {
+        let since = Instant::now();
+        while let Some(run) = self.control.status().await.unwrap().runs.first().filter(|run| run.phase != phase) {
+            assert!(since.elapsed() < LIMIT, "waited in vain until it is {phase}: {run:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn degraded(&self) -> Vec<String> {
         self.control.status().await.unwrap().degraded
     }
@@ -400,6 +409,41 @@ async fn after_a_reload_a_run_goes_on_with_the_handlers_that_it_began_with() {
     assert_eq!(house.wait_for_end("work", RunEnd::Succeeded).await.text.as_deref(), Some("before"));
     running.control.trigger("work".to_owned(), true).await.unwrap();
     house.wait_for_row("work", "runs with what was reloaded", |row| row.text.as_deref() == Some("after")).await;
+    assert!(running.stop().await.in_time);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_a_limit_goes_on_when_the_clock_says_so_even_after_a_restart_and_has_no_retry() {
+    let house = House::new();
+    let clock = Arc::clone(&house.clock);
+    // The limit begins anew with each hour of the day, and the work takes three of them.
+    let work = Own::new(move |ctx| {
+        let (attempt, now) = (ctx.attempt, clock.now().wall);
+        Box::pin(async move {
+            let until = now.saturating_add(SignedDuration::from_hours(1)).unwrap();
+            let not_yet = HandlerError::NotYet { message: format!("the calls of hour {attempt} are used up"), until };
+            if attempt < 4 { Err(not_yet) } else { Ok(Report { summary: "all items".to_owned() }) }
+        })
+    });
+    let tasks = "tasks:\n  work: { handler: again, retries: { max: 0 } }\n";
+    let mut running = house.start(tasks, work.clone()).await;
+    running.control.trigger("work".to_owned(), true).await.unwrap();
+    for hour in 1..=3 {
+        let waits = |row: &HistoryRow| matches!(row.state, RowState::NotYet { .. }) && row.waits == hour;
+        let row = house.wait_for_row("work", "waits for the next hour", waits).await;
+        assert_eq!(row.text, Some(format!("the calls of hour {hour} are used up")));
+        let view = running.control.status().await.unwrap().runs.remove(0);
+        let RowState::NotYet { until } = row.state else { panic!("{row:?}") };
+        assert_eq!((view.phase.as_str(), Some(view.note)), ("not_yet", row.text));
+        assert_eq!(view.until.unwrap().parse::<Timestamp>().unwrap().as_millisecond(), until.as_millisecond());
+        assert!(running.stop().await.in_time);
+        running = house.start(tasks, work.clone()).await;
+        running.wait_for_phase("not_yet").await;
+        house.clock.set(house.clock.off() + SignedDuration::from_hours(1));
+    }
+    let row = house.wait_for_end("work", RunEnd::Succeeded).await;
+    assert_eq!((row.attempts, row.waits, row.text.as_deref()), (4, 3, Some("all items")));
+    assert_eq!(house.outcomes(row.run).await[..3], [Some(OutcomeKind::NotYet); 3]);
     assert!(running.stop().await.in_time);
 }
 

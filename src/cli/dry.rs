@@ -20,7 +20,7 @@ use crate::{
     clock::BoxFuture,
     config::Config,
     core::{
-        event::{Outcome, OutcomeKind, RunEnd},
+        event::{NotYet, Outcome, OutcomeKind, RunEnd},
         task::{Instance, RunId, Trigger},
     },
     engine::{self, signal::Signal},
@@ -139,7 +139,13 @@ async fn outcome(handler: Arc<dyn Handler>, ctx: AttemptContext) -> Outcome {
     let runtime = tokio::runtime::Handle::current();
     let attempt = tokio::task::spawn_blocking(move || runtime.block_on(async { tokio::time::timeout(limit, handler.run(&ctx)).await }));
     match attempt.await {
-        Ok(Ok(result)) => engine::outcome_of(result),
+        Ok(Ok(result)) => match engine::outcome_of(result) {
+            Outcome::NotYet(NotYet { until, why }) => {
+                let error = format!("{why}; the plan ends here, a dry run waits for nothing: it can go on at {until}").into();
+                Outcome::Failed { transient: true, retry_after: None, error }
+            }
+            outcome => outcome,
+        },
         Ok(Err(_)) => Outcome::TimedOut { error: format!("timed out after {}", text::took(text::real(limit))).into() },
         Err(error) => Outcome::Panicked { error: format!("the handler panicked: {error}").into() },
     }
@@ -149,7 +155,7 @@ impl Done {
     fn end(&self) -> RunEnd {
         match self.outcome.kind() {
             OutcomeKind::Succeeded => RunEnd::Succeeded,
-            OutcomeKind::Failed | OutcomeKind::Panicked => RunEnd::Failed,
+            OutcomeKind::Failed | OutcomeKind::Panicked | OutcomeKind::NotYet => RunEnd::Failed,
             OutcomeKind::TimedOut => RunEnd::TimedOut,
             OutcomeKind::Cancelled => RunEnd::Cancelled,
             OutcomeKind::Lost => RunEnd::Lost,

@@ -3,9 +3,9 @@ use super::{
     exit::{Exit, Failure},
     history,
     place::Place,
-    text,
+    text::{self, Times},
 };
-use crate::store::{HistoryFilter, HistoryRow, RowState, RunStore as _};
+use crate::store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore as _};
 
 /// Rows looked at: some days of a busy task.
 const ROWS: usize = 10_000;
@@ -27,7 +27,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let now = place.now()?;
     let at = args.at.as_deref().map_or(Ok(now), |at| text::instant_before(at, now))?;
-    let rows = match place.existing_store().await? {
+    let store = place.existing_store().await?;
+    let rows = match &store {
         Some(store) => store.history(HistoryFilter { name: Some(args.name.clone()), limit: ROWS, ..HistoryFilter::default() }).await?,
         None => Vec::new(),
     };
@@ -41,15 +42,25 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let answer = rows.iter().position(|row| row.fire_at <= at);
     let from = answer.unwrap_or(rows.len()).saturating_sub(AROUND);
     let around: Vec<HistoryRow> = rows.iter().skip(from).take(2 * AROUND + 1).cloned().collect();
-    let sentence = match answer.and_then(|index| rows.get(index)) {
-        Some(row) => because(row, &args.name, at),
-        None => format!("{} had not come due by then", args.name),
+    let row = answer.and_then(|index| rows.get(index));
+    let sentence = row.map_or_else(|| format!("{} had not come due by then", args.name), |row| because(row, &args.name, at, &times));
+    let attempts = match (&store, row.filter(|row| row.attempts > 1)) {
+        (Some(store), Some(row)) => store.attempts(row.run).await?,
+        _ => Vec::new(),
     };
-    place.screen.data(&format!("{sentence}\n\n{}", history::render(&around, &times)))?;
+    let attempts: String = attempts.iter().map(|attempt| told(attempt, &times)).collect();
+    place.screen.data(&format!("{sentence}\n{attempts}\n{}", history::render(&around, &times)))?;
     Ok(Exit::Done)
 }
 
-fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp) -> String {
+/// An attempt in a line: `  attempt 1, 09:00:02: not yet: the hour's calls are used up`.
+fn told(attempt: &AttemptRow, times: &Times) -> String {
+    let outcome = attempt.outcome.map_or_else(|| "running".to_owned(), |outcome| history::end_words(outcome.word()));
+    let detail = attempt.text.as_deref().map(|text| format!(": {}", text::one_line(text))).unwrap_or_default();
+    format!("  attempt {}, {}: {outcome}{detail}\n", attempt.attempt, text::stamp(attempt.started_at, &times.zone))
+}
+
+fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp, times: &Times) -> String {
     let who = if row.instance.as_str() == name { name.to_owned() } else { row.instance.to_string() };
     let detail = row.text.as_deref().map(|text| format!(": {}", text::one_line(text))).unwrap_or_default();
     match &row.state {
@@ -61,6 +72,9 @@ fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp) -> String {
         }
         RowState::Waiting | RowState::Running | RowState::Backoff { .. } => {
             format!("{who} has run {}, which is still open ({})", row.run, history::state_word(&row.state))
+        }
+        RowState::NotYet { until } => {
+            format!("{who} has run {}, which waits and goes on {}{detail}", row.run, times.coming(*until, &times.zone))
         }
         RowState::Ended { end, by } => {
             let by = by.map(|run| format!(" by run {run}")).unwrap_or_default();

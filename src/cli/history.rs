@@ -71,7 +71,7 @@ pub(crate) struct HistoryView {
     instance: String,
     fire_at: String,
     trigger: &'static str,
-    /// `waiting`, `running`, `backoff`, an end (`succeeded`, `failed`, `timed_out`, `superseded`, `cancelled`, `lost`), or `skipped`.
+    /// `waiting`, `running`, `backoff`, `not_yet` (it waits for a limit, and goes on at `retry_at`), an end (`succeeded`, `failed`, `timed_out`, `superseded`, `cancelled`, `lost`), or `skipped`.
     state: &'static str,
     /// Why it was skipped.
     reason: Option<&'static str>,
@@ -85,6 +85,8 @@ pub(crate) struct HistoryView {
     retry_at: Option<String>,
     generation: Option<i64>,
     attempts: u32,
+    /// Those of the attempts that ended as not yet: none of them is a try.
+    waits: u32,
     started_at: Option<String>,
     ended_at: Option<String>,
     took_s: Option<f64>,
@@ -98,7 +100,7 @@ impl HistoryView {
         let (mut superseded_by, mut retry) = (None, None);
         match &row.state {
             RowState::Waiting | RowState::Running => {}
-            RowState::Backoff { retry_at } => retry = Some(retry_at.to_string()),
+            RowState::Backoff { retry_at: at } | RowState::NotYet { until: at } => retry = Some(at.to_string()),
             RowState::Ended { end: _, by } => superseded_by = by.map(|run| run.0),
             RowState::Skipped { reason: why, count: many, at_least: more, last_at: last } => {
                 (reason, count, at_least, last_at) = (Some(why.word()), *many, *more, *last);
@@ -118,6 +120,7 @@ impl HistoryView {
             retry_at: retry,
             generation: row.generation.map(|generation| generation.0),
             attempts: row.attempts,
+            waits: row.waits,
             started_at: row.started_at.map(|at| at.to_string()),
             ended_at: row.ended_at.map(|at| at.to_string()),
             took_s: store::took(row).map(|took| took.as_secs_f64()),
@@ -133,6 +136,7 @@ pub(crate) fn state_word(state: &RowState) -> &'static str {
         RowState::Waiting => "waiting",
         RowState::Running => "running",
         RowState::Backoff { .. } => "backoff",
+        RowState::NotYet { .. } => "not_yet",
         RowState::Ended { end, .. } => end.word(),
         RowState::Skipped { .. } => "skipped",
     }
@@ -148,7 +152,13 @@ pub(crate) fn render(rows: &[HistoryRow], times: &Times) -> String {
 fn cells(row: &HistoryRow, times: &Times) -> [Cell; 7] {
     let (what, style) = what(row, times);
     let dry = if row.dry { "dry run: " } else { "" };
-    let attempts = if row.attempts > 1 { format!(" in {} attempts", row.attempts) } else { String::new() };
+    let tries = row.attempts.saturating_sub(row.waits);
+    let attempts = if tries > 1 { format!(" in {tries} attempts") } else { String::new() };
+    let waits = if row.waits > 0 {
+        format!(", {}", text::counted(usize::try_from(row.waits).unwrap_or(usize::MAX), "wait"))
+    } else {
+        String::new()
+    };
     let took = store::took(row).filter(|_| is_run(row)).map(text::took).unwrap_or_default();
     [
         format!("{:>5}", row.run.0).into(),
@@ -156,7 +166,7 @@ fn cells(row: &HistoryRow, times: &Times) -> [Cell; 7] {
         times.dated(row.fire_at).into(),
         trigger(row.trigger).into(),
         Cell::new(format!("{dry}{what}"), style),
-        format!("{took}{attempts}").into(),
+        format!("{took}{attempts}{waits}").trim_start_matches(", ").into(),
         text::one_line(row.text.as_deref().unwrap_or_default()).into(),
     ]
 }
@@ -180,6 +190,7 @@ fn what(row: &HistoryRow, times: &Times) -> (String, Style) {
         RowState::Waiting => ("waiting".to_owned(), PLAIN),
         RowState::Running => ("running".to_owned(), PLAIN),
         RowState::Backoff { retry_at } => (format!("tries again {}", times.coming(*retry_at, &times.zone)), ODD),
+        RowState::NotYet { until } => (format!("goes on {}", times.coming(*until, &times.zone)), ODD),
         RowState::Ended { end, by } => {
             let by = by.map(|run| format!(" by run {run}")).unwrap_or_default();
             (format!("{}{by}", end_words(end.word())), end_style(*end))
@@ -230,6 +241,7 @@ mod tests {
             state,
             generation: Some(Generation(1)),
             attempts: 1,
+            waits: 0,
             started_at: Some(fire_at),
             ended_at: Some(fire_at + SignedDuration::from_mins(89)),
             text: Some("240 items read".to_owned()),

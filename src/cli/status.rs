@@ -97,11 +97,13 @@ fn head(status: &StatusView, times: &Times) -> String {
 }
 
 fn run_row(run: &RunView, times: &Times) -> [Cell; 7] {
+    let until =
+        run.until.as_deref().and_then(list::instant).map(|at| format!(", goes on {}", times.coming(at, &times.zone))).unwrap_or_default();
     let since = run.started_at.as_deref().and_then(list::instant).map(|at| times.passed(at)).unwrap_or_default();
     [
         format!("{:>5}", run.run).into(),
         Cell::new(&run.instance, BOLD),
-        run.phase.replace('_', " ").into(),
+        format!("{}{until}", run.phase.replace('_', " ")).into(),
         run.attempt.to_string().into(),
         since.into(),
         progress(run).into(),
@@ -149,6 +151,7 @@ mod tests {
                 trigger: "schedule".to_owned(),
                 fire_at: "2026-11-22T04:45:00Z".to_owned(),
                 phase: "lock_wait".to_owned(),
+                until: None,
                 attempt: 1,
                 started_at: Some("2026-11-22T04:45:00Z".to_owned()),
                 done: 120,

@@ -2,23 +2,29 @@
 use jiff::SignedDuration;
 
 use super::{
-    event::{Outcome, RunEnd},
-    task::{Backoff, RetryPolicy},
+    event::{NotYet, Outcome, RunEnd},
+    task::{Backoff, Now, RetryPolicy},
 };
 
 /// No wait between two attempts is longer than this, whatever a server asked for.
 pub const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// However soon a handler wants to go on, it rests this long: one that is always asked again at once would do nothing else.
+pub const REST_MIN: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait for a limit: limits begin anew every day at the latest, and the longest day has 25 hours.
+pub const NOT_YET_MAX: SignedDuration = SignedDuration::from_hours(25);
 
 /// What follows an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Another attempt, after this wait.
     Retry(SignedDuration),
+    /// Another attempt at that instant; this one was no try.
+    Wait(NotYet),
     /// The run ends.
     Close(RunEnd),
 }
 
-/// `draw` is a uniform number in `[0, 1)`; the caller draws it, so that a test can choose it. `attempt` counts from 1.
+/// `draw` is a uniform number in `[0, 1)`; the caller draws it, so that a test can choose it. `attempt` counts the tries from 1.
 pub fn next(policy: &RetryPolicy, attempt: u32, outcome: &Outcome, draw: f64) -> Next {
     let (end, retry_after) = match outcome {
         Outcome::Succeeded { .. } => return Next::Close(RunEnd::Succeeded),
@@ -28,6 +34,7 @@ pub fn next(policy: &RetryPolicy, attempt: u32, outcome: &Outcome, draw: f64) ->
         Outcome::Panicked { .. } | Outcome::Cancelled => (RunEnd::Failed, None),
         Outcome::TimedOut { .. } => (RunEnd::TimedOut, None),
         Outcome::Lost => (RunEnd::Lost, None),
+        Outcome::NotYet(not_yet) => return Next::Wait(not_yet.clone()),
     };
     if policy.max < attempt {
         return Next::Close(end);
@@ -45,6 +52,17 @@ pub fn delay(policy: &RetryPolicy, attempt: u32, draw: f64) -> SignedDuration {
     let whole = policy.delay.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(policy.max_delay);
     let share = 1.0 - policy.jitter.clamp(0.0, 1.0) * draw.clamp(0.0, 1.0);
     SignedDuration::try_from_secs_f64(whole.as_secs_f64() * share).unwrap_or(whole)
+}
+
+/// What an attempt's outcome is once it is held against the clock: whoever would wait for longer than a day has failed.
+pub fn bounded(outcome: Outcome, now: Now) -> Outcome {
+    if let Outcome::NotYet(NotYet { until, why }) = &outcome
+        && NOT_YET_MAX < until.duration_since(now.wall)
+    {
+        let error = format!("{why}; it can go on only at {until}, and no run waits for longer than a day").into();
+        return Outcome::Failed { transient: false, retry_after: None, error };
+    }
+    outcome
 }
 
 #[cfg(test)]
@@ -80,6 +98,21 @@ mod tests {
         let long = Some(SignedDuration::from_secs(600));
         assert_eq!(next(&policy, 1, &failed(true, long), 0.9), Next::Retry(SignedDuration::from_secs(600)));
         assert_eq!(next(&policy, 1, &failed(true, Some(SignedDuration::MAX)), 0.9), Next::Retry(RETRY_AFTER_MAX));
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_is_waited_for_however_few_tries_are_left_but_for_no_longer_than_a_day() {
+        let now = Now { wall: "2026-11-22T00:00:00Z".parse().unwrap(), uptime: SignedDuration::ZERO };
+        let none = RetryPolicy { max: 0, ..policy(Backoff::Fixed, 0.0) };
+        let after = |hours| NotYet { until: now.wall + SignedDuration::from_hours(hours), why: "1000 calls are used up".into() };
+        for hours in [-100_000, 0, 24] {
+            let outcome = bounded(Outcome::NotYet(after(hours)), now);
+            assert_eq!(next(&none, 9, &outcome, 0.5), Next::Wait(after(hours)));
+        }
+        let outcome = bounded(Outcome::NotYet(after(26)), now);
+        assert_eq!(next(&none, 1, &outcome, 0.5), Next::Close(RunEnd::Failed));
+        let text = outcome.text().unwrap();
+        assert!(text.starts_with("1000 calls are used up; it can go on only at 2026-11-23T02:00:00Z"), "{text}");
     }
 
     #[test]

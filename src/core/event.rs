@@ -40,7 +40,16 @@ words! {
         Cancelled = "cancelled",
         Panicked = "panicked",
         Lost = "lost",
+        NotYet = "not_yet",
     }
+}
+
+/// What a run waits for that can do nothing more before then: nothing failed, but a limit is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotYet {
+    pub until: Timestamp,
+    /// What is used up, for a person.
+    pub why: Arc<str>,
 }
 
 /// How an attempt ended, with what the next step needs to know.
@@ -65,6 +74,8 @@ pub enum Outcome {
     },
     /// Its process died in the middle.
     Lost,
+    /// It could do no more before then. It is no try: a run has as many of these as it needs.
+    NotYet(NotYet),
 }
 
 impl Outcome {
@@ -77,6 +88,7 @@ impl Outcome {
             Self::Cancelled => OutcomeKind::Cancelled,
             Self::Panicked { .. } => OutcomeKind::Panicked,
             Self::Lost => OutcomeKind::Lost,
+            Self::NotYet(_) => OutcomeKind::NotYet,
         }
     }
 
@@ -86,7 +98,8 @@ impl Outcome {
             Self::Succeeded { summary: text }
             | Self::Failed { error: text, .. }
             | Self::TimedOut { error: text }
-            | Self::Panicked { error: text } => Some(text).filter(|text| !text.is_empty()).map(AsRef::as_ref),
+            | Self::Panicked { error: text }
+            | Self::NotYet(NotYet { why: text, .. }) => Some(text).filter(|text| !text.is_empty()).map(AsRef::as_ref),
             Self::Cancelled | Self::Lost => None,
         }
     }
@@ -223,6 +236,10 @@ pub struct LeftRun {
     pub generation: Option<Generation>,
     /// Attempts begun.
     pub attempts: u32,
+    /// Those of them that ended as not yet.
+    pub waits: u32,
+    /// What it waits for.
+    pub not_yet: Option<NotYet>,
     /// An attempt was running when the process died.
     pub running: bool,
     pub stop: Option<StopReason>,
@@ -354,8 +371,8 @@ pub enum Command {
     Kill { run: RunId },
     /// Gives up on an attempt that still did not stop: leaves its thread behind. No answer.
     Abandon { run: RunId, attempt: u32 },
-    /// Records a failed attempt and when the next is due. No answer.
-    Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_in: SignedDuration },
+    /// Records an attempt that failed, or could do no more for now, and when the next is due. No answer.
+    Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp },
     /// Closes a run and frees its locks; answered by `CloseAnswered`.
     Close { run: RunId, end: RunEnd, by: Option<RunId>, attempt: u32, outcome: Option<Outcome>, raise_floor: bool },
     /// Sets a run aside for the next start; its attempt does not count. No answer.
@@ -405,6 +422,13 @@ pub enum Notice {
         attempt: u32,
         error: Arc<str>,
         retry_in: SignedDuration,
+    },
+    /// Nothing failed, but nothing more can be done before then.
+    Waits {
+        instance: InstanceName,
+        run: RunId,
+        attempt: u32,
+        not_yet: NotYet,
     },
     Skipped {
         instance: InstanceName,

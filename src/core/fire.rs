@@ -249,6 +249,8 @@ fn new_run(instance: &Arc<Instance>, ticket: Ticket) -> Option<Active> {
         fire_at: asked.fire_at,
         generation: None,
         attempts: 0,
+        waits: 0,
+        not_yet: None,
         phase: Phase::Queued,
         stop: None,
         began: None,

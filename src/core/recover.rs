@@ -157,7 +157,7 @@ fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
     let newer_runs = step.state.runs.of(&left.instance).any(|(run, _)| left.run < run);
     let late = step.now.wall.duration_since(left.fire_at);
     let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
-    let attempts_left = left.attempts <= instance.retries.max;
+    let attempts_left = left.attempts.saturating_sub(left.waits) <= instance.retries.max;
     let effects_known = !left.running || instance.on_lost == OnLost::Retry;
     // It goes on under today's definition, but with the locks it has.
     let has_its_locks = left.generation.is_none() || instance.locks.iter().all(|lock| left.locks.contains(lock));
@@ -174,6 +174,8 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
         fire_at: left.fire_at,
         generation: None,
         attempts: left.attempts,
+        waits: left.waits,
+        not_yet: left.not_yet.clone(),
         phase: Phase::Adopting,
         stop: None,
         began: None,

@@ -18,6 +18,8 @@ pub struct Runs {
     /// Runs that wait for a place: a person's first, then by fire time.
     queue: BTreeSet<(bool, Timestamp, RunId)>,
     timers: BTreeSet<(SignedDuration, RunId)>,
+    /// When runs that wait for a limit go on.
+    not_yet: BTreeSet<(Timestamp, RunId)>,
     /// Runs that wait for others to end, or for named locks.
     waiters: BTreeSet<RunId>,
     /// How many take one of the places that `max_running` bounds.
@@ -85,6 +87,16 @@ impl Runs {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// The runs that may go on by then, soonest first.
+    pub(super) fn rested(&self, wall: Timestamp) -> Vec<RunId> {
+        self.not_yet.iter().take_while(|(at, _)| *at <= wall).map(|(_, run)| *run).collect()
+    }
+
+    /// When a run may next go on.
+    pub(super) fn goes_on_at(&self) -> Option<Timestamp> {
+        self.not_yet.first().map(|(at, _)| *at)
+    }
+
     pub(super) fn insert(&mut self, run: RunId, active: Active) {
         self.remove(run);
         self.index(run, &active);
@@ -110,6 +122,9 @@ impl Runs {
         if let Some(at) = active.wake_at() {
             self.timers.insert((at, run));
         }
+        if let Some(at) = active.goes_on_at() {
+            self.not_yet.insert((at, run));
+        }
         if active.phase == Phase::Queued {
             self.queue.insert((!active.by_hand(), active.fire_at, run));
         }
@@ -130,6 +145,9 @@ impl Runs {
         }
         if let Some(at) = active.wake_at() {
             self.timers.remove(&(at, run));
+        }
+        if let Some(at) = active.goes_on_at() {
+            self.not_yet.remove(&(at, run));
         }
         self.queue.remove(&(!active.by_hand(), active.fire_at, run));
         self.waiters.remove(&run);

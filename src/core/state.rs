@@ -7,7 +7,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    event::{AskId, Notice, SkipReason, StopReason},
+    event::{AskId, NotYet, Notice, SkipReason, StopReason},
     plan,
     runs::Runs,
     task::{CatchUp, Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
@@ -62,6 +62,10 @@ pub struct Active {
     pub generation: Option<Generation>,
     /// Attempts begun, those of an earlier process included.
     pub attempts: u32,
+    /// Those of them that ended as not yet: they were no tries.
+    pub waits: u32,
+    /// Its next attempt does not begin before this.
+    pub not_yet: Option<NotYet>,
     pub phase: Phase,
     /// It was told to stop, and why.
     pub stop: Option<StopReason>,
@@ -113,6 +117,10 @@ pub enum Phase {
     Backoff {
         at: SignedDuration,
     },
+    /// Nothing failed: it goes on when the wall clock says what [`Active::not_yet`] does, but not before it has rested.
+    NotYet {
+        rest: Option<SignedDuration>,
+    },
     /// The store was asked to close it.
     Closing,
     /// The store was asked to make an orphan ours.
@@ -130,6 +138,7 @@ impl Phase {
             Self::Running { .. } => "running",
             Self::Stopping { .. } => "stopping",
             Self::Backoff { .. } => "backoff",
+            Self::NotYet { .. } => "not_yet",
             Self::Closing => "closing",
             Self::Adopting => "adopting",
         }
@@ -144,6 +153,7 @@ impl Phase {
             | Self::Running { .. }
             | Self::Stopping { .. }
             | Self::Backoff { .. }
+            | Self::NotYet { .. }
             | Self::Closing
             | Self::Adopting => false,
         }
@@ -156,6 +166,7 @@ impl Phase {
             Self::Running { timeout_at, .. } => *timeout_at,
             Self::Stopping { until, .. } => Some(*until),
             Self::Backoff { at } => Some(*at),
+            Self::NotYet { rest } => *rest,
             Self::Queued | Self::Starting { .. } | Self::Closing | Self::Adopting => None,
         }
     }
@@ -166,7 +177,12 @@ impl Active {
     fn deadline_wakes(&self) -> bool {
         self.stop.is_none()
             && match self.phase {
-                Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Running { .. } | Phase::Backoff { .. } => true,
+                Phase::LockWait { .. }
+                | Phase::Waiting { .. }
+                | Phase::Queued
+                | Phase::Running { .. }
+                | Phase::Backoff { .. }
+                | Phase::NotYet { .. } => true,
                 Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Closing | Phase::Adopting => false,
             }
     }
@@ -175,6 +191,11 @@ impl Active {
     pub(super) fn wake_at(&self) -> Option<SignedDuration> {
         let deadline = self.deadline_at.filter(|_| self.deadline_wakes());
         self.phase.wake_at().into_iter().chain(deadline).min()
+    }
+
+    /// The instant at which a tick lets it go on.
+    pub(super) fn goes_on_at(&self) -> Option<Timestamp> {
+        if self.phase == (Phase::NotYet { rest: None }) { self.not_yet.as_ref().map(|not_yet| not_yet.until) } else { None }
     }
 
     /// Whether it takes one of the places that `max_running` bounds.
@@ -198,8 +219,8 @@ pub struct Wake {
 
 /// The earliest instants at which a tick could have something to do.
 pub fn wake(state: &State) -> Wake {
-    let wall = if state.stopping.is_some() { None } else { state.agenda.first().map(|(at, _)| *at) };
-    Wake { wall, uptime: state.runs.wake_at() }
+    let fire = if state.stopping.is_some() { None } else { state.agenda.first().map(|(at, _)| *at) };
+    Wake { wall: fire.into_iter().chain(state.runs.goes_on_at()).min(), uptime: state.runs.wake_at() }
 }
 
 impl State {

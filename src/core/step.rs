@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::SignedDuration;
 
 use super::{
-    attempt::{self, Next},
-    event::{AskAnswer, CloseAnswer, Command, Event, Notice, Outcome, RunEnd, StartAnswer, StopReason},
+    attempt::{self, NOT_YET_MAX, Next, REST_MIN},
+    event::{AskAnswer, CloseAnswer, Command, Event, NotYet, Notice, Outcome, RunEnd, StartAnswer, StopReason},
     guard::STARVING_AT,
     recover,
     state::{Phase, State},
@@ -76,12 +76,19 @@ impl Step<'_> {
     }
 
     fn begin(&mut self, run: RunId) {
+        let wall = self.now.wall;
         let begun = self.state.runs.change(run, |active| {
+            // It was adopted in the middle of a wait. One that is too long by now is from before the clock was set back.
+            let wait = active.not_yet.as_ref().map(|not_yet| not_yet.until.duration_since(wall));
+            if wait.is_some_and(|wait| wait.is_positive() && wait <= NOT_YET_MAX) {
+                active.phase = Phase::NotYet { rest: None };
+                return None;
+            }
             let attempt = active.attempts.saturating_add(1);
             active.phase = Phase::Starting { attempt };
-            (attempt, active.instance.overlap == Overlap::LastWins)
+            Some((attempt, active.instance.overlap == Overlap::LastWins))
         });
-        if let Some((attempt, raise_floor)) = begun {
+        if let Some((attempt, raise_floor)) = begun.flatten() {
             self.push(Command::Start { run, attempt, raise_floor });
         }
     }
@@ -104,6 +111,7 @@ impl Step<'_> {
         let uptime = self.now.uptime;
         self.state.runs.change(run, |active| {
             active.attempts = attempt;
+            active.not_yet = None;
             if active.began.is_none() {
                 active.began = Some(uptime);
                 let deadline_at = active.instance.deadline.map(|deadline| uptime.saturating_add(deadline));
@@ -135,6 +143,7 @@ impl Step<'_> {
             | Phase::Queued
             | Phase::Starting { .. }
             | Phase::Backoff { .. }
+            | Phase::NotYet { .. }
             | Phase::Closing
             | Phase::Adopting => return,
         };
@@ -150,8 +159,10 @@ impl Step<'_> {
     fn end_attempt(&mut self, run: RunId, attempt: u32, outcome: Outcome) {
         let Some(active) = self.state.runs.get(run) else { return };
         let instance = active.instance.name.clone();
-        let wait = match attempt::next(&active.instance.retries, attempt, &outcome, self.draw) {
+        let outcome = attempt::bounded(outcome, self.now);
+        let wait = match attempt::next(&active.instance.retries, attempt.saturating_sub(active.waits), &outcome, self.draw) {
             Next::Close(end) => return self.close(run, end, Some(outcome), false),
+            Next::Wait(not_yet) => return self.wait(run, attempt, not_yet),
             Next::Retry(wait) => wait,
         };
         let at = self.after(wait);
@@ -160,8 +171,23 @@ impl Step<'_> {
         }
         self.state.runs.change(run, |active| active.phase = Phase::Backoff { at });
         let error: Arc<str> = outcome.text().unwrap_or("stopped before its work was done").into();
-        self.push(Command::Postpone { run, attempt, outcome, retry_in: wait });
+        let retry_at = self.now.wall.saturating_add(wait).unwrap_or(self.now.wall);
+        self.push(Command::Postpone { run, attempt, outcome, retry_at });
         self.notice(Notice::Retrying { instance, run, attempt, error, retry_in: wait });
+    }
+
+    /// The end of an attempt that could do no more for now. The run keeps its place: its generation, its named locks, its deadline.
+    fn wait(&mut self, run: RunId, attempt: u32, not_yet: NotYet) {
+        let (retry_at, rest) = (not_yet.until, Some(self.after(REST_MIN)));
+        let instance = self.state.runs.change(run, |active| {
+            active.waits = active.waits.saturating_add(1);
+            active.not_yet = Some(not_yet.clone());
+            active.phase = Phase::NotYet { rest };
+            active.instance.name.clone()
+        });
+        let Some(instance) = instance else { return };
+        self.push(Command::Postpone { run, attempt, outcome: Outcome::NotYet(not_yet.clone()), retry_at });
+        self.notice(Notice::Waits { instance, run, attempt, not_yet });
     }
 
     fn end_stopped(&mut self, run: RunId, attempt: u32, reason: StopReason, outcome: Outcome) {
@@ -173,19 +199,19 @@ impl Step<'_> {
 
     /// How a run ends whose attempt was told to stop; `None`: it stays open for the next start.
     pub(super) fn end_of_stopped(&self, run: RunId, attempt: u32, reason: StopReason, outcome: &Outcome) -> Option<RunEnd> {
-        let stopped = *outcome == Outcome::Cancelled;
+        let stopped = matches!(outcome, Outcome::Cancelled | Outcome::NotYet(_));
         Some(match reason {
             StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,
             StopReason::Cancelled => RunEnd::Cancelled,
             StopReason::Deadline => RunEnd::TimedOut,
             StopReason::Shutdown => {
-                let retries = &self.state.runs.get(run)?.instance.retries;
-                let next = attempt::next(retries, attempt, outcome, self.draw);
+                let active = self.state.runs.get(run)?;
+                let next = attempt::next(&active.instance.retries, attempt.saturating_sub(active.waits), outcome, self.draw);
                 if self.may_set_aside(run) && (stopped || matches!(next, Next::Retry(_))) {
                     return None;
                 }
                 match outcome {
-                    Outcome::Cancelled => RunEnd::Cancelled,
+                    Outcome::Cancelled | Outcome::NotYet(_) => RunEnd::Cancelled,
                     Outcome::TimedOut { .. } => RunEnd::TimedOut,
                     Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Panicked { .. } | Outcome::Lost => RunEnd::Failed,
                 }
@@ -312,7 +338,7 @@ impl Step<'_> {
             before
         });
         match phase {
-            Some(Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. }) => {
+            Some(Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. } | Phase::NotYet { .. }) => {
                 if reason == StopReason::Shutdown && self.may_set_aside(run) {
                     return self.set_aside(run);
                 }

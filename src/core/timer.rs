@@ -25,6 +25,9 @@ pub(super) fn tick(step: &mut Step<'_>) {
         deadline(step, run);
         timers(step, run);
     }
+    for run in step.state.runs.rested(step.now.wall) {
+        set(step, run, Phase::Queued);
+    }
 }
 
 /// After the clock was set back, watermarks in the future would silence their instances until the clock has caught up, for years if need be.
@@ -47,6 +50,15 @@ fn clock_set_back(step: &mut Step<'_>) {
             known.anchors.start = known.anchors.start.map(|start| start.min(wall));
         }
         step.state.reschedule(&name);
+    }
+    for run in step.state.runs.ids() {
+        step.state.runs.change(run, |active| {
+            // Whatever it waits for is somewhere else now: its handler says where.
+            active.not_yet = None;
+            if active.phase == (Phase::NotYet { rest: None }) {
+                active.phase = Phase::Queued;
+            }
+        });
     }
 }
 
@@ -81,6 +93,10 @@ fn timers(step: &mut Step<'_>, run: RunId) {
         Phase::Stopping { attempt, until, timed_out, killed: false } if until <= uptime => kill(step, run, attempt, timed_out),
         Phase::Stopping { attempt, until, timed_out, killed: true } if until <= uptime => abandon(step, run, attempt, timed_out),
         Phase::Backoff { at } if at <= uptime => set(step, run, Phase::Queued),
+        Phase::NotYet { rest: Some(rest) } if rest <= uptime => {
+            let waits = active.not_yet.is_some();
+            set(step, run, if waits { Phase::NotYet { rest: None } } else { Phase::Queued });
+        }
         Phase::LockWait { .. }
         | Phase::Waiting { .. }
         | Phase::Queued
@@ -88,6 +104,7 @@ fn timers(step: &mut Step<'_>, run: RunId) {
         | Phase::Running { .. }
         | Phase::Stopping { .. }
         | Phase::Backoff { .. }
+        | Phase::NotYet { .. }
         | Phase::Closing
         | Phase::Adopting => {}
     }

@@ -103,8 +103,7 @@ impl Driver {
                 self.workers.remove(&run);
                 self.abandoned.push(run);
             }
-            Command::Postpone { run, attempt, outcome, retry_in } => {
-                let retry_at = at.saturating_add(retry_in).unwrap_or(at);
+            Command::Postpone { run, attempt, outcome, retry_at } => {
                 let request = PostponeRequest { run, process: me, attempt, outcome, retry_at };
                 self.insist(move || store.postpone(request.clone(), at), |()| None);
             }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     core::{
-        event::{Notice, RunEnd, Skip},
+        event::{NotYet, Notice, RunEnd, Skip},
         task::{InstanceName, RunId, Trigger},
     },
     observe::{
@@ -81,6 +81,9 @@ impl Reporter {
             Notice::Ended { instance, run, end, by, text, took } => self.ended(Ended { instance, run, end, by, text, took }),
             Notice::Retrying { instance, run, attempt, error, retry_in } => {
                 tracing::warn!(%instance, run = run.0, attempt, "attempt {attempt} of run {run} failed: {error}; next attempt in {}", rough(retry_in));
+            }
+            Notice::Waits { instance, run, attempt, not_yet: NotYet { until, why } } => {
+                tracing::info!(%instance, run = run.0, attempt, %until, "run {run} waits until {until}: {why}; that uses up no attempt");
             }
             Notice::Skipped { instance, skip } => skipped(&instance, &skip),
             Notice::LockWaits { instance, run, locks } => {

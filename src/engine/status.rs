@@ -132,15 +132,18 @@ impl Driver {
         let passed = worker.map_or(SignedDuration::ZERO, |worker| now.duration_since(worker.started_at));
         let passed = SignedDuration::try_from(self.clock.real(passed)).unwrap_or_default();
         let attempt = match active.phase {
-            Phase::Backoff { .. } => active.attempts + 1,
+            Phase::Backoff { .. } | Phase::NotYet { .. } => active.attempts + 1,
             _ => active.attempts,
         };
+        let waits = active.not_yet.as_ref();
+        let note = waits.map_or(note, |not_yet| not_yet.why.to_string());
         RunView {
             run: run.0,
             instance: active.instance.name.to_string(),
             trigger: active.trigger.to_string(),
             fire_at: active.fire_at.to_string(),
             phase: active.phase.word().to_owned(),
+            until: waits.map(|not_yet| not_yet.until.to_string()),
             attempt,
             started_at: worker.map(|worker| worker.started_at.to_string()),
             done,

@@ -88,8 +88,11 @@ pub struct RunView {
     pub instance: String,
     pub trigger: String,
     pub fire_at: String,
-    /// `judged`, `lock_wait`, `waiting`, `queued`, `starting`, `running`, `stopping`, `backoff`, `closing`.
+    /// `judged`, `lock_wait`, `waiting`, `queued`, `starting`, `running`, `stopping`, `backoff`, `not_yet`, `closing`.
     pub phase: String,
+    /// When a run that waits for a limit (`not_yet`) goes on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<String>,
     pub attempt: u32,
     pub started_at: Option<String>,
     pub done: u64,
@@ -151,6 +154,7 @@ impl LastView {
             RowState::Waiting => ("waiting", None),
             RowState::Running => ("running", None),
             RowState::Backoff { .. } => ("backoff", None),
+            RowState::NotYet { .. } => ("not_yet", None),
         };
         Self {
             run: row.run.0,

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     clock::{BoxFuture, Clock},
     core::{
-        event::{Event, Outcome},
+        event::{Event, NotYet, Outcome},
         task::{Generation, Instance, InstanceName, RunId, Trigger},
     },
     errors::panic_text,
@@ -155,7 +155,7 @@ pub fn outcome_of(result: Result<Report, HandlerError>) -> Outcome {
         Ok(report) => Outcome::Succeeded { summary: report.summary.into() },
         Err(HandlerError::Transient { message, retry_after }) => Outcome::Failed { transient: true, retry_after, error: message.into() },
         Err(HandlerError::Permanent { message }) => Outcome::Failed { transient: false, retry_after: None, error: message.into() },
-        Err(HandlerError::NotYet { message, .. }) => Outcome::Failed { transient: true, retry_after: None, error: message.into() },
+        Err(HandlerError::NotYet { message, until }) => Outcome::NotYet(NotYet { until, why: message.into() }),
         Err(HandlerError::Cancelled) => Outcome::Cancelled,
         Err(HandlerError::Fenced) => failed("a newer run has taken over"),
     }

@@ -65,7 +65,7 @@ pub enum HandlerError {
     NotYet {
         /// What is waited for, and what is left to do.
         message: String,
-        /// When it may go on, by the wall clock.
+        /// When it may go on, by the wall clock. What has passed is a second from now; more than 25 hours away, the run fails: park the account.
         until: Timestamp,
     },
     /// Stopped when asked to.

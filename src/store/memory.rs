@@ -20,6 +20,7 @@ use crate::core::{
 mod judge;
 mod reads;
 mod tables;
+mod takeover;
 
 /// The store in memory, shared by its clones.
 #[derive(Clone, Debug, Default)]

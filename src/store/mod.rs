@@ -165,6 +165,8 @@ pub struct HistoryRow {
     pub generation: Option<Generation>,
     /// Attempts begun.
     pub attempts: u32,
+    /// Those of them that ended as not yet: it waited for a limit, and none was used up.
+    pub waits: u32,
     /// When the first attempt began.
     pub started_at: Option<Timestamp>,
     /// When it ended, or was skipped.
@@ -188,6 +190,11 @@ pub enum RowState {
     Backoff {
         /// When the next attempt is due.
         retry_at: Timestamp,
+    },
+    /// Between two attempts, the last of which could do no more for now: a limit is used up. The next is due then.
+    NotYet {
+        /// When the next attempt is due.
+        until: Timestamp,
     },
     /// It was a run, and ended.
     Ended {
@@ -244,7 +251,7 @@ pub struct HistoryFilter {
 /// Rows of the history that one call may give: more than a person reads, few enough to hold in memory.
 pub const HISTORY_MAX: usize = 10_000;
 
-/// An attempt that is to be tried again.
+/// An attempt after which the run is to go on with another.
 #[derive(Clone, Debug)]
 pub struct PostponeRequest {
     /// The run.
@@ -308,12 +315,12 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> Answer<Judgement>;
     /// Counts an attempt, unless the run was told to stop. `raise_floor`: the floor becomes its generation.
     fn start(&self, process: ProcessId, run: RunId, attempt: u32, raise_floor: bool, at: Timestamp) -> Answer<StartAnswer>;
-    /// Ends an attempt that is to be tried again.
+    /// Ends an attempt after which the run is to go on with another.
     fn postpone(&self, request: PostponeRequest, at: Timestamp) -> Answer<()>;
     /// Closes a run, ends its attempt, and frees its named locks (a lock that another run of the instance was admitted with goes on being that run's) in one
     /// transaction. The floor never rises above the generation of another open run of the instance.
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer>;
-    /// Sets a run aside for the next start: no process has it, and its running attempt does not count.
+    /// Sets a run aside for the next start: no process has it, and its running attempt does not count. One that waits for a limit goes on waiting.
     fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()>;
 
     /// Raises the floor to the newcomer's generation and closes the rivals as superseded by it.

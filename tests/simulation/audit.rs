@@ -106,6 +106,10 @@ impl World {
                 (SLACK, !works)
             }
             Phase::Stopping { .. } => (stop, true),
+            Phase::NotYet { rest } => {
+                let until = active.not_yet.as_ref().map_or(self.wall(), |not_yet| not_yet.until);
+                (SLACK, rest.is_none_or(|rest| i64::try_from(rest.as_millis()).unwrap() < uptime) && until < self.wall())
+            }
             Phase::Backoff { at } => (SLACK, i64::try_from(at.as_millis()).unwrap() < uptime),
         }
     }

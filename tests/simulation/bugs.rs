@@ -2,7 +2,7 @@
 //! A simulation that one of them passes is decoration.
 use std::sync::Arc;
 
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::core::{
     event::{AdoptAnswer, Command, Event, Judgement, LeftRun, Notice, Outcome, RunEnd, StopReason},
     schedule::Schedule,
@@ -81,6 +81,8 @@ bugs! {
     RetriesOnceTooOften: "tried once too often",
     /// Retries do not wait.
     RetriesAtOnce: "a retry in",
+    /// A limit that is used up is tried again at once.
+    IgnoresTheLimit: "another instant than its handler said",
     /// A run has all the time in the world.
     IgnoresTheDeadline: "works beyond its limit",
     /// An attempt has all the time in the world.
@@ -163,6 +165,7 @@ impl World {
                     asked.trigger = Trigger::Schedule;
                 }
             }
+            (Bug::IgnoresTheLimit, Event::AttemptEnded { outcome: Outcome::NotYet(not_yet), .. }) => not_yet.until = Timestamp::UNIX_EPOCH,
             (Bug::ForgetsTheWatermark, Event::Judged { request, .. }) => request.upto = None,
             (Bug::ForgetsLostAttempts, Event::Orphaned { left }) => forget_attempts(left),
             _ => {}

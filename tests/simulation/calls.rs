@@ -1,7 +1,7 @@
 //! The store's side: each process's calls, one after the other, and their answers on the way back.
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use taskrun::{
     core::{
         event::{Event, JudgeRequest, Judgement, Outcome, RunEnd, Ticket},
@@ -31,7 +31,7 @@ pub(crate) enum Call {
         run: RunId,
         attempt: u32,
         outcome: Outcome,
-        retry_in: SignedDuration,
+        retry_at: Timestamp,
         at: Timestamp,
     },
     Close {
@@ -164,9 +164,10 @@ impl World {
                 self.started(pid, run, (attempt, raise_floor), answer);
                 self.reply(pid, Event::StartAnswered { run, attempt, answer });
             }
-            Call::Postpone { run, attempt, outcome, retry_in, at } => {
-                let retry_at = at.saturating_add(retry_in).unwrap();
-                answer(self.store.postpone(PostponeRequest { run, process: pid, attempt, outcome, retry_at }, at));
+            Call::Postpone { run, attempt, outcome, retry_at, at } => {
+                let request = PostponeRequest { run, process: pid, attempt, outcome, retry_at };
+                answer(self.store.postpone(request.clone(), at));
+                self.postponed(&request);
                 self.look_at_row(run);
             }
             Call::Close { request, at } => {

@@ -173,7 +173,7 @@ impl World {
             Command::Cancel { run, .. } => self.cancel(pid, run),
             Command::Kill { run } => self.kill_children(pid, run),
             Command::Abandon { run, attempt } => self.abandon(pid, run, attempt),
-            Command::Postpone { run, attempt, outcome, retry_in } => self.call(pid, Call::Postpone { run, attempt, outcome, retry_in, at }),
+            Command::Postpone { run, attempt, outcome, retry_at } => self.call(pid, Call::Postpone { run, attempt, outcome, retry_at, at }),
             Command::Close { run, end, by, attempt, outcome, raise_floor } => {
                 let request = CloseRequest { run, process: pid, end, by, attempt, outcome, raise_floor };
                 self.call(pid, Call::Close { request, at });

@@ -174,6 +174,9 @@ impl World {
             told_at: None,
             begun: 0,
             running: false,
+            waits: 0,
+            said: None,
+            not_yet: None,
             postponed: None,
             ended: None,
         };
@@ -342,7 +345,9 @@ impl World {
             }
             let (count, last_at) = match row.state {
                 RowState::Skipped { count, last_at, .. } => (count.into(), last_at),
-                RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::Ended { .. } => (1, row.fire_at),
+                RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::NotYet { .. } | RowState::Ended { .. } => {
+                    (1, row.fire_at)
+                }
             };
             let (sum, before) = answers.entry(row.instance.clone()).or_insert((0, Timestamp::MIN));
             let in_order = *before < row.fire_at && row.fire_at <= last_at;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use taskrun::{
     core::{
-        event::{Event, Outcome},
+        event::{Event, NotYet, Outcome},
         task::{Generation, Instance, ProcessId, RunId},
     },
     store::Fence,
@@ -81,10 +81,12 @@ impl World {
         let error: Arc<str> = "practice".into();
         let succeeded = Outcome::Succeeded { summary: "done".into() };
         let retry_after = self.rng.chance(200).then(|| secs(self.rng.between(1, 200)));
+        let until = self.wall() + secs(self.rng.between(-5, 400));
         let outcome = match self.rng.below(100) {
             _ if self.kind => succeeded,
             0..66 => succeeded,
-            66..82 => Outcome::Failed { transient: true, retry_after, error },
+            66..76 => Outcome::Failed { transient: true, retry_after, error },
+            76..82 => Outcome::NotYet(NotYet { until, why: error }),
             82..88 => Outcome::Failed { transient: false, retry_after: None, error },
             88..92 => Outcome::Panicked { error },
             92..94 => Outcome::Cancelled,
@@ -165,6 +167,9 @@ impl World {
             self.tally.add("ghosts that returned");
         }
         self.tally.add(outcome_name(&ended.outcome));
+        if let (Outcome::NotYet(NotYet { until, .. }), Some(story)) = (&ended.outcome, self.laws.stories.get_mut(&run)) {
+            story.said = Some(*until);
+        }
         let wait = self.latency();
         self.tell(pid, wait, News::Event(Event::AttemptEnded { run, attempt, outcome: ended.outcome }));
     }
@@ -194,5 +199,6 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Cancelled => "outcome: cancelled",
         Outcome::Panicked { .. } => "outcome: panicked",
         Outcome::Lost => "outcome: lost",
+        Outcome::NotYet(_) => "outcome: not yet",
     }
 }

@@ -7,10 +7,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use taskrun::{
     core::{
-        event::{AdoptAnswer, CloseAnswer, StartAnswer},
+        event::{AdoptAnswer, CloseAnswer, Outcome, StartAnswer},
         task::{Generation, Instance, InstanceName, Overlap, ProcessId, RunId, Trigger},
     },
-    store::{CloseRequest, Fence, HistoryRow, RowState, RunStore},
+    store::{CloseRequest, Fence, HistoryRow, PostponeRequest, RowState, RunStore},
 };
 
 use crate::{calls::answer, engine::millis, fires::Ledger, world::World};
@@ -31,6 +31,12 @@ pub(crate) struct Story {
     /// Attempts that count.
     pub(crate) begun: u32,
     pub(crate) running: bool,
+    /// Those of them that were no tries.
+    pub(crate) waits: u32,
+    /// Until when its handler last said that it has to wait.
+    pub(crate) said: Option<Timestamp>,
+    /// Since when it waits for a limit, and until when.
+    pub(crate) not_yet: Option<(i64, Timestamp)>,
     /// By which process, when and for how long it was put off.
     pub(crate) postponed: Option<(ProcessId, i64, SignedDuration)>,
     pub(crate) ended: Option<HistoryRow>,
@@ -112,7 +118,7 @@ impl World {
     /// The store counted an attempt, or did not.
     pub(crate) fn started(&mut self, pid: ProcessId, run: RunId, (attempt, raise_floor): (u32, bool), answer: StartAnswer) {
         let newer = self.newer_winner(run);
-        let now = self.now;
+        let (now, wall, set_at) = (self.now, self.wall(), self.laws.jumped_at);
         let Some(story) = self.laws.stories.get_mut(&run) else { return };
         match answer {
             StartAnswer::Started => {}
@@ -122,11 +128,14 @@ impl World {
         let truth = &story.truth;
         assert_eq!(story.owner, pid, "an attempt of run {run} was begun by a process that does not have it");
         assert_eq!(attempt, story.begun + 1, "the attempts of run {run} are not counted through");
-        assert!(attempt <= 1 + truth.retries.max, "run {run} of {} was tried once too often: attempt {attempt}", truth.name);
+        assert!(attempt - story.waits <= 1 + truth.retries.max, "run {run} of {} was tried once too often: attempt {attempt}", truth.name);
         assert_eq!(newer, None, "an attempt of run {run} begins although a newer run won");
         assert_eq!(raise_floor, truth.overlap == Overlap::LastWins, "run {run}: the floor rises exactly where the last one wins");
         if let Some((by, at, wait)) = story.postponed.take().filter(|(by, _, _)| *by == pid) {
             assert!(at + millis(wait) <= now + 1, "run {run} of process {by} was tried again before its time");
+        }
+        if let Some((since, until)) = story.not_yet.take() {
+            assert!(until <= wall || since <= set_at, "run {run} went on at {wall} although it waits until {until}");
         }
         story.begun = attempt;
         story.running = true;
@@ -195,6 +204,21 @@ impl World {
         self.tally.add("runs adopted");
     }
 
+    /// The end of an attempt after which the run goes on is written down, and what was no try does not count as one.
+    pub(crate) fn postponed(&mut self, request: &PostponeRequest) {
+        let (run, attempt) = (request.run, request.attempt);
+        let Some(row) = answer(self.store.row(run)) else { return };
+        let Some(story) = self.laws.stories.get_mut(&run) else { return };
+        assert!(row.attempts <= attempt, "run {run} began attempt {} before the end of attempt {attempt} was written down", row.attempts);
+        if let (Outcome::NotYet(_), RowState::NotYet { until }) = (&request.outcome, row.state) {
+            assert_eq!(Some(until), story.said, "run {run} waits for another instant than its handler said");
+            story.waits += 1;
+            story.not_yet = Some((self.now, until));
+            self.tally.add("waits for a limit");
+        }
+        assert_eq!(row.waits, story.waits, "run {run}: what was no try is not counted apart");
+    }
+
     /// Compares a run's row with what was seen of it before.
     pub(crate) fn look_at_row(&mut self, run: RunId) {
         let Some(row) = answer(self.store.row(run)) else { return };
@@ -206,7 +230,7 @@ impl World {
             return;
         }
         let end = match &row.state {
-            RowState::Waiting | RowState::Running | RowState::Backoff { .. } => return,
+            RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::NotYet { .. } => return,
             RowState::Ended { end, .. } => end.word(),
             RowState::Skipped { reason, .. } => reason.word(),
         };

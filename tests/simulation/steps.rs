@@ -1,7 +1,7 @@
 //! The laws about single steps of a core: what it may ask for, and what it has to say.
 use jiff::SignedDuration;
 use taskrun::core::{
-    attempt::{Next, RETRY_AFTER_MAX, next},
+    attempt::{self, Next, RETRY_AFTER_MAX, next},
     event::{AskAnswer, AskId, CloseAnswer, Command, Event, Notice, Outcome, RunEnd, StopReason},
     guard::STARVING_AT,
     state::{Phase, wake},
@@ -70,9 +70,9 @@ impl World {
                 };
                 assert!(all.iter().any(shut_out), "run {run} was abandoned, but not shut out");
             }
-            Command::Postpone { run, attempt, outcome, retry_in } => {
+            Command::Postpone { run, attempt, outcome, retry_at } => {
                 self.trace.note(self.now, pid, "postpone", run.0, (*attempt).into());
-                self.check_postpone(pid, *run, *attempt, outcome, *retry_in);
+                self.check_postpone(pid, *run, *attempt, outcome, retry_at.duration_since(self.wall()));
             }
             Command::Close { run, end, attempt, outcome, .. } => {
                 self.trace.note(self.now, pid, "close", run.0, (*attempt).into());
@@ -145,7 +145,11 @@ impl World {
     fn check_postpone(&mut self, pid: ProcessId, run: RunId, attempt: u32, outcome: &Outcome, wait: SignedDuration) {
         let now = self.now;
         let Some(story) = self.laws.stories.get_mut(&run) else { return };
-        let (least, most) = bounds(&story.truth, attempt, outcome);
+        if matches!(outcome, Outcome::NotYet(_)) {
+            story.postponed = Some((pid, now, attempt::REST_MIN));
+            return;
+        }
+        let (least, most) = bounds(&story.truth, attempt - story.waits, outcome);
         assert!(least <= wait && wait <= most, "run {run}: a retry in {wait:?}, not between {least:?} and {most:?}");
         story.postponed = Some((pid, now, wait));
     }
@@ -166,7 +170,8 @@ impl World {
     fn check_end(&self, pid: ProcessId, (run, end): (RunId, RunEnd), attempt: u32, outcome: Option<&Outcome>, abandoned: bool) {
         let (Some(story), process) = (self.laws.stories.get(&run), &self.processes[&pid]) else { return };
         let stops = process.shutdown.is_some();
-        let over = outcome.is_some_and(|outcome| matches!(next(&story.truth.retries, attempt, outcome, 0.5), Next::Close(_)));
+        let over = outcome
+            .is_some_and(|outcome| matches!(next(&story.truth.retries, attempt.saturating_sub(story.waits), outcome, 0.5), Next::Close(_)));
         let legal = match end {
             RunEnd::Succeeded => matches!(outcome, Some(Outcome::Succeeded { .. })),
             RunEnd::Failed => over || stops,
@@ -203,6 +208,7 @@ impl World {
                     story.truth = std::sync::Arc::clone(today);
                 }
             }
+            Notice::Waits { .. } => self.tally.add("waits for a limit that people hear of"),
             Notice::LockWaits { .. } => self.tally.add("waits for named locks"),
             Notice::Stuck { .. } => self.tally.add("stuck notices"),
             Notice::TookOver { .. } => self.tally.add("takeover notices"),

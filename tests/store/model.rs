@@ -12,7 +12,7 @@ use taskrun::{
     store::{ChildGroup, CloseRequest, Fence, HistoryFilter, InstanceSeen, Pause, PostponeRequest},
 };
 
-use crate::world::{World, failed, locking, minute, succeeded};
+use crate::world::{World, failed, locking, minute, not_yet, succeeded};
 
 /// Calls in a trace.
 const STEPS: usize = 2_000;
@@ -105,12 +105,13 @@ impl Pair {
     }
 
     fn outcome(&mut self) -> Outcome {
-        match self.rng.u8(..6) {
+        match self.rng.u8(..8) {
             0 => succeeded("done"),
             1 => succeeded(""),
             2 => failed("503"),
             3 => Outcome::Cancelled,
             4 => Outcome::Panicked { error: "bug".into() },
+            5 | 6 => not_yet(self.now),
             _ => Outcome::Lost,
         }
     }

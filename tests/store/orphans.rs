@@ -1,13 +1,13 @@
 //! Runs whose process is gone: set aside by an orderly stop, or left by a crash.
 use taskrun::{
     core::{
-        event::{AdoptAnswer, CloseAnswer, Judgement, OutcomeKind, Rival, RunEnd, SkipReason, StartAnswer, StopReason},
+        event::{AdoptAnswer, CloseAnswer, Judgement, NotYet, OutcomeKind, Rival, RunEnd, SkipReason, StartAnswer, StopReason},
         task::{Generation, Overlap},
     },
     store::RowState,
 };
 
-use crate::world::{World, again, ended, failed, fire, instance, locking, minute, overlapping, vouching};
+use crate::world::{World, again, ended, failed, fire, instance, locking, minute, not_yet, overlapping, vouching};
 
 #[tokio::test]
 async fn an_attempt_that_was_set_aside_does_not_count() {
@@ -50,6 +50,32 @@ async fn a_run_set_aside_between_two_attempts_keeps_those_it_had() {
         let row = w.row(run).await;
         assert_eq!((row.state, row.attempts, row.started_at), (RowState::Waiting, 1, Some(minute(1))), "{}", w.name);
         assert_eq!(row.text.as_deref(), Some("503"), "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_a_limit_goes_on_waiting_through_a_stop_and_an_adoption() {
+    for w in World::each() {
+        let (me, next, last) = (w.daemon().await, w.daemon().await, w.daemon().await);
+        let run = w.running(me, fire(&instance("sync"), 1)).await;
+        w.postpone(me, run, 1, not_yet(60), minute(60)).await;
+        w.store.set_aside(me, run, minute(3)).await.unwrap();
+        let wait = Some(NotYet { until: minute(60), why: "1000 calls are used up".into() });
+        for (left, process) in [(None, next), (Some(next), last)] {
+            let row = w.row(run).await;
+            assert_eq!(
+                (row.state, row.process, row.started_at),
+                (RowState::NotYet { until: minute(60) }, left, Some(minute(1))),
+                "{}",
+                w.name
+            );
+            let left = w.store.leftover(left.into_iter().collect(), true).await.unwrap();
+            assert_eq!((left[0].not_yet.clone(), left[0].attempts, left[0].waits), (wait.clone(), 1, 1), "{}", w.name);
+            let answer = w.store.adopt(run, process, false, minute(5)).await.unwrap();
+            assert!(matches!(answer, AdoptAnswer::Adopted { .. }), "{}: {answer:?}", w.name);
+        }
+        assert_eq!(w.start(last, run, 2, true).await, StartAnswer::Started, "{}", w.name);
+        assert_eq!(w.state(run).await, RowState::Running, "{}", w.name);
     }
 }
 

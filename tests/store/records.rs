@@ -10,7 +10,7 @@ use taskrun::{
     store::{AttemptRow, ChildGroup, CloseRequest, HistoryFilter, InstanceSeen, Pause, RowState},
 };
 
-use crate::world::{World, by_hand, closing, ended, failed, fire, instance, minute, skip, skips, succeeded, vouching};
+use crate::world::{World, by_hand, closing, ended, failed, fire, instance, minute, not_yet, skip, skips, succeeded, vouching};
 
 #[tokio::test]
 async fn a_fire_becomes_a_run_under_the_next_generation() {
@@ -181,6 +181,26 @@ async fn an_attempt_is_written_down_from_its_beginning_to_its_end() {
         };
         let attempts = [attempt(1, 2, OutcomeKind::Failed, "503"), attempt(2, 9, OutcomeKind::Succeeded, "240 items")];
         assert_eq!(w.store.attempts(run).await.unwrap(), attempts, "{}", w.name);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_for_a_limit_is_written_down_and_counted_apart() {
+    for w in World::each() {
+        let (me, task) = (w.daemon().await, instance("sync"));
+        let run = w.running(me, fire(&task, 1)).await;
+        w.postpone(me, run, 1, not_yet(60), minute(60)).await;
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.attempts, row.waits), (RowState::NotYet { until: minute(60) }, 1, 1), "{}", w.name);
+        assert_eq!(row.text.as_deref(), Some("1000 calls are used up"), "{}", w.name);
+        let open = HistoryFilter { open: true, limit: 9, ..HistoryFilter::default() };
+        assert_eq!(w.store.history(open).await.unwrap().len(), 1, "{}: it is open", w.name);
+        w.start(me, run, 2, true).await;
+        w.postpone(me, run, 2, failed("503"), minute(61)).await;
+        let row = w.row(run).await;
+        assert_eq!((row.state, row.attempts, row.waits), (RowState::Backoff { retry_at: minute(61) }, 2, 1), "{}", w.name);
+        let outcomes: Vec<_> = w.store.attempts(run).await.unwrap().into_iter().map(|attempt| attempt.outcome).collect();
+        assert_eq!(outcomes, [Some(OutcomeKind::NotYet), Some(OutcomeKind::Failed)], "{}", w.name);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::{
     core::{
-        event::{Asked, CloseAnswer, JudgeRequest, Judgement, Outcome, Rival, RunEnd, Skip, SkipReason, StartAnswer},
+        event::{Asked, CloseAnswer, JudgeRequest, Judgement, NotYet, Outcome, Rival, RunEnd, Skip, SkipReason, StartAnswer},
         task::{Backoff, CatchUp, Generation, Instance, InstanceName, OnLost, Overlap, ProcessId, RetryPolicy, RunId, Trigger},
         timing::Timing,
         value::Params,
@@ -112,6 +112,10 @@ pub(crate) fn vouching(request: JudgeRequest, vouched: &[(ProcessId, bool)]) -> 
 
 pub(crate) fn failed(error: &str) -> Outcome {
     Outcome::Failed { transient: true, retry_after: None, error: error.into() }
+}
+
+pub(crate) fn not_yet(until: i64) -> Outcome {
+    Outcome::NotYet(NotYet { until: minute(until), why: "1000 calls are used up".into() })
 }
 
 pub(crate) fn succeeded(summary: &str) -> Outcome {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{
-    event::{Event, Rival},
+    event::{Event, NotYet, Rival},
     plan::tests::instance,
     schedule::Schedule,
     step::step,
@@ -45,6 +45,8 @@ fn orphan(locks: &[&str]) -> LeftRun {
         once: false,
         generation: Some(Generation(2)),
         attempts: 0,
+        waits: 0,
+        not_yet: None,
         running: false,
         stop: None,
         started_at: None,
@@ -105,4 +107,25 @@ fn a_mark_from_before_the_clock_was_set_back_does_not_silence_a_reloaded_instanc
     step(&mut state, Event::Reloaded { instances: [(name.clone(), Arc::new(after))].into(), marks: vec![mark] }, later(1), 0.0);
     step(&mut state, Event::Tick, later(1), 0.0);
     assert_eq!(state.instances[&name].watermark, later(1).wall);
+}
+
+#[test]
+fn an_orphan_that_waits_for_a_limit_goes_on_waiting_and_its_waits_are_no_tries() {
+    let begins = |until: i64, waits: u32| {
+        let not_yet = Some(NotYet { until: later(until).wall, why: "the hour's calls are used up".into() });
+        let left = LeftRun { attempts: 9, waits, not_yet, ..orphan(&[]) };
+        let (mut state, commands) = start(instance(Schedule::Start, CatchUp::Latest), NOW, vec![left]);
+        if !matches!(commands.first(), Some(Command::Adopt { .. })) {
+            return None;
+        }
+        let answer = AdoptAnswer::Adopted { generation: Generation(3), rivals: Vec::new() };
+        let is_start = |command: &Command| matches!(command, Command::Start { .. });
+        let at_once = step(&mut state, Event::Adopted { run: RunId(5), answer }, now(), 0.0).iter().any(is_start);
+        let then = step(&mut state, Event::Tick, later(until), 0.0).iter().any(is_start);
+        Some((at_once, then))
+    };
+    assert_eq!(begins(600, 9), Some((false, true)));
+    assert_eq!(begins(-600, 9), Some((true, false)), "it is over");
+    assert_eq!(begins(1_000_000, 9), Some((true, false)), "it is from before the clock was set back");
+    assert_eq!(begins(600, 0), None, "it has no tries left");
 }

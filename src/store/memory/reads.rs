@@ -59,7 +59,7 @@ impl Tables {
 
     fn shown(&self, run: &Run) -> HistoryRow {
         let process = run.row.process.filter(|_| self.open.contains(&run.row.run));
-        HistoryRow { process, ..run.row.clone() }
+        HistoryRow { process, waits: run.waits(), ..run.row.clone() }
     }
 }
 
@@ -68,7 +68,7 @@ fn matches(filter: &HistoryFilter, row: &HistoryRow) -> bool {
     let task = instance.split_once('@').map_or(instance, |(task, _)| task);
     let named = filter.name.as_deref().is_none_or(|name| if name.contains('@') { name == instance } else { name == task });
     let (open, bad, last_at) = match &row.state {
-        RowState::Waiting | RowState::Running | RowState::Backoff { .. } => (true, false, row.fire_at),
+        RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::NotYet { .. } => (true, false, row.fire_at),
         RowState::Ended { end, .. } => (false, matches!(end, RunEnd::Failed | RunEnd::TimedOut | RunEnd::Lost), row.fire_at),
         RowState::Skipped { last_at, .. } => (false, false, *last_at),
     };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     core::{
-        event::{AdoptAnswer, CloseAnswer, LeftRun, Mark, Outcome, OutcomeKind, Rival, RunEnd, StartAnswer, StopReason},
+        event::{CloseAnswer, Mark, NotYet, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
         task::{Generation, InstanceName, LockName, ProcessId, RunId, Trigger},
     },
     store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow, RowState},
@@ -32,7 +32,7 @@ pub struct Tables {
 pub(super) struct Process {
     pub(super) row: ProcessRow,
     /// Proved dead: its open runs are orphans.
-    dead: bool,
+    pub(super) dead: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Instance {
     pub(super) last_end: Option<Timestamp>,
     pub(super) watermark: Option<Timestamp>,
     generation: i64,
-    floor: i64,
+    pub(super) floor: i64,
     superseded_in_row: u32,
     /// The newest row.
     pub(super) newest: Option<RunId>,
@@ -162,6 +162,7 @@ impl Tables {
             state,
             generation: None,
             attempts: 0,
+            waits: 0,
             started_at: None,
             ended_at: None,
             text: None,
@@ -214,7 +215,9 @@ impl Tables {
         if own.row.state != RowState::Running || own.row.attempts != attempt {
             return;
         }
-        own.row.state = RowState::Backoff { retry_at: millis(retry_at) };
+        let retry_at = millis(retry_at);
+        own.row.state =
+            if let Outcome::NotYet(_) = outcome { RowState::NotYet { until: retry_at } } else { RowState::Backoff { retry_at } };
         own.row.text = outcome.text().map(ToOwned::to_owned);
         own.end_attempt(outcome.kind(), outcome.text(), at);
     }
@@ -308,76 +311,9 @@ impl Tables {
         if own.row.attempts == 0 {
             own.row.started_at = None;
         }
-        own.row.state = RowState::Waiting;
+        own.row.state = own.set_back();
         own.row.process = None;
         own.stop = own.stop.filter(|reason| *reason != StopReason::Shutdown);
-    }
-
-    pub fn take_over(&mut self, run: RunId, rivals: &[RunId], at: Timestamp) {
-        let Some(newcomer) = self.open_run(run) else { return };
-        let (name, process) = (newcomer.row.instance.clone(), newcomer.row.process);
-        let Some(generation) = newcomer.row.generation else { return };
-        if let Some(instance) = self.instances.get_mut(&name) {
-            instance.floor = instance.floor.max(generation.0);
-        }
-        for rival in rivals {
-            let older = self.open_run(*rival).is_some_and(|rival| rival.row.instance == name && rival.row.generation < Some(generation));
-            if older {
-                self.end_lost(*rival, (RunEnd::Superseded, Some(run)), process, at);
-            }
-        }
-    }
-
-    pub fn leftover(&mut self, dead: &[ProcessId], set_aside: bool) -> Vec<LeftRun> {
-        for process in dead {
-            if let Some(process) = self.processes.get_mut(process) {
-                process.dead = true;
-            }
-        }
-        let open = self.open.iter().filter_map(|run| self.runs.get(run));
-        let left = open.filter(|run| run.row.process.map_or(set_aside, |process| dead.contains(&process)));
-        left.map(|run| LeftRun {
-            run: run.row.run,
-            instance: run.row.instance.clone(),
-            fire_at: run.row.fire_at,
-            trigger: run.row.trigger,
-            process: run.row.process,
-            once: run.row.process.and_then(|process| self.processes.get(&process)).is_some_and(|process| process.row.once),
-            generation: run.row.generation,
-            attempts: run.row.attempts,
-            running: run.row.state == RowState::Running,
-            stop: run.stop,
-            started_at: run.row.started_at,
-            locks: run.locks.clone(),
-        })
-        .collect()
-    }
-
-    pub fn adopt(&mut self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> AdoptAnswer {
-        let Some(orphan) = self.orphan(run).filter(|run| run.row.generation.is_some()) else { return AdoptAnswer::Gone };
-        let (name, before) = (orphan.row.instance.clone(), orphan.row.generation);
-        let older = self.open_of(&name).filter(|older| older.row.generation.is_some() && older.row.generation < before);
-        let told = |older: &Run| older.stop == Some(StopReason::Superseded(run));
-        let rivals = older.map(|older| Rival { run: older.row.run, process: older.row.process, told: told(older) }).collect();
-        let generation = self.next_generation(&name);
-        let Some(orphan) = self.open_run(run) else { return AdoptAnswer::Gone };
-        if lost {
-            orphan.end_attempt(OutcomeKind::Lost, None, at);
-        }
-        orphan.row.state = RowState::Waiting;
-        orphan.row.process = Some(process);
-        orphan.row.generation = Some(generation);
-        orphan.stop = orphan.stop.filter(|reason| *reason != StopReason::Shutdown);
-        self.raise_floor(&name, generation.0);
-        AdoptAnswer::Adopted { generation, rivals }
-    }
-
-    pub fn close_orphan(&mut self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) {
-        if self.orphan(run).is_some()
-            && let Some((name, Some(generation))) = self.end_lost(run, (end, by), None, at)
-        {
-            self.raise_floor(&name, generation.0 + 1);
-        }
     }
 
     pub fn ask_stop(&mut self, run: RunId, reason: StopReason) -> bool {
@@ -437,8 +373,24 @@ impl Tables {
 }
 
 impl Run {
+    /// How many attempts ended as not yet.
+    pub(super) fn waits(&self) -> u32 {
+        let waits = self.attempts.iter().filter(|attempt| attempt.outcome == Some(OutcomeKind::NotYet)).count();
+        u32::try_from(waits).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn not_yet(&self) -> Option<NotYet> {
+        let RowState::NotYet { until } = self.row.state else { return None };
+        Some(NotYet { until, why: self.row.text.as_deref().unwrap_or_default().into() })
+    }
+
+    /// Where it stands once no attempt of it runs and nobody has it.
+    pub(super) fn set_back(&self) -> RowState {
+        if let RowState::NotYet { until } = self.row.state { RowState::NotYet { until } } else { RowState::Waiting }
+    }
+
     /// Ends the attempt that runs, if one does.
-    fn end_attempt(&mut self, outcome: OutcomeKind, text: Option<&str>, at: Timestamp) {
+    pub(super) fn end_attempt(&mut self, outcome: OutcomeKind, text: Option<&str>, at: Timestamp) {
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
             attempt.outcome = Some(outcome);
             attempt.text = text.map(ToOwned::to_owned);

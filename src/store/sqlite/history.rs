@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::{
     instances,
-    rows::{history_columns, history_row, instant, maybe_instant, open, outcome},
+    rows::{history_columns, history_row, instant, maybe_instant, not_yet, open, outcome, waits},
 };
 use crate::{
     core::{

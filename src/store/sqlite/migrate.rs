@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_catalogue.sql"),
     include_str!("../migrations/0006_delisting.sql"),
     include_str!("../migrations/0006_tokens.sql"),
+    include_str!("../migrations/0005_not_yet.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

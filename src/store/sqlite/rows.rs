@@ -18,11 +18,33 @@ macro_rules! open {
 }
 pub(super) use open;
 
+/// Whether the run `r` waits for a limit, as a condition.
+macro_rules! not_yet {
+    () => {
+        "(r.state = 'backoff' AND EXISTS (SELECT 1 FROM attempts WHERE run = r.id AND attempt = r.attempts AND outcome = 'not_yet'))"
+    };
+}
+pub(super) use not_yet;
+
+/// How many attempts of the run `r` ended as not yet.
+macro_rules! waits {
+    () => {
+        "(SELECT count(*) FROM attempts WHERE run = r.id AND outcome = 'not_yet')"
+    };
+}
+pub(super) use waits;
+
 /// The columns that [`history_row`] reads.
 macro_rules! history_columns {
     () => {
-        "r.id, r.instance, r.fire_at_ms, r.trigger, r.dry, r.state, r.generation, r.process, r.attempts, r.run_end, r.superseded_by, r.reason,
-         r.count, r.at_least, r.last_at_ms, r.started_at_ms, r.ended_at_ms, r.retry_at_ms, r.text"
+        concat!(
+            "r.id, r.instance, r.fire_at_ms, r.trigger, r.dry, r.state, r.generation, r.process, r.attempts, r.run_end, r.superseded_by,
+             r.reason, r.count, r.at_least, r.last_at_ms, r.started_at_ms, r.ended_at_ms, r.retry_at_ms, r.text, ",
+            not_yet!(),
+            " AS not_yet, ",
+            waits!(),
+            " AS waits"
+        )
     };
 }
 pub(super) use history_columns;
@@ -136,7 +158,7 @@ pub(super) fn stop(row: &Row<'_>) -> rusqlite::Result<Option<StopReason>> {
 
 pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
     let state = row_state(row)?;
-    let is_open = matches!(state, RowState::Waiting | RowState::Running | RowState::Backoff { .. });
+    let is_open = matches!(state, RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::NotYet { .. });
     Ok(HistoryRow {
         run: RunId(row.get("id")?),
         instance: instance(row)?,
@@ -145,6 +167,7 @@ pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         state,
         generation: row.get::<_, Option<i64>>("generation")?.map(Generation),
         attempts: row.get("attempts")?,
+        waits: row.get("waits")?,
         started_at: maybe_instant(row, "started_at_ms")?,
         ended_at: maybe_instant(row, "ended_at_ms")?,
         text: row.get("text")?,
@@ -162,7 +185,7 @@ fn row_state(row: &Row<'_>) -> rusqlite::Result<RowState> {
         return Ok(RowState::Skipped { reason, count: row.get("count")?, at_least: row.get("at_least")?, last_at });
     }
     if let Some(retry_at) = maybe_instant(row, "retry_at_ms")? {
-        return Ok(RowState::Backoff { retry_at });
+        return Ok(if row.get("not_yet")? { RowState::NotYet { until: retry_at } } else { RowState::Backoff { retry_at } });
     }
     let state: Box<str> = row.get("state")?;
     Ok(if state.as_ref() == "running" { RowState::Running } else { RowState::Waiting })

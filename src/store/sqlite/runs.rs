@@ -3,7 +3,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     instances::raise_floor,
-    rows::{OpenRow, open, own_row, stop, stop_columns},
+    rows::{OpenRow, not_yet, open, own_row, stop, stop_columns},
 };
 use crate::{
     core::{
@@ -132,10 +132,14 @@ pub(super) fn set_aside(conn: &Connection, process: ProcessId, run: RunId, at: i
     end_attempt(conn, run, OutcomeKind::Cancelled, None, at)?;
     let attempts = row.attempts.saturating_sub(u32::from(row.running));
     // A run without an attempt has not begun, and its deadline does not count from here.
-    conn.prepare_cached(
-        "UPDATE runs SET state = 'waiting', process = NULL, attempts = ?2, started_at_ms = iif(?2 > 0, started_at_ms, NULL), retry_at_ms = NULL,
+    conn.prepare_cached(concat!(
+        "UPDATE runs AS r SET state = iif(",
+        not_yet!(),
+        ", state, 'waiting'), retry_at_ms = iif(",
+        not_yet!(),
+        ", retry_at_ms, NULL), process = NULL, attempts = ?2, started_at_ms = iif(?2 > 0, started_at_ms, NULL),
            stop = nullif(stop, 'shutdown') WHERE id = ?1",
-    )?
+    ))?
     .execute(params![run.0, attempts])?;
     Ok(())
 }

@@ -3,11 +3,11 @@ use rusqlite::{Connection, Row, params};
 
 use super::{
     instances::{next_generation, raise_floor},
-    rows::{OpenRow, instance, instant, json, maybe_instant, open, open_row, stop, trigger},
+    rows::{OpenRow, instance, instant, json, maybe_instant, not_yet, open, open_row, stop, trigger, waits},
     runs::{Ending, end_attempt, end_run, set_floor},
 };
 use crate::core::{
-    event::{AdoptAnswer, LeftRun, OutcomeKind, Rival, RunEnd},
+    event::{AdoptAnswer, LeftRun, NotYet, OutcomeKind, Rival, RunEnd},
     task::{Generation, LockName, ProcessId, RunId},
 };
 
@@ -40,7 +40,11 @@ pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -
     conn.prepare_cached("UPDATE processes SET dead = 1 WHERE id IN (SELECT value FROM json_each(?1))")?.execute([&dead])?;
     let sql = concat!(
         "SELECT r.id, r.instance, r.fire_at_ms, r.trigger, r.process, coalesce(p.once, 0) AS once, r.generation, r.attempts,
-           r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms,
+           r.state = 'running' AS running, r.stop, r.stop_by, r.started_at_ms, r.text, ",
+        waits!(),
+        " AS waits, iif(",
+        not_yet!(),
+        ", r.retry_at_ms, NULL) AS until_ms,
            (SELECT group_concat(name) FROM (SELECT name FROM locks WHERE run = r.id ORDER BY name)) AS locks
          FROM runs r INDEXED BY runs_open LEFT JOIN processes p ON p.id = r.process
          WHERE r.",
@@ -51,6 +55,7 @@ pub(super) fn leftover(conn: &Connection, dead: &[ProcessId], set_aside: bool) -
 }
 
 fn left_run(row: &Row<'_>) -> rusqlite::Result<LeftRun> {
+    let why = row.get::<_, Option<Box<str>>>("text")?.unwrap_or_default();
     Ok(LeftRun {
         run: RunId(row.get("id")?),
         instance: instance(row)?,
@@ -60,6 +65,8 @@ fn left_run(row: &Row<'_>) -> rusqlite::Result<LeftRun> {
         once: row.get("once")?,
         generation: row.get::<_, Option<i64>>("generation")?.map(Generation),
         attempts: row.get("attempts")?,
+        waits: row.get("waits")?,
+        not_yet: maybe_instant(row, "until_ms")?.map(|until| NotYet { until, why: why.into() }),
         running: row.get("running")?,
         stop: stop(row)?,
         started_at: maybe_instant(row, "started_at_ms")?,
@@ -75,9 +82,13 @@ pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: boo
     if lost {
         end_attempt(conn, run, OutcomeKind::Lost, None, at)?;
     }
-    conn.prepare_cached(
-        "UPDATE runs SET state = 'waiting', process = ?2, generation = ?3, retry_at_ms = NULL, stop = nullif(stop, 'shutdown') WHERE id = ?1",
-    )?
+    conn.prepare_cached(concat!(
+        "UPDATE runs AS r SET state = iif(",
+        not_yet!(),
+        ", state, 'waiting'), retry_at_ms = iif(",
+        not_yet!(),
+        ", retry_at_ms, NULL), process = ?2, generation = ?3, stop = nullif(stop, 'shutdown') WHERE id = ?1",
+    ))?
     .execute(params![run.0, process.0, generation])?;
     raise_floor(conn, &row.instance, generation)?;
     Ok(AdoptAnswer::Adopted { generation: Generation(generation), rivals })

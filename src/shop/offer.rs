@@ -148,6 +148,7 @@ mod tests {
             (Offer { hours_max: Some(73), ..GOOD }, Filter::Slow),
             (Offer { shipping: Some(1), ..GOOD }, Filter::PaidShipping),
             (Offer { shipping: None, ..GOOD }, Filter::UnknownShipping),
+            (Offer { shipping: Some(-1), ..GOOD }, Filter::UnknownShipping),
             (Offer { price: None, ..GOOD }, Filter::NoPrice),
             (Offer { price: Some(0), ..GOOD }, Filter::NoPrice),
         ];

@@ -11,6 +11,7 @@ use super::{
     Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
     fault::{Fault, Faults},
     keys::{ACCOUNT, POLICY, ROOT, TASK},
+    publish,
     read::{Reader, Table},
     remote, store_in,
     task::{self, Known, KnownAccount},
@@ -56,6 +57,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let marketplaces = table.entry("marketplaces").map(|entry| remote::marketplaces(reader, entry, base_dir)).unwrap_or_default();
     let configured = marketplace_names(table);
     let (accounts, known_accounts) = self::accounts(reader, &accounts, &calendars, &configured, base_dir);
+    let publish = table.entry("publish").and_then(|entry| publish::publish(reader, entry, base_dir));
     let defaults = table.entry("defaults").and_then(|entry| reader.table_with(&entry.value, &entry.key.span, &[POLICY], &of_a_task));
     let defaults = defaults.map(|table| task::policy(reader, table, &calendars)).unwrap_or_default();
     let known = Known { zone, calendars, marketplaces: configured, accounts: known_accounts, defaults };
@@ -84,6 +86,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         http_listen: plain.table("http").and_then(|http| http.text("listen")?.parse().ok()),
         marketplaces,
         accounts,
+        publish,
         max_running: count("max_running", 64),
         shutdown_grace: plain.duration("shutdown_grace").unwrap_or(SignedDuration::from_secs(30)),
         watch: plain.bool("watch").unwrap_or(false),

@@ -142,6 +142,7 @@ pub const ROOT: &[Key] = &[
         Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY]))),
         "Sellers and shops. Their other keys override the task's for their own instances.",
     ),
+    key("publish", Kind::Apart(&Kind::Table(PUBLISH)), "What may be listed at a shop at all."),
     key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
     required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),
 ];
@@ -178,6 +179,35 @@ pub const BASE: &[Key] = &[
     required("client_secret", Kind::Secret, "The application's secret."),
     key("redirect_uri", Kind::Url, "Where a shop's owner is sent after the consent."),
     key("endpoint", Kind::Url, "Where the API is. BASE's host where it is not given."),
+];
+
+pub const PUBLISH: &[Key] = &[
+    required("rules", Kind::Path, "The file with the rules: forbidden goods, words and categories."),
+    key("min_images", Kind::Int(0, 20), "A product with fewer images is not listed. 1 where it is not given."),
+];
+
+/// The file that `publish.rules` names.
+pub const RULES: &[Key] = &[
+    required("version", Kind::Int(1, 1_000_000), "Counted up with each change of the file."),
+    key("groups", Kind::Named(&Kind::Table(GROUP)), "Words that mean the same danger, by a name for it."),
+    key("categories", Kind::List(&Kind::Table(CATEGORY)), "Branches of categories."),
+    key("brands", Kind::List(&Kind::Text), "Brands that are not sold."),
+    key("banned", Kind::List(&Kind::Text), "Products that are never listed, by ASIN."),
+    key("allowed", Kind::List(&Kind::Text), "Products that a person has looked at and allows, by ASIN."),
+    key("remove_words", Kind::List(&Kind::Text), "Words that are taken out of titles and descriptions."),
+];
+
+const SCORE: Kind = Kind::Int(1, 100);
+
+pub const GROUP: &[Key] = &[
+    required("score", SCORE, "How much it counts; 50 in all is looked at by a person, 80 is not listed."),
+    required("words", Kind::List(&Kind::Text), "What is looked for in title and description, in any width and case."),
+    key("except", Kind::List(&Kind::Text), "Where one of these is found, the group does not count."),
+];
+
+pub const CATEGORY: &[Key] = &[
+    required("path", Kind::Text, "From the top, as in `食品・飲料・お酒 > お酒`; what is below it counts as well."),
+    required("score", SCORE, "How much it counts; 50 in all is looked at by a person, 80 is not listed."),
 ];
 
 /// The words for marketplaces where an account or a task names one.
@@ -268,7 +298,24 @@ mod tests {
 
     #[test]
     fn every_key_is_explained_in_a_sentence() {
-        for table in [ROOT, LOG, HTTP, MARKETPLACES, AMAZON, BASE, ACCOUNT, TASK, FOR_EACH, POLICY, CALENDAR, RETRIES] {
+        for table in [
+            ROOT,
+            LOG,
+            HTTP,
+            MARKETPLACES,
+            AMAZON,
+            BASE,
+            ACCOUNT,
+            TASK,
+            FOR_EACH,
+            POLICY,
+            CALENDAR,
+            RETRIES,
+            PUBLISH,
+            RULES,
+            GROUP,
+            CATEGORY,
+        ] {
             for key in table {
                 assert!(key.doc.ends_with('.') && key.doc.starts_with(|c: char| c.is_uppercase() || c == '`'), "{}: {}", key.name, key.doc);
             }

@@ -12,7 +12,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::core::task::{InstanceSet, words};
+use crate::{
+    core::task::{InstanceSet, words},
+    shop::gate,
+};
 
 pub mod amount;
 mod check;
@@ -22,6 +25,7 @@ mod file;
 pub mod keys;
 mod lint;
 mod part;
+mod publish;
 mod read;
 mod remote;
 mod task;
@@ -85,6 +89,8 @@ pub struct Config {
     pub marketplaces: Marketplaces,
     /// By name.
     pub accounts: BTreeMap<Arc<str>, Account>,
+    /// What may be listed at all; `None`: the file says nothing of it, and nothing is listed.
+    pub publish: Option<Publish>,
     /// How many runs may go on at once.
     pub max_running: usize,
     /// How long runs may take to stop when taskrun stops.
@@ -181,6 +187,14 @@ pub struct Account {
     pub proxy: Option<Secret>,
     /// How many items may be listed on one day.
     pub daily_limit: Option<u32>,
+}
+
+/// What may be listed at a shop at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    pub rules: Arc<gate::Rules>,
+    /// A product with fewer images is not listed.
+    pub min_images: u32,
 }
 
 /// Reads and checks a file.

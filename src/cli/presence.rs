@@ -33,7 +33,7 @@ use crate::{
         client::{self, Client},
     },
     observe::log::{self, LogGuard, LogSettings},
-    store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore},
+    store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
 };
 
 /// How much longer than its own grace period a daemon that is replaced may take to end.
@@ -197,15 +197,20 @@ impl Presence {
 
     /// The handlers, ready to work under this configuration.
     pub(crate) fn handlers(&self, config: &Config) -> Handlers {
-        let shop: Arc<dyn ShopStore> = self.store.clone();
-        Arc::new(registry::build(config, &shop))
+        let (shop, upkeep) = self.halves();
+        Arc::new(registry::build(config, &shop, &upkeep))
+    }
+
+    /// The halves of the store that handlers work with.
+    fn halves(&self) -> (Arc<dyn ShopStore>, Arc<dyn Upkeep>) {
+        (self.store.clone(), self.store.clone())
     }
 
     /// Reads the configuration again. What names the store and the state folder counts from the next start on; `log` is put in force with the rest.
     fn load(&self, place: &Place, log: PendingLog) -> Load {
         let (place, role, state) = (place.clone(), self.role, self.state.clone());
         let endpoint = self.practice().map(|(endpoint, _)| endpoint);
-        let shop: Arc<dyn ShopStore> = self.store.clone();
+        let (shop, upkeep) = self.halves();
         Arc::new(move || {
             let said = |failure: Failure| vec![failure.to_string()];
             let file = place.config_file().map_err(said)?;
@@ -218,7 +223,7 @@ impl Presence {
                 practice::stand_in(&mut config, endpoint);
             }
             *log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log_settings(&config, role, &place));
-            let handlers = Arc::new(registry::build(&config, &shop));
+            let handlers = Arc::new(registry::build(&config, &shop, &upkeep));
             Ok(loaded(config, handlers))
         })
     }

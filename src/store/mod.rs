@@ -18,6 +18,7 @@ pub mod memory;
 pub mod shop;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod upkeep;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]

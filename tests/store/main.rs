@@ -9,4 +9,5 @@ mod overlap;
 mod records;
 mod shop;
 mod tokens;
+mod upkeep;
 mod world;

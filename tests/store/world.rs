@@ -11,7 +11,7 @@ use taskrun::{
     },
     store::{
         CloseRequest, Fence, HistoryFilter, HistoryRow, PostponeRequest, RowState, RunStore, StoreResult, memory::MemoryStore,
-        shop::ShopStore, sqlite::SqliteStore,
+        shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep,
     },
 };
 
@@ -147,6 +147,14 @@ impl World {
     pub(crate) fn shop(&self) -> Arc<dyn ShopStore> {
         match &self.kind {
             Kind::Memory(_) => panic!("the memory store has runs only"),
+            Kind::Sqlite(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// The housekeeping of the same file.
+    pub(crate) fn upkeep(&self) -> Arc<dyn Upkeep> {
+        match &self.kind {
+            Kind::Memory(_) => panic!("the memory store needs none"),
             Kind::Sqlite(store) => Arc::new(store.clone()),
         }
     }

@@ -131,6 +131,26 @@ impl Db {
         let copied = open_reader(self.path()).and_then(|conn| conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]));
         copied.map(drop).map_err(|error| failed(self.path(), step, error))
     }
+
+    /// Works on a connection of its own, outside any transaction: for what takes long, or can't be within one.
+    pub(super) fn apart<T, F>(&self, step: &'static str, work: F) -> BoxFuture<'static, StoreResult<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let file = Arc::clone(&inner);
+            let done = tokio::task::spawn_blocking(move || {
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let mut conn = Connection::open_with_flags(&file.path, flags)?;
+                busy::wait_fairly(&mut conn, PATIENCE)?;
+                work(&conn)
+            })
+            .await;
+            done.map_err(|_| StoreError::Closed)?.map_err(|error| failed(&inner.path, step, error))
+        })
+    }
 }
 
 impl Inner {

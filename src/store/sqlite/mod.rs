@@ -29,6 +29,7 @@ mod runs;
 mod shop;
 mod snapshot;
 mod takeover;
+mod upkeep;
 
 /// The store in one SQLite file.
 #[derive(Clone, Debug)]

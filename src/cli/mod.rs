@@ -10,6 +10,7 @@ use self::{
 };
 use crate::config::LogLevel;
 
+mod backup;
 mod check;
 mod dry;
 pub mod exit;
@@ -97,6 +98,8 @@ enum Command {
     Resume(pause::ResumeArgs),
     Trigger(talk::TriggerArgs),
     Cancel(talk::CancelArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Sandbox(sandbox::Args),
 }
 
@@ -151,6 +154,8 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Resume(args) => pause::resume(args, place).await,
             Command::Trigger(args) => talk::trigger(args, place).await,
             Command::Cancel(args) => talk::cancel(args, place).await,
+            Command::Backup(args) => backup::backup(args, place).await,
+            Command::Restore(args) => backup::restore(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
         }
     });

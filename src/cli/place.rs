@@ -112,7 +112,7 @@ impl Place {
     }
 
     /// Where the store and the process records are. A file with faults still says it: its daemon may run under an earlier one.
-    fn state(&self) -> Result<State, Failure> {
+    pub(crate) fn state(&self) -> Result<State, Failure> {
         let (mut dir, mut store) = match &self.global.state_dir {
             Some(dir) => {
                 let dir = std::path::absolute(dir)?;

@@ -19,6 +19,7 @@ use crate::{
     store::ChildGroup,
 };
 
+pub mod backup;
 pub mod cleanup;
 pub mod command;
 pub mod parking;

@@ -1,7 +1,7 @@
 //! Every handler there is. A new one is one file, one line in [`SPECS`] and one in [`build`].
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Handler, cleanup, command, sync_inventory};
+use super::{Handler, backup, cleanup, command, sync_inventory};
 use crate::{
     config::{Config, keys::HandlerSpec},
     marketplace::Market,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What the configuration knows of the handlers.
-pub const SPECS: &[HandlerSpec] = &[command::SPEC, sync_inventory::SPEC, cleanup::SPEC];
+pub const SPECS: &[HandlerSpec] = &[command::SPEC, sync_inventory::SPEC, cleanup::SPEC, backup::SPEC];
 
 /// The handlers by name, ready to work under a configuration.
 pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep>) -> BTreeMap<Arc<str>, Arc<dyn Handler>> {
@@ -17,6 +17,12 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let command: Arc<dyn Handler> = Arc::new(command::Command::default());
     let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));
-    let handlers = [(command::SPEC.name, command), (sync_inventory::SPEC.name, sync_inventory), (cleanup::SPEC.name, cleanup)];
+    let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
+    let handlers = [
+        (command::SPEC.name, command),
+        (sync_inventory::SPEC.name, sync_inventory),
+        (cleanup::SPEC.name, cleanup),
+        (backup::SPEC.name, backup),
+    ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

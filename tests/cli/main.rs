@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it: the real binary, its output and its exit codes. No test needs the network.
 #![cfg(test)]
 
+mod backup;
 mod commands;
 mod daemon;
 mod history;

@@ -2,9 +2,15 @@
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use taskrun::{
-    core::event::{RunEnd, SkipReason},
+    core::{
+        event::{Judgement, RunEnd, SkipReason},
+        value::Secret,
+    },
+    shop::product::Platform,
     store::{
-        sqlite::SqliteStore,
+        HistoryFilter, RowState, RunStore as _,
+        shop::{AccountKey, TokenPair, Tokens as _},
+        sqlite::{self, SqliteStore},
         upkeep::{PRUNE_PORTION, Upkeep},
     },
 };
@@ -78,11 +84,61 @@ async fn a_copy_is_whole_private_and_of_one_instant_while_others_write() {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(store.snapshot(path.clone()).await.is_err(), "nothing is overwritten");
         let copy = SqliteStore::open(&path).unwrap();
-        let rows =
-            taskrun::store::RunStore::history(&copy, taskrun::store::HistoryFilter { limit: 1000, ..Default::default() }).await.unwrap();
+        let rows = copy.history(HistoryFilter { limit: 1000, ..HistoryFilter::default() }).await.unwrap();
         let firsts: Vec<_> = rows.iter().rev().map(|row| row.fire_at).collect();
         assert!(firsts.is_sorted());
     }
     writer.await.unwrap();
     store.checkpoint().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_store_keeps_the_tokens_of_today_and_runs_nothing_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("taskrun.db"), folder.path().join("copy.db"));
+    let account = AccountKey { platform: Platform::Base, account: "a".into() };
+    let pair = |n: u32| TokenPair {
+        access: Secret::new(format!("access {n}")),
+        expires_at: minute(60),
+        refresh: Some(Secret::new(format!("refresh {n}"))),
+    };
+    let judge = async |store: &SqliteStore, me, at| store.judge(me, fire(&instance("sync"), at), minute(at)).await.unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    let me = store.register_process(1, false, "1".to_owned(), minute(0)).await.unwrap();
+    store.token(account.clone(), Some(Secret::new("first"))).await.unwrap();
+    store.keep_token(account.clone(), 0, pair(1)).await.unwrap();
+    judge(&store, me, 1).await;
+    store.snapshot(copy.clone()).await.unwrap();
+    store.keep_token(account.clone(), 1, pair(2)).await.unwrap();
+    assert!(matches!(judge(&store, me, 5).await, Judgement::Admitted { .. }));
+    drop(store);
+    let restored = sqlite::restore(&copy, &path, minute(10)).unwrap();
+    assert!(restored.took_along && restored.before.is_some_and(|before| before.exists()));
+    let store = SqliteStore::open(&path).unwrap();
+    let token = store.token(account.clone(), None).await.unwrap().unwrap();
+    assert_eq!((token.generation, token.refresh.expose()), (2, "refresh 2"), "a rotated token is the only good one");
+    let me = store.register_process(2, false, "2".to_owned(), minute(0)).await.unwrap();
+    assert_eq!(judge(&store, me, 5).await, Judgement::AlreadyJudged);
+    let rows = store.history(HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].state, RowState::Ended { end: RunEnd::Lost, by: None }, "what the copy held as open is over");
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_copy_takes_the_place_of_a_damaged_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("taskrun.db"), folder.path().join("copy.db"));
+    let store = SqliteStore::open(&path).unwrap();
+    let me = store.register_process(1, false, "1".to_owned(), minute(0)).await.unwrap();
+    store.judge(me, fire(&instance("sync"), 1), minute(1)).await.unwrap();
+    store.snapshot(copy.clone()).await.unwrap();
+    drop(store);
+    std::fs::write(&path, b"no store at all").unwrap();
+    let restored = sqlite::restore(&copy, &path, minute(10)).unwrap();
+    assert!(!restored.took_along && restored.before.is_some());
+    let store = SqliteStore::open(&path).unwrap();
+    let me = store.register_process(2, false, "2".to_owned(), minute(0)).await.unwrap();
+    let judged = store.judge(me, fire(&instance("sync"), 9), minute(11)).await.unwrap();
+    assert_eq!(judged, Judgement::AlreadyJudged, "nobody knows what ran since the copy, so nothing of that time is run");
 }

@@ -24,12 +24,15 @@ mod instances;
 mod judge;
 mod migrate;
 mod processes;
+mod restore;
 mod rows;
 mod runs;
 mod shop;
 mod snapshot;
 mod takeover;
 mod upkeep;
+
+pub use restore::{Restored, inspect, restore};
 
 /// The store in one SQLite file.
 #[derive(Clone, Debug)]

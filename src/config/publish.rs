@@ -126,7 +126,7 @@ fn asins(reader: &mut Reader<'_>, table: Table<'_>, plain: &Params, key: &str) -
         match Asin::parse(text) {
             Some(asin) => _ = asins.insert(asin),
             None => {
-                reader.fault(&table.place(key), format!("{} is not an ASIN", quote(text)), "an ASIN has ten capital letters and digits")
+                reader.fault(&table.place(key), format!("{} is not an ASIN", quote(text)), "an ASIN has ten capital letters and digits");
             }
         }
     }

@@ -106,10 +106,10 @@ async fn a_restored_store_keeps_the_tokens_of_today_and_runs_nothing_again() {
     let store = SqliteStore::open(&path).unwrap();
     let me = store.register_process(1, false, "1".to_owned(), minute(0)).await.unwrap();
     store.token(account.clone(), Some(Secret::new("first"))).await.unwrap();
-    store.keep_token(account.clone(), 0, pair(1)).await.unwrap();
+    store.keep_token(account.clone(), 0, pair(1), minute(1)).await.unwrap();
     judge(&store, me, 1).await;
     store.snapshot(copy.clone()).await.unwrap();
-    store.keep_token(account.clone(), 1, pair(2)).await.unwrap();
+    store.keep_token(account.clone(), 1, pair(2), minute(2)).await.unwrap();
     assert!(matches!(judge(&store, me, 5).await, Judgement::Admitted { .. }));
     drop(store);
     let restored = sqlite::restore(&copy, &path, minute(10)).unwrap();

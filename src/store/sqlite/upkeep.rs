@@ -13,9 +13,10 @@ use crate::store::{
 impl Upkeep for SqliteStore {
     fn prune_history(&self, before: Timestamp, from: i64, dry: bool) -> Answer<Pruned> {
         let before = before.as_millisecond();
-        match dry {
-            true => self.db.read("count old history", move |conn| prune(conn, before, from, true)),
-            false => self.db.write("remove old history", move |conn| prune(conn, before, from, false)),
+        if dry {
+            self.db.read("count old history", move |conn| prune(conn, before, from, true))
+        } else {
+            self.db.write("remove old history", move |conn| prune(conn, before, from, false))
         }
     }
 

@@ -64,17 +64,31 @@ pub struct Seeded {
     pub sku: String,
 }
 
-/// The listings of so many products. Every twentieth product is in both shops.
+/// Up to so many products the world is small: the shops share some of them, so that a few show everything.
+const SMALL: u32 = 1_000;
+/// The shops that all this was made for had 9,767 and 1,005 products, and none in common.
+const REAL: u64 = 10_772;
+const REAL_SECOND: u64 = 1_005;
+
+/// The listings of so many products. In a small world every fourth is in the second shop and every twentieth in both; a larger one is split as
+/// the real shops were: of 10,772 the first has 9,767 and the second 1,005.
 pub fn catalogue(items: u32) -> Vec<Seeded> {
-    (0..items).flat_map(|n| shops_of(n).iter().map(move |shop| listing(n, *shop))).collect()
+    let shops = if items <= SMALL { shops_in_small } else { shops_in_large };
+    (0..items).flat_map(|n| shops(n).iter().map(move |shop| listing(n, *shop))).collect()
 }
 
-fn shops_of(n: u32) -> &'static [usize] {
+fn shops_in_small(n: u32) -> &'static [usize] {
     match (n % 20, n % 4) {
         (0, _) => &[0, 1],
         (_, 3) => &[1],
         _ => &[0],
     }
+}
+
+fn shops_in_large(n: u32) -> &'static [usize] {
+    let before = |n: u64| n * REAL_SECOND / REAL;
+    let n = u64::from(n);
+    if before(n) < before(n + 1) { &[1] } else { &[0] }
 }
 
 fn listing(n: u32, shop: usize) -> Seeded {
@@ -245,6 +259,17 @@ mod tests {
         let asins: BTreeSet<_> = (0..20_000).map(asin).collect();
         assert_eq!(asins.len(), 20_000);
         assert!(asins.iter().all(|asin| asin.len() == 10 && asin.starts_with("B0")));
+    }
+
+    #[test]
+    fn the_shops_of_10772_products_are_as_large_as_the_real_ones() {
+        let listings = catalogue(10_772);
+        let of = |shop| listings.iter().filter(|listing| listing.account == shop).count();
+        assert_eq!(SHOPS.map(of), [9_767, 1_005]);
+        let asins: BTreeSet<_> = listings.iter().map(|listing| &listing.asin).collect();
+        assert_eq!(asins.len(), 10_772);
+        let small = catalogue(240);
+        assert_eq!(small.len(), 252, "a small world has some in both");
     }
 
     #[test]

@@ -1,92 +1,10 @@
-//! The practice marketplace answers as the real ones do: the wire vectors of BASE's protocol, and what is known of Amazon's.
-#![cfg(test)]
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+//! The wire vectors of BASE's protocol, and what is known of Amazon's.
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use taskrun::sandbox::{self, Account, Client, Item, Running, SandboxOptions, Side, World, seed};
+use taskrun::sandbox::{self, World, seed};
 
-const START: i64 = 1_774_828_800_000;
-const HOUR: i64 = 3_600_000;
-
-fn text(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
-}
-
-fn list(value: &Value, key: &str) -> Vec<Value> {
-    value[key].as_array().cloned().unwrap_or_default()
-}
-
-fn world(state: &Value) -> World {
-    let client = |value: &Value| Client {
-        side: Side::Base,
-        id: text(value, "client_id"),
-        secret: text(value, "client_secret"),
-        redirect_uri: text(value, "redirect_uri"),
-        active: value["active"].as_bool().unwrap(),
-    };
-    let account = |value: &Value| Account {
-        name: text(value, "account_id"),
-        side: Side::Base,
-        client: "cid1".to_owned(),
-        scopes: list(value, "scopes").iter().map(|scope| scope.as_str().unwrap()).collect::<Vec<_>>().join(" "),
-        access: Some(text(value, "access_token")),
-        refresh: text(value, "refresh_token"),
-    };
-    let item = |value: &Value| Item {
-        item_id: value["item_id"].as_i64().unwrap(),
-        account: text(value, "account_id"),
-        title: text(value, "title"),
-        detail: text(value, "detail"),
-        price: value["price"].as_i64().unwrap(),
-        stock: value["stock"].as_i64().unwrap(),
-        visible: value["visible"] == 1,
-        identifier: Some(text(value, "identifier")),
-        modified: value["modified"].as_i64().unwrap(),
-    };
-    World {
-        clients: list(state, "clients").iter().map(client).collect(),
-        accounts: list(state, "accounts").iter().map(account).collect(),
-        items: list(state, "items").iter().map(item).collect(),
-    }
-}
-
-fn client() -> reqwest::Client {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
-}
-
-async fn ask(practice: &Running, request: &Value) -> (u16, Value) {
-    let method = text(request, "method").parse().unwrap();
-    let mut builder = client().request(method, format!("{}{}", practice.endpoint(), text(request, "path")));
-    if let Some(bearer) = request["bearer"].as_str() {
-        builder = builder.bearer_auth(bearer);
-    }
-    if let Some(form) = request["form"].as_object() {
-        let form: HashMap<_, _> = form.iter().map(|(name, value)| (name, value.as_str().unwrap())).collect();
-        builder = builder.form(&form);
-    }
-    let answer = builder.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
-}
-
-/// A marketplace with a clock that the test moves.
-async fn open(dir: &std::path::Path, world: World) -> (Running, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(START));
-    let now = {
-        let clock = Arc::clone(&clock);
-        Arc::new(move || clock.load(Ordering::SeqCst))
-    };
-    let options = SandboxOptions { dir: dir.to_owned(), listen: "127.0.0.1:0".parse().unwrap(), items: 1, now };
-    (sandbox::start_with(options, world).await.unwrap(), clock)
-}
+use crate::bench::*;
 
 fn assert_contains(id: &str, body: &Value, wanted: &Value) {
     for (key, value) in wanted.as_object().into_iter().flatten() {
@@ -96,7 +14,7 @@ fn assert_contains(id: &str, body: &Value, wanted: &Value) {
 
 #[tokio::test]
 async fn the_practice_marketplace_answers_as_base_does() {
-    let vectors: Value = serde_json::from_str(include_str!("data/base_vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../data/base_vectors.json")).unwrap();
     let cases = list(&vectors, "cases");
     let mut practised = 0;
     for case in &cases {
@@ -153,20 +71,6 @@ async fn amazons_login_refuses_in_its_own_words() {
     practice.stop().await.unwrap();
 }
 
-/// Asks for the offers of these products: the status, whether a rate was told, and the body.
-async fn offers(practice: &Running, token: Option<&str>, requests: &[Value]) -> (u16, bool, Value) {
-    let mut builder = client().post(format!("{}/batches/products/pricing/v0/itemOffers", practice.endpoint()));
-    if let Some(token) = token {
-        builder = builder.header("x-amz-access-token", token);
-    }
-    let answer = builder.json(&json!({ "requests": requests })).send().await.unwrap();
-    (answer.status().as_u16(), answer.headers().contains_key("x-amzn-RateLimit-Limit"), answer.json().await.unwrap())
-}
-
-fn offers_of(asin: &str) -> Value {
-    json!({ "uri": format!("/products/pricing/v0/items/{asin}/offers"), "method": "GET", "MarketplaceId": "A1VC38T7YXB528", "ItemCondition": "New" })
-}
-
 #[tokio::test]
 async fn amazons_offers_keep_the_rate_and_refuse_in_their_own_words() {
     let dir = tempfile::tempdir().unwrap();
@@ -221,7 +125,7 @@ async fn amazons_offers_keep_the_rate_and_refuse_in_their_own_words() {
 #[tokio::test]
 async fn the_ledger_can_be_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let vectors: Value = serde_json::from_str(include_str!("data/base_vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../data/base_vectors.json")).unwrap();
     let (practice, _) = open(dir.path(), world(&vectors["server_state"])).await;
     let bearer = "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1";
     ask(&practice, &json!({ "method": "GET", "path": "/1/items", "bearer": bearer })).await;

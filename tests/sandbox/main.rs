@@ -1,0 +1,9 @@
+//! The practice marketplace answers as the real ones do, goes wrong as asked, and remembers what it answered.
+#![cfg(test)]
+mod amazon;
+mod base;
+mod bench;
+mod control;
+mod faults;
+mod process;
+mod wire;

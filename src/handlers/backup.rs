@@ -142,7 +142,7 @@ pub async fn make(store: &dyn Upkeep, dir: &Path, now: Timestamp, cancel: &Cance
     let name = format!("{PREFIX}{}{SUFFIX}", now.strftime("%Y%m%dT%H%M%S.%3fZ"));
     let plain = dir.join(format!("{name}.{}.plain{PART}", std::process::id()));
     let packed = dir.join(format!("{name}.{}{PART}", std::process::id()));
-    store.snapshot(plain.clone()).await?;
+    store.copy(plain.clone()).await?;
     let work = {
         let (cancel, path, dir) = (cancel.clone(), dir.join(&name), dir.to_owned());
         move || {

@@ -25,5 +25,5 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Brings what was written lately from the log beside the database into the database itself.
     fn checkpoint(&self) -> Answer<()>;
     /// Writes a copy of the whole store, as of one instant, to a new file that only this user can read, and checks that it is whole.
-    fn snapshot(&self, into: PathBuf) -> Answer<()>;
+    fn copy(&self, into: PathBuf) -> Answer<()>;
 }

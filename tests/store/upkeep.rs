@@ -80,9 +80,9 @@ async fn a_copy_is_whole_private_and_of_one_instant_while_others_write() {
     };
     for n in 0..5 {
         let path = folder.path().join(format!("copy{n}.db"));
-        store.snapshot(path.clone()).await.unwrap();
+        store.copy(path.clone()).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(store.snapshot(path.clone()).await.is_err(), "nothing is overwritten");
+        assert!(store.copy(path.clone()).await.is_err(), "nothing is overwritten");
         let copy = SqliteStore::open(&path).unwrap();
         let rows = copy.history(HistoryFilter { limit: 1000, ..HistoryFilter::default() }).await.unwrap();
         let firsts: Vec<_> = rows.iter().rev().map(|row| row.fire_at).collect();
@@ -108,7 +108,7 @@ async fn a_restored_store_keeps_the_tokens_of_today_and_runs_nothing_again() {
     store.token(account.clone(), Some(Secret::new("first"))).await.unwrap();
     store.keep_token(account.clone(), 0, pair(1), minute(1)).await.unwrap();
     judge(&store, me, 1).await;
-    store.snapshot(copy.clone()).await.unwrap();
+    store.copy(copy.clone()).await.unwrap();
     store.keep_token(account.clone(), 1, pair(2), minute(2)).await.unwrap();
     assert!(matches!(judge(&store, me, 5).await, Judgement::Admitted { .. }));
     drop(store);
@@ -132,7 +132,7 @@ async fn a_copy_takes_the_place_of_a_damaged_store() {
     let store = SqliteStore::open(&path).unwrap();
     let me = store.register_process(1, false, "1".to_owned(), minute(0)).await.unwrap();
     store.judge(me, fire(&instance("sync"), 1), minute(1)).await.unwrap();
-    store.snapshot(copy.clone()).await.unwrap();
+    store.copy(copy.clone()).await.unwrap();
     drop(store);
     std::fs::write(&path, b"no store at all").unwrap();
     let restored = sqlite::restore(&copy, &path, minute(10)).unwrap();

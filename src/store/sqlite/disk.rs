@@ -28,15 +28,6 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-/// Makes a new, empty file that only this user can read.
-pub(super) fn make_private(path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.write(true).create_new(true).open(path)?;
-    shut_out_others(path)
-}
-
 /// SQLite gives its own files beside the database the same mode.
 fn prepare_files(path: &Path) -> io::Result<()> {
     match create_private(path) {

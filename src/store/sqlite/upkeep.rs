@@ -24,16 +24,15 @@ impl Upkeep for SqliteStore {
         self.db.apart("bring the log into the database", |conn| conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
     }
 
-    fn snapshot(&self, into: PathBuf) -> Answer<()> {
-        let copied = self.db.apart("copy the store", {
-            let into = into.clone();
-            move |conn| copy(conn, &into)
-        });
-        Box::pin(async move {
-            copied.await?;
-            let check = tokio::task::spawn_blocking(move || verify(&into));
-            check.await.unwrap_or(Err(StoreError::Closed))
-        })
+    fn copy(&self, into: PathBuf) -> Answer<()> {
+        const STEP: &str = "copy the store";
+        let db = self.db.clone();
+        let copy = move || {
+            disk::create_private(&into).map_err(|source| StoreError::Failed { step: STEP, source: source.into() })?;
+            db.copy_to(STEP, &into)?;
+            verify(&into)
+        };
+        Box::pin(async move { tokio::task::spawn_blocking(copy).await.unwrap_or(Err(StoreError::Closed)) })
     }
 }
 
@@ -59,11 +58,6 @@ fn prune(conn: &Connection, before: i64, from: i64, dry: bool) -> rusqlite::Resu
     // Ids follow the time: a full portion without anything old is followed by nothing old.
     let more = looked_at == PRUNE_PORTION && is_old == Some(true);
     Ok(Pruned { rows, next: more.then_some(last.saturating_add(1)) })
-}
-
-fn copy(conn: &Connection, into: &Path) -> rusqlite::Result<()> {
-    disk::make_private(into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    conn.execute("VACUUM INTO ?1", [into.to_string_lossy()]).map(drop)
 }
 
 /// Whether a file is a whole store of ours, and none from the future.

@@ -4,35 +4,41 @@
 //! with what is known, then the differences are written. A hide is the costly mistake, so what would hide too much hides nothing.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     sync::Arc,
 };
 
 use jiff::Timestamp;
 
-use super::{AttemptContext, Handler, HandlerError, Report};
+use super::{AttemptContext, Handler, HandlerError, Report, parking};
 use crate::{
     access::Caller,
     clock::BoxFuture,
     errors::chain,
     marketplace::{CallError, Market, amazon::Seller, base::Shop},
     shop::{
-        difference::brake_trips,
         product::{Asin, Listing, Product},
         quota::Purpose,
     },
     store::shop::ShopStore,
 };
 
+mod brake;
+mod compare;
+mod delist;
+mod fail_if;
 mod fetch;
+mod past;
 mod pricing;
+mod report;
 mod settings;
 mod shops;
+mod tally;
+mod write;
 
 use fetch::Fetched;
+use past::{Past, Pasts};
 pub use settings::SPEC;
 use settings::Settings;
-use shops::{Compared, Totals};
 
 /// Consecutive calls that fail for passing reasons before the side that fails them is given up for this attempt.
 const FAILURES_MAX: u32 = 3;
@@ -42,12 +48,13 @@ const FAILURES_MAX: u32 = 3;
 pub struct SyncInventory {
     market: Arc<Market>,
     store: Arc<dyn ShopStore>,
+    pasts: Pasts,
 }
 
 impl SyncInventory {
     /// A handler that calls these marketplaces and keeps what it finds there.
     pub fn new(market: Arc<Market>, store: Arc<dyn ShopStore>) -> Self {
-        Self { market, store }
+        Self { market, store, pasts: Pasts::default() }
     }
 }
 
@@ -78,27 +85,54 @@ struct Catalogue {
 
 impl SyncInventory {
     async fn sync(&self, ctx: &AttemptContext) -> Result<Report, HandlerError> {
-        let sync =
-            Sync { ctx, caller: ctx.caller(Purpose::Sync), store: self.store.as_ref(), settings: Settings::read(&ctx.params, ctx.fire_at) };
+        let settings = Settings::read(&ctx.params, ctx.fire_at);
+        let sync = Sync { ctx, caller: ctx.caller(Purpose::Sync), store: self.store.as_ref(), settings };
         let listed = sync.listed(self.shops_of(ctx)?).await?;
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {
             return Ok(Report { summary: "nothing is listed".to_owned() });
         }
+        let mut past = self.past(&sync);
+        let result = self.work(&sync, &listed, &mut catalogue, &mut past).await;
+        if let Some(fence) = sync.caller.access.fence() {
+            match &result {
+                Ok(_) | Err(HandlerError::Permanent { .. } | HandlerError::Fenced) => self.pasts.forget(fence.run),
+                Err(HandlerError::Transient { .. } | HandlerError::NotYet { .. } | HandlerError::Cancelled) => {
+                    self.pasts.keep(fence.run, past);
+                }
+            }
+        }
+        result
+    }
+
+    /// What earlier attempts of this run have done. A dry run has none: it changes nothing that the next attempt could go on from.
+    fn past(&self, sync: &Sync<'_>) -> Past {
+        sync.caller.access.fence().map(|fence| self.pasts.of(fence.run)).unwrap_or_default()
+    }
+
+    async fn work(
+        &self,
+        sync: &Sync<'_>,
+        listed: &[(&Shop, Vec<Listing>)],
+        catalogue: &mut Catalogue,
+        past: &mut Past,
+    ) -> Result<Report, HandlerError> {
         let phases = sync.settings.rules.phases;
-        let fetched = if phases.fetch { sync.fetch(self.seller(&sync.settings)?, &mut catalogue).await? } else { Fetched::left_out() };
-        if fetched.is_closed {
-            return Ok(Report { summary: format!("{fetched}; closed for now, the rest is left for the next run") });
-        }
-        tracing::info!("{fetched}");
-        if !phases.price && !phases.visibility {
-            return Ok(Report { summary: fetched.to_string() });
-        }
-        let mut failures = Vec::new();
-        let mut compared = sync.compare_all(&listed, &catalogue, &mut failures).await?;
-        let brake = sync.brake(&mut compared);
-        let totals = sync.write_all(&compared, &mut failures).await?;
-        sync.report(&fetched, &totals, brake, &failures)
+        let fetched = if phases.fetch {
+            let fetched = sync.fetch(self.seller(&sync.settings)?, catalogue).await;
+            sync.tell_stale(catalogue, past, fetched.is_err());
+            let fetched = fetched?;
+            if fetched.is_closed {
+                return Ok(Report { summary: fetched.to_string() });
+            }
+            tracing::info!("{fetched}");
+            Some(fetched)
+        } else {
+            sync.tell_stale(catalogue, past, false);
+            None
+        };
+        let unfinished = if phases.price || phases.visibility { sync.attend_all(listed, catalogue, past).await? } else { Vec::new() };
+        sync.report(fetched.as_ref(), catalogue.order.len(), past, &unfinished)
     }
 
     /// The shops that the run is for: the instance's account, or all.
@@ -149,65 +183,51 @@ impl Sync<'_> {
         Ok(listed)
     }
 
-    /// The products of these listings, each once, however many shops have it.
+    /// The products of these listings, each once, however many shops have it; at most `max_items`, which holds for a run and not for each attempt.
     async fn catalogue(&self, listed: &[(&Shop, Vec<Listing>)]) -> Result<Catalogue, HandlerError> {
         let wanted: BTreeSet<_> = listed.iter().flat_map(|(_, listings)| listings).map(|listing| &listing.asin).collect();
-        let products = self.store.listed_products().await.map_err(|error| self.failure(&error.into()))?;
-        let mut catalogue = Catalogue::default();
-        for product in products.into_iter().filter(|product| wanted.contains(&product.asin)) {
-            catalogue.order.push(product.asin.clone());
-            catalogue.products.insert(product.asin.clone(), product);
+        let mut products = self.store.listed_products().await.map_err(|error| self.failure(&error.into()))?;
+        products.retain(|product| wanted.contains(&product.asin));
+        if let Some(most) = self.settings.max_items {
+            // What this run has read has the newest data by now, and would be the last to be taken again.
+            products.sort_by_key(|product| !self.is_read(product));
+            products.truncate(most);
         }
-        Ok(catalogue)
+        let order = products.iter().map(|product| product.asin.clone()).collect();
+        Ok(Catalogue { products: products.into_iter().map(|product| (product.asin.clone(), product)).collect(), order })
     }
 
-    /// Takes every hide out of what is to be written, if together they are too many. The reason, for the end.
-    fn brake(&self, compared: &mut [Compared<'_>]) -> Option<String> {
-        let visible = compared.iter().map(|shop| shop.visible).sum();
-        let hides = compared.iter().map(Compared::hides).sum();
-        if !brake_trips(hides, visible, self.settings.max_hide) {
-            return None;
-        }
-        compared.iter_mut().for_each(Compared::forget_hides);
-        let reason = format!(
-            "brake: {hides} of {visible} visible listings would have been hidden, more than `max_hide` allows ({}); nothing was hidden. \
-             If they are really gone, run once with `--set max_hide=100%`",
-            percent(self.settings.max_hide)
-        );
-        tracing::error!("{reason}");
-        Some(reason)
+    /// Whether this run has read the product's offers. What comes from a time that is still to come was read before the clock was set back.
+    fn is_read(&self, product: &Product) -> bool {
+        product.stock.is_some_and(|stock| self.ctx.fire_at <= stock.fetched_at && stock.fetched_at <= self.now())
     }
 
-    fn report(
-        &self,
-        fetched: &Fetched,
-        totals: &Totals,
-        brake: Option<String>,
-        failures: &[(Arc<str>, CallError)],
-    ) -> Result<Report, HandlerError> {
-        let summary = format!("{fetched}{totals}");
-        if brake.is_none() && failures.is_empty() {
-            return Ok(Report { summary });
-        }
-        let mut message = summary;
-        for (account, error) in failures {
-            _ = write!(message, "; {account} failed: {}", chain(error));
-        }
-        if let Some(brake) = brake {
-            _ = write!(message, "; {brake}");
-        }
-        if failures.iter().any(|(_, error)| error.is_passing()) {
-            let retry_after = failures.iter().filter_map(|(_, error)| error.retry_after(self.now())).max();
-            return Err(HandlerError::Transient { message, retry_after });
-        }
-        Err(HandlerError::Permanent { message })
+    fn more_to_do(&self, items: usize) {
+        let (_, total, _) = self.ctx.progress.read();
+        self.ctx.progress.set_total(total.saturating_add(u64::try_from(items).unwrap_or(u64::MAX)));
     }
 
-    /// What an error means for the attempt as a whole.
+    fn one_more_done(&self) {
+        let (done, ..) = self.ctx.progress.read();
+        self.ctx.progress.set_done(done.saturating_add(1));
+    }
+
+    /// What the trouble of the account that offers are read with means for the attempt. One that is not to be called is parked.
+    async fn seller_failure(&self, seller: &Seller, error: &CallError) -> HandlerError {
+        match parking::park(self.ctx, self.store, seller.key(), error).await {
+            Ok(_) => self.failure(error),
+            Err(error) => self.failure(&error.into()),
+        }
+    }
+
+    /// What an error means for the attempt as a whole. A limit that is used up is no failure.
     fn failure(&self, error: &CallError) -> HandlerError {
         match error {
             CallError::Cancelled => HandlerError::Cancelled,
             CallError::Fenced => HandlerError::Fenced,
+            CallError::Limited { until, .. } | CallError::Parked { until: Some(until), .. } => {
+                HandlerError::NotYet { message: chain(error), until: *until }
+            }
             error if error.is_passing() => HandlerError::Transient { message: chain(error), retry_after: error.retry_after(self.now()) },
             error => HandlerError::Permanent { message: chain(error) },
         }

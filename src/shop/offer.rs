@@ -71,6 +71,8 @@ pub enum Finding {
     Filtered(Filter),
     /// Nothing was found out: what was known stays.
     Error {
+        /// Why, in a word, to be counted by.
+        code: String,
         message: String,
         /// Asking again soon can help.
         retry: bool,

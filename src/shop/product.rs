@@ -163,7 +163,7 @@ mod tests {
         let mut product = Product { asin: Asin::parse("B0TEST0001").unwrap(), cost: None, stock: None };
         product.learn(&Finding::Ok { cost: 1980 }, at(1));
         let known = product.clone();
-        product.learn(&Finding::Error { message: "QuotaExceeded".into(), retry: true }, at(2));
+        product.learn(&Finding::Error { code: "QuotaExceeded".into(), message: "…".into(), retry: true }, at(2));
         assert_eq!(product, known);
         product.learn(&Finding::NoOffer, at(3));
         assert_eq!(product.cost, Some(Dated { value: 1980, fetched_at: at(1) }));

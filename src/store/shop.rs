@@ -13,7 +13,7 @@ mod tokens;
 pub use catalogue::{
     Catalogue, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, NewListing, PriceRow, Weighed, keep_findings,
 };
-pub use delistings::{Delisted, Delistings, delist};
+pub use delistings::{Delisted, Delistings, TakenOut, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
 pub use quotas::{QuotaKey, Quotas};

@@ -69,7 +69,7 @@ async fn what_was_found_is_kept_and_the_oldest_comes_first() {
     assert_eq!(learn(1, Finding::Ok { cost: 1980 }, 30).await, Guarded::Done(()));
     learn(2, Finding::Ok { cost: 500 }, 10).await;
     learn(2, Finding::Filtered(Filter::Slow), 20).await;
-    learn(3, Finding::Error { message: "QuotaExceeded".to_owned(), retry: true }, 40).await;
+    learn(3, Finding::Error { code: "QuotaExceeded".to_owned(), message: "…".to_owned(), retry: true }, 40).await;
     let products = shop.listed_products().await.unwrap();
     assert_eq!(products.iter().map(|product| product.asin.clone()).collect::<Vec<_>>(), [3, 4, 2, 1].map(asin));
     assert_eq!((products[0].cost, products[0].stock), (None, None), "an error is no finding");

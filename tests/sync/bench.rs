@@ -101,6 +101,8 @@ pub(crate) struct Bench {
     pub(crate) cancel: CancellationToken,
     pub(crate) params: Params,
     pub(crate) closes_at: Option<Timestamp>,
+    /// The run is for this account alone.
+    pub(crate) account: Option<&'static str>,
     pub(crate) dir: TempDir,
 }
 
@@ -233,7 +235,7 @@ impl Bench {
         assert_eq!(store.add_listings(listings, now).await.unwrap(), 0, "what is there already stays");
         let handler = handler(&sandbox.endpoint(), &store);
         let cancel = CancellationToken::new();
-        Self { clock, sandbox, store, process, handler, cancel, params: Params::default(), closes_at: None, dir }
+        Self { clock, sandbox, store, process, handler, cancel, params: Params::default(), closes_at: None, account: None, dir }
     }
 
     pub(crate) fn set(mut self, key: &str, value: Value) -> Self {
@@ -272,7 +274,7 @@ impl Bench {
             run,
             attempt: 1,
             generation,
-            instance: instance(),
+            instance: Arc::new(Instance { account: self.account.map(Into::into), ..(*instance()).clone() }),
             params: self.params.clone(),
             trigger: Trigger::Schedule,
             fire_at: self.clock.now().wall,

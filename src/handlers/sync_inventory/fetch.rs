@@ -1,14 +1,22 @@
-//! Reading the offers: twenty products a call, each batch kept before the next is asked for.
+//! Reading the offers: each batch is kept before the next is asked for, so that a run that stops goes on behind the last one.
+//!
+//! Two operations give the same answer, each under a quota of its own. Where both are used they drain one queue side by side.
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use futures_util::future::join_all;
 
 use super::{Catalogue, FAILURES_MAX, Sync};
 use crate::{
     access::Planned,
     handlers::HandlerError,
-    marketplace::{Concern, amazon::Seller},
+    marketplace::{
+        CallError, Concern,
+        amazon::{Lane, Seller},
+    },
     shop::{
         offer::{Filter, Finding},
         product::{Asin, Stock},
@@ -18,9 +26,11 @@ use crate::{
 
 /// How often a product is asked for in one attempt, if its answer was a passing error.
 const ASKED_MAX: u32 = 2;
+/// A line of the log for so many batches: with the usual quota, one in four minutes.
+const BATCHES_A_LINE: u64 = 25;
 
 /// What came of it, for the summary.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fetched {
     /// Products read in this run, by earlier attempts too.
     read: usize,
@@ -29,35 +39,39 @@ pub(super) struct Fetched {
     filtered: usize,
     /// Why those were filtered that this attempt has read.
     filters: BTreeMap<Filter, usize>,
-    /// Products of which nothing was found out: what was known stays.
-    errors: usize,
+    /// Products of which nothing was found out, by the reason: what was known stays.
+    errors: BTreeMap<String, usize>,
     /// The business hours ended before all were read.
     pub(super) is_closed: bool,
-    /// The run reads no offers.
-    is_left_out: bool,
 }
 
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_left_out {
-            return f.write_str("no offers read");
-        }
         write!(f, "{} items read: {} in stock, {} without offers, {} filtered", self.read, self.in_stock, self.no_offer, self.filtered)?;
-        if !self.filters.is_empty() {
-            let filters: Vec<_> = self.filters.iter().map(|(filter, count)| format!("{count} {filter}")).collect();
-            write!(f, " ({})", filters.join(", "))?;
+        reasons(f, &self.filters)?;
+        if self.errors() > 0 {
+            write!(f, ", {} errors", self.errors())?;
+            reasons(f, &self.errors)?;
         }
-        if self.errors > 0 {
-            write!(f, ", {} errors", self.errors)?;
+        if self.is_closed {
+            f.write_str("; closed for now, the rest is left for the next run")?;
         }
         Ok(())
     }
 }
 
+fn reasons<K: fmt::Display>(f: &mut fmt::Formatter<'_>, counts: &BTreeMap<K, usize>) -> fmt::Result {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let counts: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    write!(f, " ({})", counts.join(", "))
+}
+
 impl Fetched {
-    /// Of a run that goes by what earlier ones have read.
-    pub(super) fn left_out() -> Self {
-        Self { is_left_out: true, ..Self::default() }
+    /// Products of which nothing was found out.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.values().sum()
     }
 
     fn count(&mut self, finding: &Finding) {
@@ -68,55 +82,118 @@ impl Fetched {
                 self.filtered += 1;
                 *self.filters.entry(*filter).or_default() += 1;
             }
-            Finding::Error { .. } => self.errors += 1,
+            Finding::Error { code, .. } => *self.errors.entry(code.clone()).or_default() += 1,
         }
         self.read += usize::from(!matches!(finding, Finding::Error { .. }));
     }
+
+    fn count_known(&mut self, stock: Stock) {
+        self.read += 1;
+        match stock {
+            Stock::InStock => self.in_stock += 1,
+            Stock::NoOffer => self.no_offer += 1,
+            Stock::Filtered => self.filtered += 1,
+        }
+    }
 }
 
-/// Who is still to be asked for.
-struct Waiting {
+/// What the lanes share. It is locked for moments, never across a call.
+struct Shared<'c>(Mutex<Work<'c>>);
+
+struct Work<'c> {
+    /// Products, and how often each was asked for.
     queue: VecDeque<(Asin, u32)>,
+    catalogue: &'c mut Catalogue,
+    fetched: Fetched,
+    batches: u64,
 }
 
-impl Waiting {
+impl<'c> Shared<'c> {
+    fn lock(&self) -> MutexGuard<'_, Work<'c>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work<'_> {
     fn take(&mut self, most: usize) -> Vec<(Asin, u32)> {
         let count = self.queue.len().min(most);
         self.queue.drain(..count).collect()
     }
 
-    /// Puts a product at the end to be asked for again; false: it was asked for often enough.
-    fn again(&mut self, asin: &Asin, asked: u32) -> bool {
-        let may = asked + 1 < ASKED_MAX;
-        if may {
-            self.queue.push_back((asin.clone(), asked + 1));
+    /// Puts back what was not asked for, to be the next.
+    fn put_back(&mut self, batch: Vec<(Asin, u32)>) {
+        batch.into_iter().rev().for_each(|asked| self.queue.push_front(asked));
+    }
+
+    /// Counts what was found. What may have another answer a little later goes to the end of the queue, if it was not asked for too often.
+    fn settle(&mut self, batch: Vec<(Asin, u32)>, findings: &BTreeMap<Asin, Finding>) {
+        for (asin, asked) in batch {
+            let Some(finding) = findings.get(&asin) else { continue };
+            if let Finding::Error { code, message, .. } = finding {
+                tracing::debug!(%asin, code, "nothing found out: {message}");
+            }
+            if matches!(finding, Finding::Error { retry: true, .. }) && asked + 1 < ASKED_MAX {
+                self.queue.push_back((asin, asked + 1));
+            } else {
+                self.fetched.count(finding);
+            }
         }
-        may
+        self.batches += 1;
+        if self.batches.is_multiple_of(BATCHES_A_LINE) {
+            tracing::info!("reading offers: {} read, {} to go", self.fetched.read, self.queue.len());
+        }
     }
 }
 
 impl Sync<'_> {
     /// Reads the offers of every product that this run has not read yet, and lets the catalogue learn them.
     pub(super) async fn fetch(&self, seller: &Seller, catalogue: &mut Catalogue) -> Result<Fetched, HandlerError> {
-        let mut fetched = Fetched::default();
-        let mut waiting = self.still_to_read(catalogue, &mut fetched);
-        let (total, asked) = (catalogue.order.len(), waiting.queue.len());
-        self.ctx.progress.set_total(count(total));
+        self.ctx.progress.set_total(count(catalogue.order.len()));
+        self.ctx.progress.note("reading offers");
+        let (queue, fetched) = self.still_to_read(catalogue);
+        let asked = queue.len();
+        let shared = Shared(Mutex::new(Work { queue, catalogue, fetched, batches: 0 }));
+        let ended = join_all(self.settings.lanes.iter().map(|lane| self.drain(*lane, seller, &shared))).await;
+        let Work { queue, catalogue, fetched, .. } = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.ctx.progress.set_done(count(catalogue.order.len()));
+        // One line of a dry run's plan for all that was kept, batch by batch, in a live one.
+        _ = self.caller.access.permit(|| kept(fetched.read));
+        // Not one answer: nothing that follows would stand on fresh data. A lane that failed alone left its part to the other.
+        let is_fruitless = asked > 0 && fetched.errors() == asked;
+        let (mut failed, mut missed) = (None, None);
+        for end in ended {
+            match end {
+                Ok(last_missed) => missed = missed.or(last_missed),
+                Err(error) if error.concern() == Concern::Run => return Err(self.failure(&error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed.filter(|_| !queue.is_empty() && !fetched.is_closed).or(missed.filter(|_| is_fruitless)) {
+            Some(error) => Err(self.seller_failure(seller, &error).await),
+            None => Ok(fetched),
+        }
+    }
+
+    /// Takes batches from the queue until there are none. The last error that cost a batch, where the next fared better.
+    async fn drain(&self, lane: Lane, seller: &Seller, shared: &Shared<'_>) -> Result<Option<CallError>, CallError> {
         let mut failures = 0;
-        let mut last_error = None;
-        while !waiting.queue.is_empty() {
+        let mut missed = None;
+        loop {
             if self.caller.cancel.is_cancelled() {
-                return Err(HandlerError::Cancelled);
+                return Err(CallError::Cancelled);
+            }
+            let batch = shared.lock().take(lane.products_max());
+            if batch.is_empty() {
+                return Ok(missed);
             }
             if self.is_closed() {
-                fetched.is_closed = true;
-                return Ok(fetched);
+                let mut work = shared.lock();
+                work.put_back(batch);
+                work.fetched.is_closed = true;
+                return Ok(missed);
             }
-            self.ctx.progress.set_done(count(total.saturating_sub(waiting.queue.len())));
-            self.ctx.progress.note("reading offers");
-            let batch = waiting.take(Seller::OFFERS_BATCH_MAX);
             let asins: Vec<_> = batch.iter().map(|(asin, _)| asin.clone()).collect();
-            let findings = match seller.offers(&self.caller, &asins, &self.settings.offers).await {
+            let findings = match seller.offers_by(lane, &self.caller, &asins, &self.settings.offers).await {
                 Ok(findings) => {
                     failures = 0;
                     findings
@@ -124,70 +201,59 @@ impl Sync<'_> {
                 Err(error) => {
                     failures += 1;
                     if error.concern() != Concern::Call || failures >= FAILURES_MAX {
-                        return Err(self.failure(&error));
+                        shared.lock().put_back(batch);
+                        return Err(error);
                     }
                     tracing::warn!("a batch of {} products was not read: {error}", batch.len());
-                    let missed = |asin: &Asin| (asin.clone(), Finding::Error { message: error.to_string(), retry: true });
-                    let findings = asins.iter().map(missed).collect();
-                    last_error = Some(error);
+                    let finding = |asin: &Asin| {
+                        (asin.clone(), Finding::Error { code: "no_answer".to_owned(), message: error.to_string(), retry: true })
+                    };
+                    let findings = asins.iter().map(finding).collect();
+                    missed = Some(error);
                     findings
                 }
             };
-            self.take_over(&findings, catalogue).await?;
-            for (asin, asked) in batch {
-                let Some(finding) = findings.get(&asin) else { continue };
-                if !(matches!(finding, Finding::Error { retry: true, .. }) && waiting.again(&asin, asked)) {
-                    note_error(&asin, finding);
-                    fetched.count(finding);
-                }
-            }
-        }
-        self.ctx.progress.set_done(count(total));
-        // One line of a dry run's plan for all that was kept, batch by batch, in a live one.
-        _ = self.caller.access.permit(|| kept(fetched.read));
-        match last_error {
-            // Not one answer: nothing that follows would stand on fresh data.
-            Some(error) if asked > 0 && fetched.errors == asked => Err(self.failure(&error)),
-            _ => Ok(fetched),
+            self.keep(&findings, shared).await?;
+            let done = {
+                let mut work = shared.lock();
+                work.settle(batch, &findings);
+                work.catalogue.order.len().saturating_sub(work.queue.len())
+            };
+            self.ctx.progress.set_done(count(done));
         }
     }
 
-    /// The products that are older than this run, or from a time to come as the clock was set back. Those that an earlier attempt of it has read are counted as read.
-    fn still_to_read(&self, catalogue: &Catalogue, fetched: &mut Fetched) -> Waiting {
+    /// The products that are older than this run, or from a time to come as the clock was set back. Those that an earlier attempt of it has read are
+    /// counted as read.
+    fn still_to_read(&self, catalogue: &Catalogue) -> (VecDeque<(Asin, u32)>, Fetched) {
         let (since, now) = (self.ctx.fire_at, self.now());
-        let mut queue = VecDeque::new();
+        let (mut queue, mut fetched) = (VecDeque::new(), Fetched::default());
         for asin in &catalogue.order {
             let stock = catalogue.products.get(asin).and_then(|product| product.stock);
             match stock.filter(|stock| since <= stock.fetched_at && stock.fetched_at <= now) {
                 None => queue.push_back((asin.clone(), 0)),
-                Some(stock) => {
-                    fetched.read += 1;
-                    match stock.value {
-                        Stock::InStock => fetched.in_stock += 1,
-                        Stock::NoOffer => fetched.no_offer += 1,
-                        Stock::Filtered => fetched.filtered += 1,
-                    }
-                }
+                Some(stock) => fetched.count_known(stock.value),
             }
         }
-        Waiting { queue }
+        self.ctx.progress.set_done(count(fetched.read));
+        (queue, fetched)
     }
 
     /// Keeps what was found, in the store and for the rest of the run.
-    async fn take_over(&self, findings: &BTreeMap<Asin, Finding>, catalogue: &mut Catalogue) -> Result<(), HandlerError> {
+    async fn keep(&self, findings: &BTreeMap<Asin, Finding>, shared: &Shared<'_>) -> Result<(), CallError> {
         let at = self.now();
         let known: Vec<_> = findings.iter().filter(|(_, finding)| !matches!(finding, Finding::Error { .. })).collect();
         if known.is_empty() {
             return Ok(());
         }
         let kept = known.iter().map(|(asin, finding)| ((*asin).clone(), (*finding).clone())).collect();
-        match keep_findings(self.store, &self.caller.access, kept, at).await {
-            Ok(Guarded::Done(())) => {}
-            Ok(Guarded::Fenced) => return Err(HandlerError::Fenced),
-            Err(error) => return Err(self.failure(&error.into())),
+        match keep_findings(self.store, &self.caller.access, kept, at).await? {
+            Guarded::Done(()) => {}
+            Guarded::Fenced => return Err(CallError::Fenced),
         }
+        let mut work = shared.lock();
         for (asin, finding) in known {
-            if let Some(product) = catalogue.products.get_mut(asin) {
+            if let Some(product) = work.catalogue.products.get_mut(asin) {
                 product.learn(finding, at);
             }
         }
@@ -201,12 +267,6 @@ fn kept(products: usize) -> Planned {
         target: format!("{products} products"),
         change: "cost and stock".to_owned(),
         reason: "as found".to_owned(),
-    }
-}
-
-fn note_error(asin: &Asin, finding: &Finding) {
-    if let Finding::Error { message, .. } = finding {
-        tracing::debug!(%asin, "nothing found out: {message}");
     }
 }
 

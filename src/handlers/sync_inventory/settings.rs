@@ -1,12 +1,16 @@
 //! The parameters of `sync_inventory`: what the configuration may say, and what holds where it says nothing.
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::pricing::{self, PRICING};
+use super::{
+    fail_if::{self, FailIf},
+    pricing::{self, PRICING},
+};
 use crate::{
     config::keys::{Complaint, HandlerSpec, Key, Kind},
     core::value::{Params, Value},
+    marketplace::amazon::Lane,
     shop::{
         difference::{Phase, Phases, Restock, Rules},
         offer::{Condition, OfferRule},
@@ -26,9 +30,25 @@ pub const SPEC: HandlerSpec = HandlerSpec {
         key("source", Kind::Account, "The Amazon account whose quota the offers are read with; needed where there are several."),
         key("phases", Kind::Checked(&PHASES, no_phase), "What it does, so that a part can run alone; default [fetch, price, visibility]."),
         key(
+            "lanes",
+            Kind::List(&Kind::Word(&["batch", "single"])),
+            "The operations that offers are read by, each with a quota of its own; default [batch].",
+        ),
+        key("max_items", Kind::Int(1, 1_000_000), "At most so many products in a run, those with the oldest data; default all."),
+        key(
             "max_hide",
             Kind::Percent,
             "A run that would hide a larger share of the visible listings than this, and more than two, hides nothing and fails; default 5%.",
+        ),
+        key(
+            "max_delist",
+            Kind::Int(0, 10_000),
+            "At most so many listings that a shop no longer knows are taken out of the books in a run; default 20.",
+        ),
+        key(
+            "fail_if",
+            Kind::Checked(&Kind::Text, fail_if::complaints),
+            "Item errors that make the run fail, `errors > 2%` of the products or `errors > 100`; default `errors > 10%`.",
         ),
         key("data_max_age", Kind::Duration(false), "Older data is never written to a shop; default 4h."),
         key(
@@ -71,6 +91,10 @@ pub(super) struct Settings {
     pub(super) source: Option<Arc<str>>,
     /// In millionths.
     pub(super) max_hide: i64,
+    pub(super) max_delist: usize,
+    pub(super) max_items: Option<usize>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) fail_if: FailIf,
     pub(super) offers: OfferRule,
     pub(super) rules: Rules,
 }
@@ -80,10 +104,15 @@ impl Settings {
     pub(super) fn read(params: &Params, since: Timestamp) -> Self {
         let none = Params::default();
         let table = |name| params.table(name).unwrap_or(&none);
+        let count = |name| params.int(name).and_then(|count| usize::try_from(count).ok());
         let phases = params.get("phases").map(|_| phases(params.list("phases")));
         Self {
             source: params.text("source").map(Into::into),
             max_hide: params.decimal("max_hide").unwrap_or(ONE / 20),
+            max_delist: count("max_delist").unwrap_or(20),
+            max_items: count("max_items"),
+            lanes: lanes(params.list("lanes")),
+            fail_if: params.text("fail_if").and_then(FailIf::parse).unwrap_or_default(),
             offers: offers(table("offers")),
             rules: Rules {
                 pricing: pricing::read(table("pricing")),
@@ -97,7 +126,16 @@ impl Settings {
 }
 
 fn phases(named: &[Value]) -> Phases {
-    named.iter().filter_map(|phase| if let Value::Text(word) = phase { Phase::from_word(word) } else { None }).collect()
+    words(named).filter_map(Phase::from_word).collect()
+}
+
+fn lanes(named: &[Value]) -> Vec<Lane> {
+    let lanes: BTreeSet<_> = words(named).filter_map(Lane::from_word).collect();
+    if lanes.is_empty() { vec![Lane::Batch] } else { lanes.into_iter().collect() }
+}
+
+fn words(named: &[Value]) -> impl Iterator<Item = &str> {
+    named.iter().filter_map(|word| if let Value::Text(word) = word { Some(&**word) } else { None })
 }
 
 fn offers(table: &Params) -> OfferRule {

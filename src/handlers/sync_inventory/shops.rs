@@ -1,280 +1,165 @@
-//! The shops: what each shows against what is known, and writing the differences.
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::Arc,
-};
+//! The shops, side by side: each is compared, brought in line and cleared of what it no longer knows, and no other's trouble delays it.
+use std::{fmt::Write as _, sync::Arc};
 
-use super::{Catalogue, FAILURES_MAX, Sync};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use super::{
+    Catalogue, Sync,
+    brake::{Brake, Seat, Vote},
+    compare::{Named, few},
+    delist::Allowance,
+    past::Past,
+    tally::Tally,
+};
 use crate::{
-    handlers::HandlerError,
-    marketplace::{
-        CallError, Concern, Written,
-        base::{Shop, Target},
-    },
-    shop::{
-        difference::{Edit, Shown, Want, compare},
-        price::Pricing,
-        product::{Listing, Product, Stock},
-    },
+    errors::chain,
+    handlers::{HandlerError, parking},
+    marketplace::{CallError, Concern, base::Shop},
+    notify::{Event, Level, Notice},
+    shop::product::Listing,
+    store::shop::Parked,
 };
 
-/// Products that a warning names; the rest is a number.
-const NAMED_MAX: usize = 5;
-
-/// What a shop needs.
+/// Why something is left to do at a shop.
 #[derive(Debug)]
-pub(super) struct Compared<'m> {
-    shop: &'m Shop,
-    changes: Vec<Change>,
-    /// Listings that buyers see now.
-    pub(super) visible: usize,
-    passed_over: PassedOver,
-    /// Prices that are to be written and that a person should look at.
-    unusual: Vec<String>,
+pub(super) enum Left {
+    /// It is not to be called until then; that is soon enough for this run to go on.
+    Until(Timestamp),
+    /// It is not to be called for longer than this run can wait, or until a person sees to it.
+    Parked,
+    /// It failed.
+    Failed(CallError),
 }
 
+/// A shop where something is left to do, and why, for people.
 #[derive(Debug)]
-struct Change {
-    target: Target,
-    edit: Edit,
-    reason: String,
+pub(super) struct Unfinished {
+    pub(super) account: Arc<str>,
+    pub(super) left: Left,
+    pub(super) why: String,
 }
 
-/// Listings that nothing was written for, though nobody can say that they are right.
-#[derive(Debug, Default)]
-struct PassedOver {
-    /// What is known is too old.
-    stale: usize,
-    /// The shop has no such item.
-    missing: usize,
-    /// It would cost more than `max`.
-    too_dear: Vec<String>,
-    /// It is priced below the margin floor, in a run that writes no prices.
-    below_floor: usize,
-}
-
-impl Compared<'_> {
-    /// Notes what a listing needs.
-    fn take(&mut self, want: Want, target: Target, product: &Product, pricing: &Pricing) {
-        let (edit, reason) = match want {
-            Want::Right => return,
-            Want::Stale => return self.passed_over.stale += 1,
-            Want::BelowFloor => return self.passed_over.below_floor += 1,
-            Want::AboveMax { price, edit } => {
-                self.passed_over.too_dear.push(format!("{} ({price} yen)", target.asin));
-                (edit, format!("would cost {price} yen, more than `max`"))
-            }
-            Want::Change(edit) => (edit, reason(product)),
-        };
-        if let Some((price, cost)) = edit.price.zip(product.cost).filter(|(price, cost)| pricing.is_unusual(*price, cost.value)) {
-            self.unusual.push(format!("{} ({price} yen for a cost of {})", target.asin, cost.value));
-        }
-        if !edit.is_empty() {
-            self.changes.push(Change { target, edit, reason });
-        }
-    }
-
-    pub(super) fn hides(&self) -> usize {
-        self.changes.iter().filter(|change| is_hide(change.edit)).count()
-    }
-
-    pub(super) fn forget_hides(&mut self) {
-        self.changes.retain(|change| !is_hide(change.edit));
-    }
-}
-
-fn is_hide(edit: Edit) -> bool {
-    edit.visible == Some(false)
-}
-
-/// What was written, for the summary.
-#[derive(Debug, Default)]
-pub(super) struct Totals {
-    /// By what was done: `price`, `hide`, `show`, `restock`.
-    made: BTreeMap<&'static str, usize>,
-    planned: BTreeMap<&'static str, usize>,
-    /// Items that could not be changed.
-    errors: usize,
-    stale: usize,
-    missing: usize,
-    too_dear: usize,
-    below_floor: usize,
-    is_closed: bool,
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |totals: &BTreeMap<_, usize>, kind| totals.get(kind).copied().unwrap_or(0);
-        let kinds = |totals| {
-            let prices = of(totals, "price");
-            let noun = if prices == 1 { "price" } else { "prices" };
-            let restocked = match of(totals, "restock") {
-                0 => String::new(),
-                count => format!(", {count} restocked"),
-            };
-            format!("{prices} {noun} changed, {} hidden, {} shown{restocked}", of(totals, "hide"), of(totals, "show"))
-        };
-        if self.planned.is_empty() {
-            write!(f, "; {}", kinds(&self.made))?;
-        } else {
-            write!(f, "; planned: {}", kinds(&self.planned))?;
-        }
-        let asides = [
-            (self.errors, "not changed because of errors"),
-            (self.stale, "left alone as their data is too old"),
-            (self.too_dear, "without a price, as they would cost more than `max`"),
-            (self.below_floor, "below the margin in a run that writes no prices"),
-            (self.missing, "not found at the shop"),
-        ];
-        for (count, what) in asides.iter().filter(|(count, _)| *count > 0) {
-            write!(f, ", {count} {what}")?;
-        }
-        if self.is_closed {
-            f.write_str("; closed for now, the rest is left for the next run")?;
-        }
-        Ok(())
-    }
+/// What all shops of an attempt share.
+struct Shared<'a> {
+    catalogue: &'a Catalogue,
+    brake: Brake,
+    allowance: Allowance,
 }
 
 impl Sync<'_> {
-    /// Compares every shop. One that can't be read is a failure of its own; the others go on.
-    pub(super) async fn compare_all<'m>(
+    /// Sees to every shop that the run is not done with. The past takes over what was done; the answer is what is left.
+    pub(super) async fn attend_all(
         &self,
-        listed: &[(&'m Shop, Vec<Listing>)],
+        listed: &[(&Shop, Vec<Listing>)],
         catalogue: &Catalogue,
-        failures: &mut Vec<(Arc<str>, CallError)>,
-    ) -> Result<Vec<Compared<'m>>, HandlerError> {
-        let mut compared = Vec::new();
-        for (shop, listings) in listed {
-            self.ctx.progress.note(format!("reading the items of {}", shop.key().account));
-            match self.compare_shop(shop, listings, catalogue).await {
-                Ok(shop) => compared.push(shop),
-                Err(error) => self.contain(shop, error, failures)?,
-            }
-        }
-        Ok(compared)
-    }
-
-    /// Keeps an account's trouble to that account, unless it is the whole run's.
-    fn contain(&self, shop: &Shop, error: CallError, failures: &mut Vec<(Arc<str>, CallError)>) -> Result<(), HandlerError> {
-        if matches!(error, CallError::Cancelled | CallError::Fenced | CallError::Store(_)) {
-            return Err(self.failure(&error));
-        }
-        let account = Arc::clone(&shop.key().account);
-        tracing::warn!("{account} is left for this run: {error}");
-        failures.push((account, error));
-        Ok(())
-    }
-
-    async fn compare_shop<'m>(&self, shop: &'m Shop, listings: &[Listing], catalogue: &Catalogue) -> Result<Compared<'m>, CallError> {
-        let items = shop.items(&self.caller).await?;
-        let shown: HashMap<String, (i64, Shown)> =
-            items.iter().map(|item| (item.item_id.to_string(), (item.item_id, item.shown()))).collect();
-        let left_open = shop.settle_left_open(&self.caller, |item_id| shown.get(item_id).map(|(_, shown)| *shown)).await?;
-        if left_open > 0 {
-            tracing::info!("{}: looked up {left_open} writes whose fate was open", shop.key().account);
-        }
-        let mut compared = Compared { shop, changes: Vec::new(), visible: 0, passed_over: PassedOver::default(), unusual: Vec::new() };
-        for listing in listings {
-            let item = listing.item_id.as_deref().and_then(|item_id| shown.get(item_id));
-            let (Some((item_id, shown)), Some(product)) = (item, catalogue.products.get(&listing.asin)) else {
-                compared.passed_over.missing += 1;
-                continue;
-            };
-            compared.visible += usize::from(shown.visible);
-            let target = Target { asin: listing.asin.clone(), item_id: *item_id, shown: *shown };
-            compared.take(compare(product, *shown, &self.settings.rules, self.now()), target, product, &self.settings.rules.pricing);
-        }
-        compared.tell(listings.len());
-        Ok(compared)
-    }
-
-    /// Writes what each shop needs. An item that is refused is counted; a shop that fails is left; the others go on.
-    pub(super) async fn write_all(
-        &self,
-        compared: &[Compared<'_>],
-        failures: &mut Vec<(Arc<str>, CallError)>,
-    ) -> Result<Totals, HandlerError> {
-        let (_, read, _) = self.ctx.progress.read();
-        let changes: usize = compared.iter().map(|shop| shop.changes.len()).sum();
-        self.ctx.progress.set_total(read.saturating_add(u64::try_from(changes).unwrap_or(u64::MAX)));
-        let mut totals = Totals::default();
-        for shop in compared {
-            totals.stale += shop.passed_over.stale;
-            totals.missing += shop.passed_over.missing;
-            totals.too_dear += shop.passed_over.too_dear.len();
-            totals.below_floor += shop.passed_over.below_floor;
-            self.ctx.progress.note(format!("changing the items of {}", shop.shop.key().account));
-            if let Err(error) = self.write_shop(shop, &mut totals).await {
-                self.contain(shop.shop, error, failures)?;
-            }
-        }
-        Ok(totals)
-    }
-
-    async fn write_shop(&self, compared: &Compared<'_>, totals: &mut Totals) -> Result<(), CallError> {
-        let mut failures = 0;
-        for change in &compared.changes {
-            if self.caller.cancel.is_cancelled() {
-                return Err(CallError::Cancelled);
-            }
-            if self.is_closed() {
-                totals.is_closed = true;
-                return Ok(());
-            }
-            let kind = change.edit.kind();
-            match compared.shop.edit(&self.caller, &change.target, change.edit, change.reason.clone()).await {
-                Ok(Written::Made) => *totals.made.entry(kind).or_default() += 1,
-                Ok(Written::Planned) => *totals.planned.entry(kind).or_default() += 1,
-                Err(error) => {
-                    let is_the_items = error.concern() == Concern::Item;
-                    failures = if is_the_items { 0 } else { failures + 1 };
-                    if !is_the_items && (failures >= FAILURES_MAX || error.concern() != Concern::Call) {
-                        return Err(error);
-                    }
-                    tracing::warn!("{} item {} ({}): {error}", compared.shop.key().account, change.target.item_id, change.target.asin);
-                    totals.errors += 1;
-                    continue;
+        past: &mut Past,
+    ) -> Result<Vec<Unfinished>, HandlerError> {
+        let open: Vec<_> = listed.iter().filter(|(shop, _)| !past.is_done(&shop.key().account)).collect();
+        let shared = Shared {
+            catalogue,
+            brake: Brake::new(self.settings.max_hide, past.votes(), open.len()),
+            allowance: Allowance::new(self.settings.max_delist.saturating_sub(past.total().made_of("delist"))),
+        };
+        let ended = join_all(open.iter().map(|(shop, listings)| self.attend(shop, listings, &shared, shared.brake.seat()))).await;
+        let mut unfinished = Vec::new();
+        let mut fatal = None;
+        for ((shop, _), (tally, ended)) in open.into_iter().zip(ended) {
+            let account = &shop.key().account;
+            let is_done = ended.is_ok();
+            let left = match ended {
+                Ok(()) => None,
+                Err(error) if error.concern() == Concern::Run => {
+                    fatal.get_or_insert(self.failure(&error));
+                    None
                 }
-            }
-            failures = 0;
-            let (done, ..) = self.ctx.progress.read();
-            self.ctx.progress.set_done(done.saturating_add(1));
+                Err(error) => Some(self.left(shop, error).await?),
+            };
+            let problem = left.as_ref().and_then(|(_, problem)| problem.clone());
+            past.take(Arc::clone(account), tally, is_done, problem);
+            unfinished.extend(left.map(|(unfinished, _)| unfinished));
         }
+        self.tell_brake(shared.brake.reason(), past);
+        fatal.map_or(Ok(unfinished), Err)
+    }
+
+    /// Sees to one shop.
+    async fn attend(&self, shop: &Shop, listings: &[Listing], shared: &Shared<'_>, seat: Seat<'_>) -> (Tally, Result<(), CallError>) {
+        let mut tally = Tally::default();
+        let ended = self.bring_in_line(shop, listings, shared, seat, &mut tally).await;
+        (tally, ended)
+    }
+
+    async fn bring_in_line(
+        &self,
+        shop: &Shop,
+        listings: &[Listing],
+        shared: &Shared<'_>,
+        seat: Seat<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), CallError> {
+        let account = &shop.key().account;
+        let mut compared = self.compare(shop, listings, shared.catalogue, tally).await?;
+        seat.vote(Vote { account: Arc::clone(account), hides: tally.hides, visible: tally.visible });
+        self.write(shop, &mut compared, &shared.brake, tally).await?;
+        self.delist_gone(shop, &compared, &shared.allowance, tally).await?;
+        self.tell_named(account, &compared.named);
         Ok(())
     }
-}
 
-impl Compared<'_> {
-    fn tell(&self, listed: usize) {
-        let PassedOver { too_dear, missing, .. } = &self.passed_over;
-        let account = &self.shop.key().account;
-        tracing::info!(
-            "{account}: {listed} listed, {} visible, {} to change, {} of them to hide",
-            self.visible,
-            self.changes.len(),
-            self.hides()
-        );
-        for (named, what) in [(too_dear, "not priced, as they would cost more than `max`"), (&self.unusual, "an unusual price")] {
-            if !named.is_empty() {
-                let more = if named.len() > NAMED_MAX { " and others" } else { "" };
-                let first = named.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-                tracing::warn!("{account}: {what} ({}): {first}{more}", named.len());
+    /// What a shop's trouble leaves, and what a person has to see to. An account that is not to be called is parked, once.
+    async fn left(&self, shop: &Shop, error: CallError) -> Result<(Unfinished, Option<String>), HandlerError> {
+        let account = Arc::clone(&shop.key().account);
+        let parked = parking::park(self.ctx, self.store, shop.key(), &error).await.map_err(|error| self.failure(&error.into()))?;
+        let why = chain(&error);
+        let mut problem = None;
+        let left = match (&error, parked) {
+            (CallError::Parked { until, .. }, _) => self.parked(*until),
+            (_, Some(park)) => {
+                // A limit that is used up is nobody's fault.
+                problem = (park.cause != Parked::Limited).then(|| format!("{account} is parked: {why}"));
+                self.parked(park.until)
+            }
+            (_, None) => {
+                tracing::warn!("{account} is left for this attempt: {why}");
+                problem = (!error.is_passing()).then(|| format!("{account} failed: {why}"));
+                Left::Failed(error)
+            }
+        };
+        Ok((Unfinished { account, left, why }, problem))
+    }
+
+    /// What was read keeps fresh for a while: a run that would wait for longer has nothing to write then.
+    fn parked(&self, until: Option<Timestamp>) -> Left {
+        let fresh_until = self.ctx.fire_at.saturating_add(self.settings.rules.data_max_age).unwrap_or(Timestamp::MAX);
+        until.filter(|until| *until < fresh_until).map_or(Left::Parked, Left::Until)
+    }
+
+    /// Tells a person, once in a run, that the brake tripped.
+    fn tell_brake(&self, reason: Option<String>, past: &mut Past) {
+        let Some(reason) = reason else { return };
+        if past.braked.is_none() {
+            let subject = self.ctx.instance.name.as_str().into();
+            self.ctx.notifier.notify(Notice { event: Event::Brake, level: Level::Alert, subject, text: reason.clone() });
+        }
+        past.braked = Some(reason);
+    }
+
+    /// Tells a person what to look at in a shop.
+    fn tell_named(&self, account: &Arc<str>, named: &Named) {
+        let mut text = String::new();
+        for (names, what) in [
+            (&named.too_dear, "not priced, as they would cost more than `max`"),
+            (&named.below_floor, "below the margin, in a run that writes no prices"),
+            (&named.unusual, "unusual prices were written"),
+        ] {
+            if !names.is_empty() {
+                let and = if text.is_empty() { "" } else { "; " };
+                _ = write!(text, "{and}{what} ({}): {}", names.len(), few(names));
             }
         }
-        if *missing > 0 {
-            tracing::warn!("{account}: {missing} listings are not at the shop; were they deleted there?");
+        if !text.is_empty() {
+            self.ctx.notifier.notify(Notice { event: Event::NeedsEye, level: Level::Warning, subject: Arc::clone(account), text });
         }
-    }
-}
-
-/// Why an item is changed, in a few words.
-fn reason(product: &Product) -> String {
-    match (product.stock.map(|stock| stock.value), product.cost) {
-        (Some(Stock::InStock), Some(cost)) => format!("costs {} yen", cost.value),
-        (Some(Stock::NoOffer), _) => "no offers".to_owned(),
-        (Some(Stock::Filtered), _) => "no offer that counts".to_owned(),
-        (Some(Stock::InStock) | None, _) => String::new(),
     }
 }

@@ -24,6 +24,8 @@ mod sellers;
 
 pub use sellers::Standing;
 
+pub use pricing::Lane;
+
 /// A seller at Amazon: the client of its calls, its tokens, its limits.
 #[derive(Debug)]
 pub struct Seller {
@@ -35,6 +37,8 @@ pub struct Seller {
     offers: Budget,
     /// The quota of the seller's own marketplaces.
     participations: Budget,
+    /// The quota of the offers of one product.
+    single_offers: Budget,
 }
 
 impl Seller {
@@ -57,6 +61,7 @@ impl Seller {
             marketplace_id: amazon.marketplace_id.clone(),
             offers: budget("getItemOffersBatch", pricing::OFFERS_BATCH, "Amazon's offers batch"),
             participations: budget("getMarketplaceParticipations", sellers::PARTICIPATIONS, "Amazon's seller page"),
+            single_offers: budget("getItemOffers", pricing::OFFERS_SINGLE, "Amazon's offers of one product"),
             tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Lwa(login), refreshes),
             key,
         }

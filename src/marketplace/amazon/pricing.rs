@@ -7,6 +7,7 @@ use serde_json::{Number, json};
 use super::{Fault, Seller};
 use crate::{
     access::Caller,
+    core::task::words,
     marketplace::{CallError, http},
     shop::{
         offer::{self, Condition, Finding, Offer, OfferRule},
@@ -16,19 +17,65 @@ use crate::{
 };
 
 const WHAT: &str = "Amazon's offers";
+const WHAT_SINGLE: &str = "Amazon's offers of one product";
 
 /// One call in ten seconds, until a response's header says otherwise.
 pub(super) const OFFERS_BATCH: Rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+/// One call in two seconds, likewise.
+pub(super) const OFFERS_SINGLE: Rule = Rule::Bucket { interval_ms: 2_000, burst: 1 };
+
+words! {
+    /// An operation that offers are read by. Each has a quota of its own.
+    Lane {
+        /// `getItemOffersBatch`: twenty products a call.
+        Batch = "batch",
+        /// `getItemOffers`: one product a call.
+        Single = "single",
+    }
+}
+
+impl Lane {
+    /// Products in one call.
+    pub fn products_max(self) -> usize {
+        match self {
+            Self::Batch => Seller::OFFERS_BATCH_MAX,
+            Self::Single => 1,
+        }
+    }
+}
 
 impl Seller {
-    /// Products that [`Seller::offers`] takes in one call.
-    pub const OFFERS_BATCH_MAX: usize = 20;
+    /// Products in one call of the batch.
+    const OFFERS_BATCH_MAX: usize = 20;
+
+    /// What is offered for these products, as many as one call of the lane takes; the same answer by whichever lane.
+    ///
+    /// # Errors
+    /// When a call as a whole gave nothing; nothing is known about any of them then.
+    pub async fn offers_by(
+        &self,
+        lane: Lane,
+        caller: &Caller,
+        asins: &[Asin],
+        rule: &OfferRule,
+    ) -> Result<BTreeMap<Asin, Finding>, CallError> {
+        match lane {
+            Lane::Batch => self.offers(caller, asins, rule).await,
+            Lane::Single => {
+                let mut findings = BTreeMap::new();
+                for asin in asins {
+                    findings.insert(asin.clone(), self.offers_of_one(caller, asin, rule).await?);
+                }
+                Ok(findings)
+            }
+        }
+    }
 
     /// What is offered for these products, at most twenty, each named once, by the rule. Each of them has a finding, errors included.
     ///
     /// # Errors
     /// When the call as a whole gave nothing; nothing is known about any of them then.
-    pub async fn offers(&self, caller: &Caller, asins: &[Asin], rule: &OfferRule) -> Result<BTreeMap<Asin, Finding>, CallError> {
+    async fn offers(&self, caller: &Caller, asins: &[Asin], rule: &OfferRule) -> Result<BTreeMap<Asin, Finding>, CallError> {
         let requests: Vec<_> = asins.iter().map(|asin| request(asin, &self.marketplace_id, rule.condition)).collect();
         let body = json!({ "requests": requests });
         http::read(caller, || async {
@@ -39,48 +86,82 @@ impl Seller {
         })
         .await
     }
+
+    /// What is offered for one product, by the rule: the same answer as the batch's, under a quota of its own.
+    ///
+    /// # Errors
+    /// When the call gave nothing, and not because of the product.
+    async fn offers_of_one(&self, caller: &Caller, asin: &Asin, rule: &OfferRule) -> Result<Finding, CallError> {
+        let query =
+            [("MarketplaceId", self.marketplace_id.as_str()), ("ItemCondition", word(rule.condition)), ("CustomerType", "Consumer")];
+        let path = path(asin);
+        let read = http::read(caller, || async {
+            let answer = self.call(caller, WHAT_SINGLE, &self.single_offers, self.http.get(WHAT_SINGLE, &path)?.query(&query)).await?;
+            let body: Body = serde_json::from_slice(&answer.body).map_err(|_| http::unreadable(WHAT_SINGLE, &answer))?;
+            let is_its = body.payload.as_ref().and_then(|payload| payload.asin.as_deref()).is_none_or(|named| named == asin.as_str());
+            Ok(if is_its { judge(answer.status, body, rule) } else { unanswered() })
+        });
+        match read.await {
+            // Of a batch, these would be the item's own answer.
+            Err(CallError::Refused { status: 400 | 404, code, text, .. }) => Ok(Finding::Error { code, message: text, retry: false }),
+            read => read,
+        }
+    }
+}
+
+fn path(asin: &Asin) -> String {
+    format!("/products/pricing/v0/items/{asin}/offers")
+}
+
+fn word(condition: Condition) -> &'static str {
+    match condition {
+        Condition::New => "New",
+        Condition::Used => "Used",
+    }
 }
 
 fn request(asin: &Asin, marketplace_id: &str, condition: Condition) -> serde_json::Value {
-    let condition = match condition {
-        Condition::New => "New",
-        Condition::Used => "Used",
-    };
     json!({
-        "uri": format!("/products/pricing/v0/items/{asin}/offers"), "method": "GET",
-        "MarketplaceId": marketplace_id, "ItemCondition": condition, "CustomerType": "Consumer",
+        "uri": path(asin), "method": "GET",
+        "MarketplaceId": marketplace_id, "ItemCondition": word(condition), "CustomerType": "Consumer",
     })
+}
+
+fn unanswered() -> Finding {
+    Finding::Error { code: "no_answer".to_owned(), message: "the answer says nothing about it".to_owned(), retry: true }
 }
 
 /// Matches the answers with what was asked, by product and never by position.
 fn findings(asked: &[Asin], batch: Batch, rule: &OfferRule) -> BTreeMap<Asin, Finding> {
-    let unanswered = || Finding::Error { message: "the batch holds no answer for it".to_owned(), retry: true };
     let mut findings: BTreeMap<_, _> = asked.iter().map(|asin| (asin.clone(), unanswered())).collect();
     for item in batch.responses {
         let named = item.request.asin.as_deref().or_else(|| item.body.payload.as_ref().and_then(|payload| payload.asin.as_deref()));
         if let Some(finding) = named.and_then(Asin::parse).and_then(|asin| findings.get_mut(&asin)) {
-            *finding = judge(item, rule);
+            *finding = judge(item.status.status_code, item.body, rule);
         }
     }
     findings
 }
 
 /// What an item's answer means. Whatever is not understood is an error, never `no offer`.
-fn judge(item: Item, rule: &OfferRule) -> Finding {
-    let status = item.status.status_code;
-    let Some(payload) = item.body.payload.filter(|_| (200..300).contains(&status)) else {
-        let fault = item.body.errors.into_iter().next().unwrap_or_default();
-        let message = http::said(&format!("{status} {}: {}", fault.code, fault.message), &[]);
-        return Finding::Error { message, retry: status == 429 || status >= 500 };
+fn judge(status: u16, body: Body, rule: &OfferRule) -> Finding {
+    let Some(payload) = body.payload.filter(|_| (200..300).contains(&status)) else {
+        let fault = body.errors.into_iter().next().unwrap_or_default();
+        let message = http::said(&format!("{status}: {}", fault.message), &[]);
+        let code = if fault.code.is_empty() { format!("status_{status}") } else { http::said(&fault.code, &[]) };
+        return Finding::Error { code, message, retry: status == 429 || status >= 500 };
     };
     let seen = payload.summary.and_then(|summary| summary.total_offer_count);
     match payload.status.as_deref() {
         Some("Success") if payload.offers.is_empty() && seen.is_some_and(|count| count > 0) => {
-            Finding::Error { message: "offers are counted and none is shown".to_owned(), retry: true }
+            Finding::Error { code: "offers_missing".to_owned(), message: "offers are counted and none is shown".to_owned(), retry: true }
         }
         Some("Success") => offer::judge(&payload.offers.iter().map(offer_of).collect::<Vec<_>>(), rule),
         Some("NoBuyableOffers") => Finding::NoOffer,
-        other => Finding::Error { message: http::said(&format!("no data: {}", other.unwrap_or("no status")), &[]), retry: false },
+        other => {
+            let message = http::said(&format!("no data: {}", other.unwrap_or("no status")), &[]);
+            Finding::Error { code: "no_data".to_owned(), message, retry: false }
+        }
     }
 }
 

@@ -141,10 +141,10 @@ impl Shop {
     ///
     /// # Errors
     /// When the store fails, or the run is fenced.
-    pub async fn settle_left_open(&self, caller: &Caller, find: impl Fn(&str) -> Option<Shown>) -> Result<usize, CallError> {
+    pub async fn settle_left_open(&self, caller: &Caller, find: impl Fn(i64) -> Option<Shown>) -> Result<usize, CallError> {
         let left_open = self.store.open_edits(self.key.clone()).await?;
         for open in &left_open {
-            let is_made = find(&open.intent.item_id).is_some_and(|shown| open.intent.edit.is_done(shown));
+            let is_made = open.intent.item_id.parse().ok().and_then(&find).is_some_and(|shown| open.intent.edit.is_done(shown));
             self.settle(caller, open, is_made).await?;
         }
         Ok(left_open.len())

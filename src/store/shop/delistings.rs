@@ -23,6 +23,17 @@ pub struct Delisted {
     pub why: Arc<str>,
 }
 
+/// What became of taking a listing out of the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenOut {
+    /// It was in them, and is no more.
+    Made,
+    /// It was noted in the plan: this is a dry run.
+    Planned,
+    /// It was not in them.
+    NotThere,
+}
+
 /// What was taken out of the books.
 pub trait Delistings: Send + Sync + std::fmt::Debug {
     /// Takes a listing out of the books: from now on it is not compared and not written. False: it is not in them.
@@ -33,7 +44,7 @@ pub trait Delistings: Send + Sync + std::fmt::Debug {
     fn delisted(&self, shop: AccountKey) -> Answer<Vec<Delisted>>;
 }
 
-/// Takes a listing out of the books, as far as the run may write. False: it was not in them, or nothing may be written.
+/// Takes a listing out of the books, as far as the run may write.
 ///
 /// # Errors
 /// When the store fails.
@@ -43,15 +54,17 @@ pub async fn delist(
     (shop, asin): (&AccountKey, &Asin),
     why: &str,
     at: Timestamp,
-) -> StoreResult<Guarded<bool>> {
+) -> StoreResult<Guarded<TakenOut>> {
     let planned = || Planned {
         kind: "delist",
         target: format!("{} {asin}", shop.account),
         change: "listed -> delisted".to_owned(),
         reason: why.to_owned(),
     };
-    match access.permit(planned) {
-        Some(fence) => store.delist(fence.clone(), shop.clone(), asin.clone(), why.into(), at).await,
-        None => Ok(Guarded::Done(false)),
-    }
+    let Some(fence) = access.permit(planned) else { return Ok(Guarded::Done(TakenOut::Planned)) };
+    Ok(match store.delist(fence.clone(), shop.clone(), asin.clone(), why.into(), at).await? {
+        Guarded::Done(true) => Guarded::Done(TakenOut::Made),
+        Guarded::Done(false) => Guarded::Done(TakenOut::NotThere),
+        Guarded::Fenced => Guarded::Fenced,
+    })
 }

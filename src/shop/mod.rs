@@ -10,3 +10,4 @@ pub mod price;
 pub mod product;
 pub mod quota;
 pub mod spread;
+pub mod upload;

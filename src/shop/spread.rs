@@ -4,7 +4,7 @@
 //! the last before 23:00. `n` items over a length `l` are `l / n` apart, so a single one needs no special case.
 use std::ops::Range;
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 
 use crate::core::calendar::BusinessHours;
 
@@ -75,6 +75,28 @@ pub fn evenly(n: usize, stretches: &[Stretch]) -> Vec<Timestamp> {
         times.push(Timestamp::from_millisecond(ms).unwrap_or(stretch.start).max(stretch.start));
     }
     times
+}
+
+/// Other times for items that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    /// All at once.
+    At(Timestamp),
+    /// One after the other.
+    Every { from: Timestamp, apart: SignedDuration },
+    /// Evenly over these.
+    Evenly(Vec<Stretch>),
+}
+
+impl Rhythm {
+    /// The times of `n` items, in order. Fewer where time ends or nothing is open.
+    pub fn times(&self, n: usize) -> Vec<Timestamp> {
+        match self {
+            Self::At(at) => vec![*at; n],
+            Self::Every { from, apart } => std::iter::successors(Some(*from), |at| at.checked_add(*apart).ok()).take(n).collect(),
+            Self::Evenly(stretches) => evenly(n, stretches),
+        }
+    }
 }
 
 /// Where items of one account may go.
@@ -229,7 +251,7 @@ mod tests {
 
     use std::convert::Infallible;
 
-    use jiff::{SignedDuration, civil::date};
+    use jiff::civil::date;
     use proptest::prelude::*;
 
     use super::*;

@@ -7,6 +7,7 @@ mod catalogue;
 mod delistings;
 mod intents;
 mod parks;
+mod queue;
 mod quotas;
 mod tokens;
 
@@ -16,6 +17,10 @@ pub use catalogue::{
 pub use delistings::{Delisted, Delistings, TakenOut, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
+pub use queue::{
+    AddReport, AddRequest, Added, Batch, Begun, Cap, ClaimRequest, Claimed, Count, Disobeyed, Item, ItemError, ItemFilter, Lease, Moved,
+    NextStep, Ordered, Queue, Settled, StepState, Target, Today, Wanted, Which,
+};
 pub use quotas::{QuotaKey, Quotas};
 pub use tokens::{Claim, NoPair, Token, TokenPair, Tokens};
 
@@ -41,4 +46,4 @@ pub struct AccountKey {
 ///
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks {}
+pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue {}

@@ -6,6 +6,7 @@ mod file;
 mod model;
 mod orphans;
 mod overlap;
+mod queue;
 mod records;
 mod shop;
 mod tokens;

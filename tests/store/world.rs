@@ -1,5 +1,5 @@
 //! A store, and short words for what the tests do with it.
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::{
@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) name: &'static str,
     pub(crate) store: Arc<dyn RunStore>,
     kind: Kind,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Minute `n` of the day of these tests.
@@ -134,13 +134,13 @@ impl World {
 
     pub(crate) fn memory() -> Self {
         let store = MemoryStore::default();
-        Self { name: "memory", store: Arc::new(store.clone()), kind: Kind::Memory(store), _folder: None }
+        Self { name: "memory", store: Arc::new(store.clone()), kind: Kind::Memory(store), folder: None }
     }
 
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("taskrun.db")).unwrap();
-        Self { name: "sqlite", store: Arc::new(store.clone()), kind: Kind::Sqlite(store), _folder: Some(folder) }
+        Self { name: "sqlite", store: Arc::new(store.clone()), kind: Kind::Sqlite(store), folder: Some(folder) }
     }
 
     /// The handlers' half of the same file.
@@ -157,6 +157,11 @@ impl World {
             Kind::Memory(_) => panic!("the memory store needs none"),
             Kind::Sqlite(store) => Arc::new(store.clone()),
         }
+    }
+
+    /// The database file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("taskrun.db")
     }
 
     pub(crate) async fn daemon(&self) -> ProcessId {

@@ -14,6 +14,7 @@ mod catalogue;
 mod delistings;
 mod intents;
 mod parks;
+mod queue;
 mod quotas;
 mod tokens;
 

@@ -63,7 +63,7 @@ fn end(conn: &Connection, account: &AccountKey, cause: Option<Parked>, at: Times
     Ok(ended)
 }
 
-fn in_force(conn: &Connection, account: Option<&AccountKey>, at: Timestamp) -> rusqlite::Result<Vec<Park>> {
+pub(super) fn in_force(conn: &Connection, account: Option<&AccountKey>, at: Timestamp) -> rusqlite::Result<Vec<Park>> {
     let park = |row: &Row<'_>| {
         let account =
             AccountKey { platform: word(row, "platform", Platform::from_word)?, account: row.get::<_, Box<str>>("account")?.into() };

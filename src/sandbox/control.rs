@@ -17,6 +17,7 @@
 //! | `POST /sandbox/faults` | the body is a [plan](super::plan), which is added |
 //! | `DELETE /sandbox/faults` | no more trouble |
 //! | `GET /sandbox/accounts` | `[{"account","side","restricted","participation","grace_s"}]` |
+//! | `PUT /sandbox/accounts/NAME` | `{"side":"base"/"amazon","refresh_token":"…"}`: takes an account in, with all scopes, at the side's first application; one that is there gets the refresh token besides those it has |
 //! | `PATCH /sandbox/accounts/NAME` | any of `{"restricted","participation","grace_s"}`, see [`Switch`] |
 //! | `POST /sandbox/accounts/NAME/revoke` | its refresh tokens work no more |
 //! | `POST /sandbox/accounts/NAME/expire` | its access tokens end now |
@@ -37,7 +38,7 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{any, get, patch, post, put},
+    routing::{any, get, post, put},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -49,7 +50,7 @@ use super::{
     operation::Operation,
     plan::FaultPlan,
     seed::Availability,
-    state::{Count, Filter, Item},
+    state::{Account, Count, Filter, Item},
     summary,
 };
 
@@ -168,7 +169,7 @@ pub(super) fn router() -> Router<Arc<Practice>> {
         .route("/sandbox/offers/{asin}", get(offer))
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/sandbox/accounts", get(accounts))
-        .route("/sandbox/accounts/{name}", patch(switch))
+        .route("/sandbox/accounts/{name}", put(take_in).patch(switch))
         .route("/sandbox/accounts/{name}/revoke", post(revoke))
         .route("/sandbox/accounts/{name}/expire", post(expire))
         .route("/sandbox/rates", get(rates))
@@ -360,6 +361,26 @@ async fn accounts(State(practice): Shared) -> Told {
 
 fn account(practice: &Practice, name: &str) -> Result<(), Wrong> {
     if practice.knows(name) { Ok(()) } else { missing(&format!("account `{name}`")) }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    side: String,
+    refresh_token: String,
+}
+
+async fn take_in(State(practice): Shared, Path(name): Path<String>, body: Bytes) -> Told {
+    let NewAccount { side, refresh_token: refresh } = read(&body)?;
+    let side = match side.as_str() {
+        "amazon" => Side::Amazon,
+        "base" => Side::Base,
+        other => return wrong(format!("there is no side `{other}`; there are amazon and base")),
+    };
+    let Some(client) = practice.state.any_client(side)? else { return missing("application on that side") };
+    let scopes = "read_users read_items write_items".to_owned();
+    practice.state.take_in(&Account { name, side, client, scopes, access: None, refresh }, practice.now_ms())?;
+    Ok(done())
 }
 
 async fn switch(State(practice): Shared, Path(name): Path<String>, body: Bytes) -> Told {

@@ -65,7 +65,7 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     let caller = caller(&practice, &parts, &body);
     let met = practice.faults.meet(Asked { operation, path: &path, account: &caller });
     let _at_once = practice.crowd.enter(operation, &caller);
-    let mut noted = Noted { account: caller, ..Noted::default() };
+    let mut noted = Noted::default();
     let (done, kind) = met.as_ref().map_or((true, None), |Met { done, kind, .. }| (*done, Some(*kind)));
     let mut response = if done {
         let mut response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -86,7 +86,8 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     let status = if done { truth } else { answered };
     let write = method == "POST" && operation.is_some_and(Operation::writes);
     let fault = met.map(|met| met.told).unwrap_or_default();
-    let entry = Entry { seq: 0, at_ms, method, path, account: noted.account, write, status, detail: noted.detail, fault };
+    let account = if noted.account.is_empty() { caller } else { noted.account };
+    let entry = Entry { seq: 0, at_ms, method, path, account, write, status, detail: noted.detail, fault };
     if let Err(error) = practice.record(entry) {
         // Nothing is answered that is not in the ledger.
         tracing::error!(%error, "the practice marketplace can't write its ledger");

@@ -153,3 +153,25 @@ async fn what_is_not_there_says_what_is() {
         json!({ "account": SHOP, "side": "base", "restricted": "no", "participation": "participating", "grace_s": 0 })
     );
 }
+
+#[tokio::test]
+async fn a_shop_is_opened_by_hand_and_its_ended_tokens_still_say_whose_they_were() {
+    let bench = Bench::new().await;
+    bench.tell("PUT", "/accounts/third", json!({ "side": "base", "refresh_token": "ccc" })).await;
+    let (access, _) = bench.tokens("refresh_token", "refresh_token", "ccc").await.unwrap();
+    let add =
+        json!({ "method": "POST", "path": "/1/items/add", "bearer": access, "form": { "title": "傘", "price": "1000", "stock": "1" } });
+    assert_eq!(ask(&bench.practice, &add).await.0, 200);
+    assert_eq!(list(&bench.look("/items?account=third").await, "items").len(), 1);
+    assert_eq!(bench.hand("PUT", "/accounts/third", r#"{"side":"ebay","refresh_token":"x"}"#).await.0, 400);
+
+    assert!(bench.tokens("refresh_token", "refresh_token", "ccc").await.is_err(), "it has rotated");
+    bench.tell("PUT", "/accounts/third", json!({ "side": "base", "refresh_token": "ddd" })).await;
+    bench.tell("POST", "/accounts/third/revoke", Value::Null).await;
+    assert!(bench.tokens("refresh_token", "refresh_token", "ddd").await.is_err());
+    bench.tell("POST", "/accounts/third/expire", Value::Null).await;
+    assert_eq!(ask(&bench.practice, &add).await.0, 400);
+    let callers: Vec<_> = bench.practice.ledger().into_iter().map(|entry| (entry.account, entry.status)).collect();
+    let third = |status| ("third".to_owned(), status);
+    assert_eq!(callers, [third(200), third(200), third(400), third(400), third(400)]);
+}

@@ -12,7 +12,7 @@ pub struct Entry {
     pub at_ms: i64,
     pub method: String,
     pub path: String,
-    /// Whose token it carried; empty where none was good.
+    /// Whose token it carried, good or ended; empty where it was nobody's.
     pub account: String,
     /// It was there to change something that buyers see.
     pub write: bool,

@@ -131,6 +131,12 @@ impl State {
             .optional()
     }
 
+    /// The first application of a side that may ask for tokens.
+    pub(super) fn any_client(&self, side: Side) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT id FROM clients WHERE side = ?1 AND active ORDER BY rowid";
+        self.conn().query_row(sql, [side.word()], |row| row.get(0)).optional()
+    }
+
     /// The names of a side's accounts, and the application that each has let in.
     pub(super) fn accounts(&self, side: Side) -> rusqlite::Result<Vec<(String, String)>> {
         let sql = "SELECT name, client FROM accounts WHERE side = ?1 ORDER BY name";
@@ -182,17 +188,22 @@ fn take_in(conn: &Connection, world: &World, now_ms: i64) -> rusqlite::Result<()
         )?;
     }
     for account in &world.accounts {
-        let side = account.side.word();
-        conn.execute("INSERT INTO accounts VALUES (?1, ?2, ?3, ?4)", params![side, account.name, account.client, account.scopes])?;
-        let expires_ms = match account.side {
-            Side::Amazon => i64::MAX,
-            Side::Base => now_ms + super::base::REFRESH_LIVES_MS,
-        };
-        conn.execute("INSERT INTO refresh VALUES (?1, ?2, ?3, ?4, 0)", params![side, account.refresh, account.name, expires_ms])?;
-        if let Some(access) = &account.access {
-            let expires_ms = now_ms + super::ACCESS_LIVES_MS;
-            conn.execute("INSERT INTO access VALUES (?1, ?2, ?3, ?4)", params![side, access, account.name, expires_ms])?;
-        }
+        take_in_account(conn, account, now_ms)?;
     }
     world.items.iter().try_for_each(|item| items::insert(conn, item))
+}
+
+fn take_in_account(conn: &Connection, account: &Account, now_ms: i64) -> rusqlite::Result<()> {
+    let side = account.side.word();
+    conn.execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2, ?3, ?4)", params![side, account.name, account.client, account.scopes])?;
+    let expires_ms = match account.side {
+        Side::Amazon => i64::MAX,
+        Side::Base => now_ms + super::base::REFRESH_LIVES_MS,
+    };
+    conn.execute("INSERT OR REPLACE INTO refresh VALUES (?1, ?2, ?3, ?4, 0)", params![side, account.refresh, account.name, expires_ms])?;
+    if let Some(access) = &account.access {
+        let expires_ms = now_ms + super::ACCESS_LIVES_MS;
+        conn.execute("INSERT OR REPLACE INTO access VALUES (?1, ?2, ?3, ?4)", params![side, access, account.name, expires_ms])?;
+    }
+    Ok(())
 }

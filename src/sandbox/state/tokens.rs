@@ -1,7 +1,7 @@
 //! Tokens: what each opens, and until when.
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Side, State};
+use super::{Account, Side, State};
 
 /// What a token opens.
 #[derive(Clone, Debug)]
@@ -78,9 +78,17 @@ impl State {
         tx.commit()
     }
 
-    /// No refresh token of the account works any more.
+    /// No refresh token of the account works any more. Whose they were is still known.
     pub(in crate::sandbox) fn revoke(&self, account: &str) -> rusqlite::Result<usize> {
-        self.conn().execute("DELETE FROM refresh WHERE account = ?1", [account])
+        self.conn().execute("UPDATE refresh SET expires_ms = 0, retired = 1 WHERE account = ?1", [account])
+    }
+
+    /// Takes in an account with this refresh token; one that is there has it besides those it has.
+    pub(in crate::sandbox) fn take_in(&self, account: &Account, now_ms: i64) -> rusqlite::Result<()> {
+        let mut conn = self.conn();
+        let tx = conn.transaction()?;
+        super::take_in_account(&tx, account, now_ms)?;
+        tx.commit()
     }
 
     /// No access token of the account works any more.

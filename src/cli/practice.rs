@@ -240,11 +240,13 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
         endpoint: endpoint.to_owned(),
         lwa_endpoint: endpoint.to_owned(),
     });
+    let calls = config.marketplaces.base.take().map(|base| base.calls).unwrap_or_default();
     config.marketplaces.base = Some(Base {
         client_id: keys.base_client_id.to_owned(),
         client_secret: Secret::new(keys.base_client_secret),
         redirect_uri: Some(keys.base_redirect_uri.to_owned()),
         endpoint: endpoint.to_owned(),
+        calls,
     });
     for account in config.accounts.values_mut() {
         account.refresh_token = None;
@@ -252,8 +254,16 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
     }
     for key in &keys.accounts {
         let platform = if key.platform == Platform::Amazon.word() { Platform::Amazon } else { Platform::Base };
-        let new = Account { platform, enabled: true, refresh_token: None, proxy: None, daily_limit: None };
-        let account = config.accounts.entry(key.name.into()).or_insert(new);
+        let new = || Account {
+            platform,
+            enabled: true,
+            refresh_token: None,
+            proxy: None,
+            daily_limit: None,
+            calls_per_hour: None,
+            calls_per_day: None,
+        };
+        let account = config.accounts.entry(key.name.into()).or_insert_with(new);
         account.refresh_token = Some(Secret::new(key.refresh_token));
     }
 }

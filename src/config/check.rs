@@ -10,7 +10,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use super::{
     Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
     fault::{Fault, Faults},
-    keys::{ACCOUNT, POLICY, ROOT, TASK},
+    keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
     publish,
     read::{Reader, Table},
     remote, store_in,
@@ -149,8 +149,8 @@ fn accounts(
 ) -> Accounts {
     let (mut accounts, mut known) = Accounts::default();
     for entry in entries {
-        let Some(table) = reader.table(&entry.value, &entry.key.span, &[ACCOUNT, POLICY]) else { continue };
-        let plain = reader.plain(table, &[ACCOUNT]);
+        let Some(table) = reader.table(&entry.value, &entry.key.span, &[ACCOUNT, CALLS, POLICY]) else { continue };
+        let plain = reader.plain(table, &[ACCOUNT, CALLS]);
         let platform = plain.text("platform").and_then(Platform::from_word);
         if let Some(platform) = platform.filter(|platform| !reader.options.practice && !marketplaces.contains(platform.word())) {
             reader.fault(
@@ -159,13 +159,21 @@ fn accounts(
                 format!("add `{platform}:` under `marketplaces:`"),
             );
         }
+        if platform == Some(Platform::Amazon)
+            && let Some(entry) = table.entries().iter().find(|entry| CALLS.iter().any(|key| *key.name == *entry.key.text))
+        {
+            reader.fault(&entry.key.span, format!("`{}` is for BASE shops", entry.key.text), "Amazon says its limits with each answer");
+        }
         let refresh_token = remote::secret(reader, table, "refresh_token", base_dir);
         let proxy = remote::proxy(reader, table);
         let policy = task::policy(reader, table, calendars);
         let name: Arc<str> = Arc::from(&*entry.key.text);
         if let Some(platform) = platform {
             let daily_limit = plain.int("daily_limit").and_then(|limit| u32::try_from(limit).ok());
-            accounts.insert(Arc::clone(&name), Account { platform, enabled: policy.enabled(), refresh_token, proxy, daily_limit });
+            let (calls_per_hour, calls_per_day) = (plain.int("calls_per_hour"), plain.int("calls_per_day"));
+            let enabled = policy.enabled();
+            let account = Account { platform, enabled, refresh_token, proxy, daily_limit, calls_per_hour, calls_per_day };
+            accounts.insert(Arc::clone(&name), account);
         }
         known.insert(name, KnownAccount { platform, policy });
     }

@@ -139,7 +139,7 @@ pub const ROOT: &[Key] = &[
     key("marketplaces", Kind::Apart(&Kind::Table(MARKETPLACES)), "The marketplaces, with the application's keys."),
     key(
         "accounts",
-        Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, POLICY]))),
+        Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, CALLS, POLICY]))),
         "Sellers and shops. Their other keys override the task's for their own instances.",
     ),
     key("publish", Kind::Apart(&Kind::Table(PUBLISH)), "What may be listed at a shop at all."),
@@ -163,7 +163,7 @@ pub const LOG: &[Key] = &[
 pub const HTTP: &[Key] = &[key("listen", Kind::Address, "An address and a port: `127.0.0.1:9700`.")];
 
 pub const MARKETPLACES: &[Key] =
-    &[key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."), key("base", Kind::Table(BASE), "BASE's shop API.")];
+    &[key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."), key("base", Kind::Tables(&[BASE, CALLS]), "BASE's shop API.")];
 
 pub const AMAZON: &[Key] = &[
     required("region", Kind::Word(&["fe", "na", "eu"]), "Far East, North America or Europe: which host is asked."),
@@ -179,6 +179,31 @@ pub const BASE: &[Key] = &[
     required("client_secret", Kind::Secret, "The application's secret."),
     key("redirect_uri", Kind::Url, "Where a shop's owner is sent after the consent."),
     key("endpoint", Kind::Url, "Where the API is. BASE's host where it is not given."),
+    key(
+        "reserve",
+        Kind::Apart(&Kind::Table(RESERVE)),
+        "Shares of a shop's calls that are kept for a purpose; the rest is for whoever comes first.",
+    ),
+];
+
+/// What BASE allows; we may allow ourselves less. Of all shops, or of one.
+pub const CALLS: &[Key] = &[
+    key(
+        "calls_per_hour",
+        Kind::Int(1, 5_000),
+        "How many calls a BASE shop may get in a clock hour. 5000, which is BASE's own limit, where it is not given.",
+    ),
+    key(
+        "calls_per_day",
+        Kind::Int(1, 100_000),
+        "How many calls a BASE shop may get on a day in Japan. 100000, which is BASE's own limit, where it is not given.",
+    ),
+];
+
+pub const RESERVE: &[Key] = &[
+    key("sync", Kind::Percent, "For keeping price and visibility in line. 40% where it is not given."),
+    key("upload", Kind::Percent, "For listing items. 20% where it is not given."),
+    key("manual", Kind::Percent, "For what a person starts. 5% where it is not given."),
 ];
 
 pub const PUBLISH: &[Key] = &[
@@ -305,6 +330,8 @@ mod tests {
             MARKETPLACES,
             AMAZON,
             BASE,
+            CALLS,
+            RESERVE,
             ACCOUNT,
             TASK,
             FOR_EACH,

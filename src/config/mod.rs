@@ -32,7 +32,10 @@ mod task;
 mod timing;
 mod tree;
 
-pub use crate::{core::value::Secret, shop::product::Platform};
+pub use crate::{
+    core::value::Secret,
+    shop::{product::Platform, quota::PerPurpose},
+};
 pub use env::system_env;
 pub use fault::{Fault, Faults};
 use keys::HandlerSpec;
@@ -173,6 +176,25 @@ pub struct Base {
     pub redirect_uri: Option<String>,
     /// Without a slash at its end.
     pub endpoint: String,
+    /// What a shop's calls are limited to.
+    pub calls: CallLimits,
+}
+
+/// How many calls a shop may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// In a clock hour.
+    pub per_hour: i64,
+    /// On a day in Japan.
+    pub per_day: i64,
+    /// Shares that are kept for a purpose, in millionths. Together less than all.
+    pub reserve: PerPurpose,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { per_hour: 5_000, per_day: 100_000, reserve: PerPurpose { sync: 400_000, upload: 200_000, manual: 50_000 } }
+    }
 }
 
 /// A seller or a shop.
@@ -187,6 +209,10 @@ pub struct Account {
     pub proxy: Option<Secret>,
     /// How many items may be listed on one day.
     pub daily_limit: Option<u32>,
+    /// How many calls it may get in a clock hour; the marketplace's number where it is not given.
+    pub calls_per_hour: Option<i64>,
+    /// How many calls it may get on a day in Japan; the marketplace's number where it is not given.
+    pub calls_per_day: Option<i64>,
 }
 
 /// What may be listed at a shop at all.

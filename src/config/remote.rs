@@ -2,16 +2,18 @@
 use std::{ops::Range, path::Path};
 
 use super::{
-    Amazon, Base, Marketplaces, Secret,
+    Amazon, Base, CallLimits, Marketplaces, PerPurpose, Secret,
     env::read_secret,
     fault::{Fault, quote},
-    keys::{AMAZON, BASE, Key, Kind, MARKETPLACES},
+    keys::{AMAZON, BASE, CALLS, Key, Kind, MARKETPLACES, RESERVE},
     read::{Reader, Reading, Table},
     tree::{Data, Entry, Node},
 };
 
 const LWA_ENDPOINT: &str = "https://api.amazon.com";
 const BASE_ENDPOINT: &str = "https://api.thebase.in";
+/// A whole, in millionths.
+const ALL: i64 = 1_000_000;
 
 /// Reads `marketplaces`. One with a fault is left out.
 pub(super) fn marketplaces(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Marketplaces {
@@ -41,17 +43,42 @@ fn amazon(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Ama
 }
 
 fn base(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Base> {
-    let table = reader.table(&entry.value, &entry.key.span, &[BASE])?;
+    let table = reader.table(&entry.value, &entry.key.span, &[BASE, CALLS])?;
     let client_id = line(reader, table, "client_id");
     let client_secret = secret(reader, table, "client_secret", base_dir);
     let redirect_uri = endpoint(reader, table, "redirect_uri");
     let endpoint = endpoint(reader, table, "endpoint");
+    let calls = calls(reader, table);
     Some(Base {
         client_id: client_id?,
         client_secret: client_secret?,
         redirect_uri,
         endpoint: endpoint.unwrap_or_else(|| BASE_ENDPOINT.to_owned()),
+        calls,
     })
+}
+
+/// What a shop's calls are limited to.
+fn calls(reader: &mut Reader<'_>, table: Table<'_>) -> CallLimits {
+    let plain = reader.plain(table, &[CALLS]);
+    let built_in = CallLimits::default();
+    let mut reserve = built_in.reserve;
+    if let Some(entry) = table.entry("reserve")
+        && let Some(shares) = reader.params(&entry.value, &entry.key.span, &[RESERVE])
+    {
+        let share = |name, otherwise| shares.decimal(name).unwrap_or(otherwise);
+        reserve = PerPurpose {
+            sync: share("sync", reserve.sync),
+            upload: share("upload", reserve.upload),
+            manual: share("manual", reserve.manual),
+        };
+        if ALL <= reserve.total() {
+            let message = format!("{} % is kept, and nothing is left for whoever comes first", reserve.total() / 10_000);
+            reader.fault(&entry.value.span, message, "write shares that are less than 100% together, defaults included");
+        }
+    }
+    let calls = |name, otherwise| plain.int(name).unwrap_or(otherwise);
+    CallLimits { per_hour: calls("calls_per_hour", built_in.per_hour), per_day: calls("calls_per_day", built_in.per_day), reserve }
 }
 
 /// A text of one line that is not empty unless its variable need not be set.

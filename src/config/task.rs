@@ -18,7 +18,7 @@ use super::{
 use crate::core::{
     calendar::{Calendar, DateRange},
     schedule::Schedule,
-    task::{Backoff, CatchUp, Instance, InstanceName, InstanceSet, LockName, OnLost, Overlap, RetryPolicy},
+    task::{Backoff, CatchUp, Instance, InstanceName, InstanceSet, LockName, OnLost, Overlap, RetryPolicy, spread},
     timing::Timing,
     value::{Params, Value},
 };
@@ -306,11 +306,10 @@ fn retries(policy: &Policy, spec: &HandlerSpec) -> RetryPolicy {
     }
 }
 
-/// By how much an instance's starts are moved: less than the jitter, and the same whenever it is asked. FNV-1a of the name.
+/// By how much an instance's starts are moved: less than the jitter, and the same whenever it is asked.
 fn splay(name: &InstanceName, jitter: SignedDuration) -> SignedDuration {
-    let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let millis = u64::try_from(jitter.as_millis()).unwrap_or(0);
-    hash.checked_rem(millis).and_then(|millis| i64::try_from(millis).ok()).map_or(SignedDuration::ZERO, SignedDuration::from_millis)
+    SignedDuration::from_millis(i64::try_from(spread(name.as_str(), millis)).unwrap_or(0))
 }
 
 /// Warns of account keys that no task will ever ask for.

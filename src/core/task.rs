@@ -5,6 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{timing::Timing, value::Params};
 
+/// A number below `below` that is the same for a name whenever it is asked: FNV-1a. Zero where `below` is.
+pub fn spread(name: &str, below: u64) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    hash.checked_rem(below).unwrap_or(0)
+}
+
 /// The two clocks, read together by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

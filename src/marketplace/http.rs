@@ -14,7 +14,7 @@ use tokio_retry::{
     strategy::{ExponentialBackoff, jitter},
 };
 
-use super::CallError;
+use super::{CallError, limit};
 use crate::{
     access::{Caller, Planned},
     core::value::Secret,
@@ -187,6 +187,26 @@ pub(super) fn retry_after(answer: &Answer) -> Option<SignedDuration> {
     Some(date(text)?.duration_since(sent?).max(SignedDuration::ZERO))
 }
 
+/// Whether a call that was refused may be made again at once: what was wrong was put right, or it first waits for its place in a limit. After too
+/// many refusals in a row the limit is the caller's to wait for.
+fn is_worth_another(refusal: &CallError, caller: &Caller) -> bool {
+    match refusal {
+        CallError::Again { .. } => true,
+        CallError::Limited { until, .. } => limit::is_soon(*until, caller.now()),
+        CallError::Cancelled
+        | CallError::Fenced
+        | CallError::Parked { .. }
+        | CallError::NoClient { .. }
+        | CallError::NoAnswer { .. }
+        | CallError::Unwell { .. }
+        | CallError::Unreadable { .. }
+        | CallError::Refused { .. }
+        | CallError::Login { .. }
+        | CallError::Uncertain { .. }
+        | CallError::Store(_) => false,
+    }
+}
+
 /// Makes a call that changes nothing, and repeats it a few times while that can help.
 pub(super) async fn read<T, F>(caller: &Caller, mut call: impl FnMut() -> F) -> Result<T, CallError>
 where
@@ -208,7 +228,7 @@ where
         let attempt = RetryIf::start(delays, &mut call, helps);
         match caller.cancel.run_until_cancelled(attempt).await {
             None => return Err(CallError::Cancelled),
-            Some(Err(CallError::Again { .. })) if refusals < AGAIN_MAX => refusals += 1,
+            Some(Err(refusal)) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => refusals += 1,
             Some(ended) => return ended,
         }
     }
@@ -247,7 +267,7 @@ where
             return Err(CallError::Fenced);
         }
         match outcome {
-            Err(CallError::Again { .. }) if refusals < AGAIN_MAX => refusals += 1,
+            Err(refusal) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => refusals += 1,
             ended => return ended.map(|()| Written::Made),
         }
     }

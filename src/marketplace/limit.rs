@@ -1,8 +1,11 @@
-//! Call budgets: every call takes its place in the store's quota first, so that all processes together stay under a marketplace's limit.
+//! Call budgets: every call takes its place in the store's quotas first, so that all processes together stay under a marketplace's limits.
+//!
+//! A place is taken, then slept for. One that is not used after all, because the attempt was told to stop, is given back while nobody has taken one
+//! after it; otherwise it is lost, and so is that of a process that dies.
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -13,8 +16,9 @@ use super::CallError;
 use crate::{
     access::Caller,
     clock::Clock,
-    shop::quota::{PATIENCE_MAX_MS, Place, Rule},
-    store::shop::{QuotaKey, ShopStore},
+    core::task::spread,
+    shop::quota::{PATIENCE_MAX_MS, Period, Place, Rule},
+    store::shop::{Demand, Limit, QuotaKey, ShopStore},
 };
 
 /// Requests take a while to arrive, and not always the same: this much, in real time, is added to the gap between two of them.
@@ -23,33 +27,87 @@ const GUARD: Duration = Duration::from_millis(20);
 const GAP_MAX: Duration = Duration::from_hours(24);
 /// A wait that people may wonder about.
 const NOTABLE: Duration = Duration::from_secs(1);
+/// When a period begins anew, accounts go on within this many milliseconds, each at an instant of its own.
+const ANEW_WITHIN_MS: u64 = 30_000;
 
-/// The limit of one operation for one account.
+/// The limits of an operation for one account.
 #[derive(Debug)]
 pub(super) struct Budget {
     store: Arc<dyn ShopStore>,
-    key: QuotaKey,
-    rule: Rule,
+    limits: Arc<[Limit]>,
     /// For messages: `Amazon's offers batch`.
     what: &'static str,
     /// The gap that the marketplace told this process last; 0: none.
     told_ms: AtomicI64,
+    /// The store may have refusals in a row.
+    may_be_refused: AtomicBool,
+}
+
+/// A place that was taken. Dropped before it is used, it is given back.
+#[derive(Debug)]
+#[must_use = "the place is given back at once"]
+pub(super) struct Taken {
+    store: Arc<dyn ShopStore>,
+    demand: Demand,
+    place: Timestamp,
+    is_used: bool,
+}
+
+impl Taken {
+    /// The call goes out now. One that is much later than its place puts the next one off, so that the two don't arrive too near to each other.
+    pub(super) fn used(mut self, caller: &Caller) {
+        self.is_used = true;
+        let now = caller.now();
+        let has_rate = self.demand.limits.iter().any(|limit| matches!(limit.rule, Rule::Bucket { .. }));
+        if has_rate && GUARD / 2 < caller.clock.real(now.duration_since(self.place)) {
+            // The writes of a process are made in their order: nobody needs to wait for this one.
+            drop(self.store.put_off(self.demand.clone(), self.place, now));
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.is_used {
+            drop(self.store.give_back(self.demand.clone(), self.place));
+        }
+    }
 }
 
 impl Budget {
     pub(super) fn new(store: Arc<dyn ShopStore>, key: QuotaKey, rule: Rule, what: &'static str) -> Self {
-        Self { store, key, rule, what, told_ms: AtomicI64::new(0) }
+        let limits = Arc::new([Limit { key, rule }]);
+        Self { store, limits, what, told_ms: AtomicI64::new(0), may_be_refused: AtomicBool::new(true) }
     }
 
-    /// Takes the next place and sleeps until then. A place that is further off than anybody would wait is not taken.
-    pub(super) async fn spend(&self, caller: &Caller) -> Result<(), CallError> {
+    /// The same, bound by one more limit.
+    pub(super) fn and(mut self, key: QuotaKey, rule: Rule) -> Self {
+        self.limits = self.limits.iter().cloned().chain([Limit { key, rule }]).collect();
+        self
+    }
+
+    /// Takes the next place in all limits and sleeps until then. One that is further off than anybody would wait is not taken.
+    ///
+    /// # Errors
+    /// [`CallError::Limited`] when there is none so soon.
+    pub(super) async fn spend(&self, caller: &Caller) -> Result<Taken, CallError> {
         let latest = after(caller.now(), PATIENCE_MAX_MS);
+        let demand = Demand { limits: Arc::clone(&self.limits), purpose: caller.purpose, guard_ms: guard_ms(caller.clock.as_ref()) };
         loop {
-            let now = caller.now();
-            match self.store.take_place(self.key.clone(), self.padded(caller.clock.as_ref()), now, latest).await? {
-                Place::At(at) => return self.wait(caller, instant(at)).await,
-                Place::NotBefore(at) if instant(at) <= latest => self.wait(caller, instant(at)).await?,
-                Place::NotBefore(at) => return Err(CallError::Limited { what: self.what, until: instant(at) }),
+            match self.store.take_place(demand.clone(), caller.now(), latest).await? {
+                Place::At(at) => {
+                    let place = instant(at);
+                    let taken = Taken { store: Arc::clone(&self.store), demand, place, is_used: false };
+                    self.wait(caller, place).await?;
+                    return Ok(taken);
+                }
+                Place::NotBefore(at) => {
+                    let until = self.anew(instant(at));
+                    if latest < until {
+                        return Err(CallError::Limited { what: self.what, until });
+                    }
+                    self.wait(caller, until).await?;
+                }
             }
         }
     }
@@ -71,27 +129,52 @@ impl Budget {
         slept.ok_or(CallError::Cancelled)
     }
 
-    /// The marketplace says that the limit is used up.
-    pub(super) async fn exhaust(&self, caller: &Caller) -> Result<(), CallError> {
-        Ok(self.store.exhaust(self.key.clone(), self.padded(caller.clock.as_ref()), caller.now()).await?)
+    /// The marketplace says that a limit is used up: that of an operation, or, where it does not say, any of them. The error that tells when there is
+    /// a place again.
+    pub(super) async fn exhaust(&self, caller: &Caller, operation: Option<&str>) -> Result<CallError, CallError> {
+        self.may_be_refused.store(true, Ordering::Relaxed);
+        let mut until = caller.now();
+        for limit in self.limits.iter().filter(|limit| operation.is_none_or(|operation| operation == limit.key.operation)) {
+            let free = self.store.exhaust(limit.clone(), guard_ms(caller.clock.as_ref()), caller.now()).await?;
+            let free = match limit.rule {
+                Rule::Bucket { .. } => free,
+                Rule::Window { .. } => self.anew(free),
+            };
+            until = until.max(free);
+        }
+        Ok(CallError::Limited { what: self.what, until })
     }
 
-    /// The marketplace says how many calls a second it allows.
-    pub(super) async fn learn(&self, caller: &Caller, per_second: f64) -> Result<(), CallError> {
-        let gap = Duration::try_from_secs_f64(per_second.recip()).ok().filter(|gap| !gap.is_zero() && *gap <= GAP_MAX);
-        let Some(gap) = gap.and_then(|gap| i64::try_from(gap.as_millis()).ok()) else { return Ok(()) };
-        if self.told_ms.swap(gap, Ordering::Relaxed) != gap {
-            self.store.learn_interval(self.key.clone(), gap + guard_ms(caller.clock.as_ref())).await?;
+    /// A call was not refused, and the marketplace may have said how many calls a second it allows.
+    pub(super) async fn accepted(&self, per_second: Option<f64>) -> Result<(), CallError> {
+        if self.may_be_refused.swap(false, Ordering::Relaxed) {
+            self.store.accept(Arc::clone(&self.limits)).await?;
+        }
+        let gap = per_second.and_then(|rate| Duration::try_from_secs_f64(rate.recip()).ok());
+        let gap = gap.filter(|gap| *gap <= GAP_MAX).and_then(|gap| i64::try_from(gap.as_millis()).ok()).filter(|gap| 0 < *gap);
+        if let (Some(gap), Some(limit)) = (gap, self.limits.first())
+            && self.told_ms.swap(gap, Ordering::Relaxed) != gap
+        {
+            self.store.learn_interval(limit.clone(), gap).await?;
         }
         Ok(())
     }
 
-    fn padded(&self, clock: &dyn Clock) -> Rule {
-        match self.rule {
-            Rule::Bucket { interval_ms, burst } => Rule::Bucket { interval_ms: interval_ms + guard_ms(clock), burst },
-            window @ Rule::Window { .. } => window,
-        }
+    /// When an account goes on after a period has ended: not at the instant at which all the others do.
+    fn anew(&self, end: Timestamp) -> Timestamp {
+        let account = self.limits.first().map_or("", |limit| &limit.key.account);
+        after(end, i64::try_from(spread(account, ANEW_WITHIN_MS)).unwrap_or(0))
     }
+}
+
+/// Whether a call that was refused for a limit may be made again within the attempt: its place comes soon enough.
+pub(super) fn is_soon(until: Timestamp, now: Timestamp) -> bool {
+    until <= after(now, PATIENCE_MAX_MS)
+}
+
+/// When the period ends that an instant lies in.
+pub(super) fn end_of(period: Period, at: Timestamp) -> Timestamp {
+    instant(period.ends(at.as_millisecond()))
 }
 
 fn guard_ms(clock: &dyn Clock) -> i64 {

@@ -21,7 +21,7 @@ pub use queue::{
     AddReport, AddRequest, Added, Batch, Begun, Cap, ClaimRequest, Claimed, Count, Disobeyed, Item, ItemError, ItemFilter, Lease, Moved,
     NextStep, Ordered, Queue, Settled, StepState, Target, Today, Wanted, Which,
 };
-pub use quotas::{QuotaKey, Quotas};
+pub use quotas::{Demand, Limit, QuotaKey, QuotaRow, Quotas};
 pub use tokens::{Claim, NoPair, Token, TokenPair, Tokens};
 
 /// The answer to a write that carries a fence.

@@ -1,18 +1,18 @@
 //! What handlers keep: catalogue, writes under way, tokens and quotas.
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use taskrun::{
     core::value::Secret,
     shop::{
         difference::Edit,
         offer::{Filter, Finding},
         product::{Asin, Platform, Stock},
-        quota::{Place, Rule},
+        quota::{PerPurpose, Period, Place, Purpose, Rule},
     },
     store::{
         Fence,
-        shop::{AccountKey, Claim, Fate, Guarded, Intent, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair},
+        shop::{AccountKey, Claim, Demand, Fate, Guarded, Intent, Limit, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair},
     },
 };
 
@@ -182,29 +182,78 @@ async fn one_refreshes_and_the_others_get_what_it_got() {
     assert!(changed.generation > third.generation);
 }
 
+/// A limit of an account's operation.
+fn limit(account: &str, operation: &'static str, rule: Rule) -> Limit {
+    Limit { key: QuotaKey { application: "app".into(), account: account.into(), operation }, rule }
+}
+
+fn demand(purpose: Purpose, limits: &[Limit]) -> Demand {
+    Demand { limits: limits.into(), purpose, guard_ms: 0 }
+}
+
+const OFFERS: Rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+
 #[tokio::test]
 async fn a_quota_is_shared_and_learns_its_rate() {
     let w = World::sqlite();
     let shop = w.shop();
-    let key = |account: &str| QuotaKey { application: "app".into(), account: account.into(), operation: "offers" };
-    let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+    let offers = |account: &str| limit(account, "offers", OFFERS);
     let (now, ms) = (minute(0), minute(0).as_millisecond());
-    let take = |account, rule| shop.take_place(key(account), rule, now, minute(1));
+    let take = |account| shop.take_place(demand(Purpose::Sync, &[offers(account)]), now, minute(1));
     for n in 0..=6 {
-        assert_eq!(take("a", rule).await.unwrap(), Place::At(ms + n * 10_000));
+        assert_eq!(take("a").await.unwrap(), Place::At(ms + n * 10_000));
     }
-    assert_eq!(take("a", rule).await.unwrap(), Place::NotBefore(ms + 70_000), "too far off");
-    assert_eq!(take("b", rule).await.unwrap(), Place::At(ms), "another seller's is another");
-    shop.exhaust(key("c"), rule, now).await.unwrap();
-    assert_eq!(take("c", rule).await.unwrap(), Place::At(ms + 10_000));
-    shop.learn_interval(key("d"), 2_000).await.unwrap();
+    assert_eq!(take("a").await.unwrap(), Place::NotBefore(ms + 70_000), "too far off");
+    let last = Timestamp::from_millisecond(ms + 60_000).unwrap();
+    shop.give_back(demand(Purpose::Sync, &[offers("a")]), last).await.unwrap();
+    assert_eq!(take("a").await.unwrap(), Place::At(ms + 60_000), "what was given back is there for others");
+    assert_eq!(take("b").await.unwrap(), Place::At(ms), "another seller's is another");
+    shop.put_off(demand(Purpose::Sync, &[offers("b")]), now, now + SignedDuration::from_millis(300)).await.unwrap();
+    assert_eq!(take("b").await.unwrap(), Place::At(ms + 10_300));
+    assert_eq!(shop.exhaust(offers("c"), 0, now).await.unwrap().as_millisecond(), ms + 10_000);
+    assert_eq!(take("c").await.unwrap(), Place::At(ms + 10_000));
+    shop.learn_interval(offers("d"), 2_000).await.unwrap();
     for n in 0..3 {
-        assert_eq!(take("d", rule).await.unwrap(), Place::At(ms + n * 2_000));
+        assert_eq!(take("d").await.unwrap(), Place::At(ms + n * 2_000));
     }
-    let hourly = Rule::Window { length_ms: 3_600_000, calls: 2 };
-    take("e", hourly).await.unwrap();
-    take("e", hourly).await.unwrap();
-    assert_eq!(take("e", hourly).await.unwrap(), Place::NotBefore(minute(60).as_millisecond()));
+    let guarded = Demand { guard_ms: 50, ..demand(Purpose::Sync, &[offers("d")]) };
+    assert_eq!(shop.take_place(guarded.clone(), now, minute(1)).await.unwrap(), Place::At(ms + 6_000));
+    assert_eq!(
+        shop.take_place(guarded, now, minute(1)).await.unwrap(),
+        Place::At(ms + 8_050),
+        "the guard comes on top of what was learned"
+    );
+}
+
+#[tokio::test]
+async fn a_call_is_counted_in_all_its_limits_or_in_none_and_for_its_purpose() {
+    let w = World::sqlite();
+    let shop = w.shop();
+    let reserve = PerPurpose { upload: 1, ..PerPurpose::default() };
+    let hour = limit("a", "calls_per_hour", Rule::Window { period: Period::Hour, calls: 3, reserve });
+    let day = limit("a", "calls_per_day", Rule::Window { period: Period::Day, calls: 3, reserve: PerPurpose::default() });
+    let both = [hour.clone(), day.clone()];
+    let take = |purpose, at| shop.take_place(demand(purpose, &both), at, at);
+    let (now, next_hour) = (minute(0), minute(60));
+    for _ in 0..2 {
+        assert!(matches!(take(Purpose::Sync, now).await.unwrap(), Place::At(_)));
+    }
+    assert_eq!(take(Purpose::Sync, now).await.unwrap(), Place::NotBefore(next_hour.as_millisecond()), "one is kept for uploads");
+    assert!(matches!(take(Purpose::Upload, now).await.unwrap(), Place::At(_)));
+    assert!(
+        matches!(take(Purpose::Manual, next_hour).await.unwrap(), Place::NotBefore(at) if Period::Hour.ends(next_hour.as_millisecond()) < at)
+    );
+    shop.exhaust(hour, 0, next_hour).await.unwrap();
+    let rows = shop.quotas(next_hour).await.unwrap();
+    let shown: Vec<_> = rows.iter().map(|row| (&*row.operation, row.used.calls, row.used.refused)).collect();
+    let taken = PerPurpose { sync: 2, upload: 1, manual: 0 };
+    assert_eq!(
+        shown,
+        [("calls_per_day", taken, 0), ("calls_per_hour", PerPurpose::default(), 1)],
+        "the hour has nothing of what the day refused"
+    );
+    shop.accept(both.as_slice().into()).await.unwrap();
+    assert!(shop.quotas(next_hour).await.unwrap().iter().all(|row| row.used.refused_in_row == 0));
 }
 
 #[tokio::test]
@@ -212,15 +261,14 @@ async fn a_shops_past_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("taskrun.db");
     let open = || -> Arc<dyn ShopStore> { Arc::new(taskrun::store::sqlite::SqliteStore::open(&path).unwrap()) };
-    let key = QuotaKey { application: "app".into(), account: "a".into(), operation: "offers" };
-    let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
+    let offers = demand(Purpose::Sync, &[limit("a", "offers", OFFERS)]);
     let until = minute(0) + SignedDuration::from_mins(5);
     let shop = open();
     shop.token(account("a"), Some(Secret::new("first"))).await.unwrap();
     shop.keep_token(account("a"), 0, pair(1, Some("second")), minute(0)).await.unwrap();
-    shop.take_place(key.clone(), rule, minute(0), until).await.unwrap();
+    shop.take_place(offers.clone(), minute(0), until).await.unwrap();
     drop(shop);
     let shop = open();
     assert_eq!(shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap().refresh.expose(), "second");
-    assert_eq!(shop.take_place(key, rule, minute(0), until).await.unwrap(), Place::At(minute(0).as_millisecond() + 10_000));
+    assert_eq!(shop.take_place(offers, minute(0), until).await.unwrap(), Place::At(minute(0).as_millisecond() + 10_000));
 }

@@ -14,7 +14,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::{
     clock::{BoxFuture, Clock},
-    config::{Account, Amazon, Base, Marketplaces},
+    config::{Account, Amazon, Base, CallLimits, Marketplaces},
     core::{
         event::{Asked, JudgeRequest, Judgement, StartAnswer},
         task::{Backoff, CatchUp, Instance, Now, OnLost, Overlap, ProcessId, RetryPolicy, Trigger},
@@ -146,6 +146,7 @@ pub(crate) fn marketplaces(endpoint: &str) -> Marketplaces {
             client_secret: Secret::new(keys.base_client_secret),
             redirect_uri: Some(keys.base_redirect_uri.to_owned()),
             endpoint: endpoint.to_owned(),
+            calls: CallLimits::default(),
         }),
     }
 }
@@ -157,6 +158,8 @@ pub(crate) fn accounts() -> BTreeMap<Arc<str>, Account> {
         refresh_token: Some(Secret::new(key.refresh_token)),
         proxy: None,
         daily_limit: None,
+        calls_per_hour: None,
+        calls_per_day: None,
     };
     sandbox::practice_keys().accounts.iter().map(|key| (key.name.into(), account(key))).collect()
 }

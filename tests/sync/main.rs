@@ -4,6 +4,7 @@
 mod bench;
 mod parks;
 mod rules;
+mod quotas;
 mod scale;
 mod syncs;
 mod tokens;

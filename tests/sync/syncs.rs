@@ -11,15 +11,8 @@ use taskrun::{
     core::{task::Instance, value::Secret},
     handlers::{Access, AttemptContext, Handler, HandlerError, Plan},
     sandbox::{self, Entry, Fault, FaultKind, Force, seed},
-    shop::{
-        offer::Finding,
-        product::Asin,
-        quota::{Place, Rule},
-    },
-    store::{
-        shop::{Catalogue as _, Guarded, Intent, Intents as _, QuotaKey, Quotas as _, Tokens as _},
-        sqlite::SqliteStore,
-    },
+    shop::{offer::Finding, product::Asin},
+    store::shop::{Catalogue as _, Guarded, Intent, Intents as _, Tokens as _},
 };
 
 use crate::bench::*;
@@ -269,29 +262,6 @@ async fn rotated_tokens_are_kept_even_by_a_dry_run_and_renewed_when_they_end() {
     restarted.run(&bench.context(Access::Live(fence))).await.unwrap();
     assert_eq!(token(seed::SHOPS[0]).await.unwrap().unwrap().generation, 2);
     assert_eq!(bench.calls("/1/oauth/token").iter().map(|call| call.status).collect::<Vec<_>>(), [200; 4]);
-}
-
-#[tokio::test]
-async fn places_that_two_processes_take_are_one_interval_apart() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("taskrun.db");
-    let processes = [SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()];
-    let key = QuotaKey { application: "app".into(), account: "amazon_main".into(), operation: "getItemOffersBatch" };
-    let rule = Rule::Bucket { interval_ms: 10_000, burst: 1 };
-    let now = Timestamp::from_millisecond(START).unwrap();
-    let mut taking = tokio::task::JoinSet::new();
-    for n in 0..40 {
-        let take = processes[n % 2].take_place(key.clone(), rule, now, now + SignedDuration::from_mins(10));
-        taking.spawn(take);
-    }
-    let places: BTreeSet<_> = taking.join_all().await.into_iter().map(|place| format!("{:?}", place.unwrap())).collect();
-    assert_eq!(places, (0..40).map(|n| format!("{:?}", Place::At(START + n * 10_000))).collect());
-    processes[0].learn_interval(key.clone(), 2_000).await.unwrap();
-    let later = now + SignedDuration::from_mins(10);
-    for n in [0, 1, 2] {
-        let place = processes[1].take_place(key.clone(), rule, later, later + SignedDuration::from_mins(10)).await.unwrap();
-        assert_eq!(place, Place::At(START + 600_000 + n * 2_000), "at the rate that another process was told");
-    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     CallError,
     http::{self, Answer, Http},
-    limit::Budget,
+    limit::{Budget, Taken},
     token::{Access, Grant, Tokens},
 };
 use crate::{
@@ -76,10 +76,10 @@ impl Seller {
     async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
         self.tokens.ask_parks(caller).await?;
         let access = self.tokens.access(caller).await?;
-        budget.spend(caller).await?;
+        let place = budget.spend(caller).await?;
         // Whoever waited for a place may have been parked meanwhile.
         self.tokens.ask_parks(caller).await?;
-        self.ask(caller, what, budget, &access, request).await
+        self.ask(caller, what, (budget, place), &access, request).await
     }
 
     /// Sends a request and reads what the answer says about token and quota.
@@ -87,23 +87,21 @@ impl Seller {
         &self,
         caller: &Caller,
         what: &'static str,
-        budget: &Budget,
+        (budget, place): (&Budget, Taken),
         access: &Access,
         request: RequestBuilder,
     ) -> Result<Answer, CallError> {
+        place.used(caller);
         let request = request.header("x-amz-access-token", access.token.expose()).header("x-amz-date", stamp(caller.now()));
         let answer = http::send(what, request.header("accept", "application/json")).await?;
         let rate = answer.headers.get("x-amzn-RateLimit-Limit").and_then(|rate| rate.to_str().ok()).and_then(|rate| rate.parse().ok());
-        if let Some(rate) = rate {
-            budget.learn(caller, rate).await?;
+        if answer.status == 429 {
+            tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
+            return Err(budget.exhaust(caller, None).await?);
         }
+        budget.accepted(rate).await?;
         match answer.status {
             200..=299 => Ok(answer),
-            429 => {
-                budget.exhaust(caller).await?;
-                tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
-                Err(CallError::Again { what, why: "the quota is used up (429)".to_owned() })
-            }
             _ => Err(self.refused(caller, what, &answer, access).await),
         }
     }

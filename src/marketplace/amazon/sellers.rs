@@ -74,9 +74,9 @@ impl Seller {
         self.renew_tokens(caller).await?;
         let found = http::read(caller, || async {
             let access = self.tokens.access(caller).await?;
-            self.participations.spend(caller).await?;
+            let place = self.participations.spend(caller).await?;
             let request = self.http.get(WHAT, "/sellers/v1/marketplaceParticipations")?;
-            let answer = self.ask(caller, WHAT, &self.participations, &access, request).await?;
+            let answer = self.ask(caller, WHAT, (&self.participations, place), &access, request).await?;
             serde_json::from_slice::<Participations>(&answer.body).map_err(|_| http::unreadable(WHAT, &answer))
         })
         .await?;

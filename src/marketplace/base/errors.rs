@@ -1,5 +1,4 @@
 //! BASE's errors: always a status 400 and a word. The word decides, never the text.
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::super::{
@@ -14,7 +13,7 @@ pub(super) enum Refusal {
     /// The access token is no longer good.
     Token(CallError),
     /// The hour's calls are used up.
-    HourLimit(CallError),
+    HourLimit,
     /// The day's calls are used up.
     DayLimit,
     /// Anything else.
@@ -47,7 +46,7 @@ fn classify(what: &'static str, status: u16, code: String, text: String, answer:
         _ if status >= 500 => Refusal::Other(CallError::Unwell { what, status, text, retry_after: http::retry_after(answer) }),
         // Also what is said of an item that can't be edited; so with a good token it is about the item.
         "invalid_request" => Refusal::Token(refused(code, true)),
-        "hour_api_limit" => Refusal::HourLimit(refused(code, false)),
+        "hour_api_limit" => Refusal::HourLimit,
         "day_api_limit" => Refusal::DayLimit,
         "server_error" | "db_error" | "search_error" => Refusal::Other(CallError::Unwell { what, status, text, retry_after: None }),
         "bad_item_id" | "no_item" | "no_item_id" | "validation_error" | "bad_params" | "bad_variation_id" => {
@@ -55,14 +54,6 @@ fn classify(what: &'static str, status: u16, code: String, text: String, answer:
         }
         _ => Refusal::Other(refused(code, false)),
     }
-}
-
-/// The next midnight in Japan, where the day's calls begin anew.
-pub(super) fn next_day(now: Timestamp) -> Timestamp {
-    const DAY_MS: i64 = 86_400_000;
-    const JAPAN_MS: i64 = 9 * 3_600_000;
-    let into_the_day = (now.as_millisecond() + JAPAN_MS).rem_euclid(DAY_MS);
-    now.saturating_add(SignedDuration::from_millis(DAY_MS - into_the_day)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -77,24 +68,14 @@ mod tests {
         };
         let with = |code: &str| read(400, &format!(r#"{{"error":"{code}","error_description":"… canary"}}"#));
         assert!(matches!(with("invalid_request"), Err(Refusal::Token(_))));
-        assert!(matches!(with("hour_api_limit"), Err(Refusal::HourLimit(_))));
+        assert!(matches!(with("hour_api_limit"), Err(Refusal::HourLimit)));
         assert!(matches!(with("day_api_limit"), Err(Refusal::DayLimit)));
         assert!(matches!(with("bad_item_id"), Err(Refusal::Other(CallError::Refused { item: true, text, .. })) if text == "… ***"));
         assert!(matches!(with("access_denied"), Err(Refusal::Other(CallError::Refused { item: false, .. }))));
         assert!(matches!(with("db_error"), Err(Refusal::Other(CallError::Unwell { .. }))));
         assert!(matches!(read(502, "<html>"), Err(Refusal::Other(CallError::Unwell { status: 502, .. }))));
         assert!(matches!(read(200, "{\"items\":["), Err(Refusal::Other(CallError::Unreadable { .. }))));
-        assert!(
-            matches!(read(200, r#"{"error":"hour_api_limit"}"#), Err(Refusal::HourLimit(_))),
-            "an error body counts whatever the status"
-        );
+        assert!(matches!(read(200, r#"{"error":"hour_api_limit"}"#), Err(Refusal::HourLimit)), "an error body counts whatever the status");
         assert!(read(200, r#"{"items":[]}"#).is_ok());
-    }
-
-    #[test]
-    fn the_day_begins_at_midnight_in_japan() {
-        let next = next_day("2026-03-30T00:00:00+09:00".parse().unwrap());
-        assert_eq!(next, "2026-03-31T00:00:00+09:00".parse().unwrap());
-        assert_eq!(next_day("2026-03-29T23:59:59+09:00".parse().unwrap()), "2026-03-30T00:00:00+09:00".parse().unwrap());
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::Caller,
     config::{self, Account},
-    shop::quota::Rule,
+    shop::quota::{Period, Rule},
     store::shop::{AccountKey, QuotaKey, ShopStore},
 };
 
@@ -27,8 +27,9 @@ pub(super) mod oauth;
 
 pub use items::{ShopItem, Target};
 
-/// All calls of a shop share 5,000 in a clock hour.
-const HOURLY: Rule = Rule::Window { length_ms: 3_600_000, calls: 5_000 };
+/// What all calls of a shop share.
+const CALLS_PER_HOUR: &str = "calls_per_hour";
+const CALLS_PER_DAY: &str = "calls_per_day";
 
 /// A shop at BASE: the client of its calls, its tokens, its limit.
 #[derive(Debug)]
@@ -41,6 +42,15 @@ pub struct Shop {
     /// The token that was got because the one before was refused. A refusal of this one has another reason.
     renewed_to: AtomicI64,
     calls: Budget,
+}
+
+/// The budget of a shop's calls.
+fn calls(base: &config::Base, account: &Account, key: &AccountKey, store: &Arc<dyn ShopStore>) -> Budget {
+    let quota = |operation| QuotaKey { application: base.client_id.as_str().into(), account: Arc::clone(&key.account), operation };
+    let rule = |period, calls| Rule::Window { period, calls, reserve: base.calls.reserve.shares_of(calls) };
+    let hourly = rule(Period::Hour, account.calls_per_hour.unwrap_or(base.calls.per_hour));
+    let daily = rule(Period::Day, account.calls_per_day.unwrap_or(base.calls.per_day));
+    Budget::new(Arc::clone(store), quota(CALLS_PER_HOUR), hourly, "BASE's calls").and(quota(CALLS_PER_DAY), daily)
 }
 
 impl Shop {
@@ -58,10 +68,9 @@ impl Shop {
             client_secret: base.client_secret.clone(),
             redirect_uri: base.redirect_uri.clone().unwrap_or_default(),
         };
-        let quota = QuotaKey { application: base.client_id.as_str().into(), account: Arc::clone(&key.account), operation: "calls" };
         Self {
             http,
-            calls: Budget::new(Arc::clone(store), quota, HOURLY, "BASE's calls of this hour"),
+            calls: calls(base, account, &key, store),
             tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login.clone()), refreshes),
             login,
             renewed_to: AtomicI64::new(-1),
@@ -87,7 +96,7 @@ impl Shop {
     /// The same for calls that a park does not stop: those that look whether it can end.
     async fn prepare_parked(&self, caller: &Caller) -> Result<Access, CallError> {
         let access = self.tokens.access(caller).await?;
-        self.calls.spend(caller).await?;
+        self.calls.spend(caller).await?.used(caller);
         Ok(access)
     }
 
@@ -101,7 +110,10 @@ impl Shop {
     ) -> Result<T, CallError> {
         let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
         match errors::read(what, &answer, &[&access.token]) {
-            Ok(body) => Ok(body),
+            Ok(body) => {
+                self.calls.accepted(None).await?;
+                Ok(body)
+            }
             Err(errors::Refusal::Token(error)) => {
                 if self.renewed_to.load(Ordering::Relaxed) == access.generation {
                     return Err(error);
@@ -110,11 +122,8 @@ impl Shop {
                 self.renewed_to.store(renewed.generation, Ordering::Relaxed);
                 Err(CallError::Again { what, why: error.to_string() })
             }
-            Err(errors::Refusal::HourLimit(error)) => {
-                self.calls.exhaust(caller).await?;
-                Err(CallError::Again { what, why: error.to_string() })
-            }
-            Err(errors::Refusal::DayLimit) => Err(CallError::Limited { what, until: errors::next_day(caller.now()) }),
+            Err(errors::Refusal::HourLimit) => Err(self.calls.exhaust(caller, Some(CALLS_PER_HOUR)).await?),
+            Err(errors::Refusal::DayLimit) => Err(self.calls.exhaust(caller, Some(CALLS_PER_DAY)).await?),
             Err(errors::Refusal::Other(error)) => Err(error),
         }
     }

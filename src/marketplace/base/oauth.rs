@@ -6,12 +6,13 @@ use super::{
     super::{
         CallError,
         http::{self, Http},
+        limit,
         token::NoGrant,
     },
     Shop,
     errors::{self, Refusal},
 };
-use crate::{access::Caller, core::value::Secret, store::shop::TokenPair};
+use crate::{access::Caller, core::value::Secret, shop::quota::Period, store::shop::TokenPair};
 
 const WHAT: &str = "BASE's login";
 /// What taskrun wants to be allowed to do in a shop.
@@ -59,8 +60,9 @@ impl Login {
                 refresh: Some(Secret::new(granted.refresh_token)),
             }),
             Err(Refusal::Token(error)) => Err(NoGrant::Token(error.to_string())),
-            Err(Refusal::HourLimit(error) | Refusal::Other(error)) => Err(error.into()),
-            Err(Refusal::DayLimit) => Err(CallError::Limited { what: WHAT, until: errors::next_day(asked_at) }.into()),
+            Err(Refusal::Other(error)) => Err(error.into()),
+            Err(Refusal::HourLimit) => Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Hour, asked_at) }.into()),
+            Err(Refusal::DayLimit) => Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Day, asked_at) }.into()),
         }
     }
 }

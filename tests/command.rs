@@ -125,6 +125,7 @@ impl Bench {
             takeover: zero,
             on_lost: OnLost::Close,
             resumable: false,
+            parks: true,
             with: Params::default(),
         }
     }

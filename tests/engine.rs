@@ -36,7 +36,16 @@ use tokio::task::JoinHandle;
 const LIMIT: Duration = Duration::from_secs(30);
 
 const fn handler(name: &'static str, resumable: bool) -> HandlerSpec {
-    HandlerSpec { name, doc: "A handler of this test.", params: &[], retries: 0, resumable, needs: &[], eager_in_practice: false }
+    HandlerSpec {
+        name,
+        doc: "A handler of this test.",
+        params: &[],
+        retries: 0,
+        resumable,
+        parks: true,
+        needs: &[],
+        eager_in_practice: false,
+    }
 }
 
 const HANDLERS: &[HandlerSpec] = &[handler("quick", false), handler("own", false), handler("again", true)];

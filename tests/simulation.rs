@@ -88,6 +88,7 @@ const HAPPENS: &[&str] = &[
     "skip: misfire",
     "skip: outside hours",
     "skip: overlap",
+    "skip: parked",
     "skip: paused",
     "skips not counted through",
     "slow to answer",

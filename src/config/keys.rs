@@ -107,6 +107,8 @@ pub struct HandlerSpec {
     pub retries: u32,
     /// Whether a lost or interrupted run may go on by itself.
     pub resumable: bool,
+    /// Whether fires of an instance with an account are skipped while that is parked. False for what brings a parked account back.
+    pub parks: bool,
     /// Marketplaces that must be configured for it.
     pub needs: &'static [&'static str],
     /// In practice (`--sandbox`) it begins at once, so that the first minute shows something.

@@ -80,6 +80,7 @@ mod tests {
         ],
         retries: 3,
         resumable: true,
+        parks: true,
         needs: &[],
         eager_in_practice: false,
     };

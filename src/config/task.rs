@@ -274,6 +274,7 @@ impl Draft {
             takeover: policy.takeover.unwrap_or(SignedDuration::from_secs(30)),
             on_lost: policy.on_lost.unwrap_or(if self.spec.resumable { OnLost::Retry } else { OnLost::Close }),
             resumable: self.spec.resumable,
+            parks: self.spec.parks,
             with: self.with.clone(),
         };
         instances.insert(name, Arc::new(instance));

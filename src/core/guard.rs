@@ -27,6 +27,8 @@ pub struct Bench {
     pub last_end: Option<Timestamp>,
     /// A pause of the instance or its task that is in force: until when and why.
     pub paused: Option<(Option<Timestamp>, Option<Arc<str>>)>,
+    /// The park of the instance's account that is in force, if it has one and heeds it: until when and why.
+    pub parked: Option<(Option<Timestamp>, Arc<str>)>,
     /// The instance's open runs, oldest first, without the one that is judged.
     pub open: Vec<OpenRun>,
     /// Those of the instance's named locks that somebody holds, without those the judged run holds itself.
@@ -104,6 +106,9 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     if let Some((until, why)) = &bench.paused {
         return Verdict::Skip { reason: SkipReason::Paused, detail: Some(paused(*until, why.as_deref())) };
     }
+    if let Some((until, why)) = &bench.parked {
+        return Verdict::Skip { reason: SkipReason::Parked, detail: Some(parked(*until, why)) };
+    }
     let (supersede, behind) = match rivals(request, bench) {
         Ok(rivals) => rivals,
         Err(busy) => return Verdict::Skip { reason: SkipReason::Overlap, detail: Some(format!("run {busy} is still open").into()) },
@@ -163,4 +168,59 @@ fn rivals(request: &JudgeRequest, bench: &Bench) -> Result<(Vec<RunId>, Vec<RunI
 fn paused(until: Option<Timestamp>, why: Option<&str>) -> Arc<str> {
     let until = until.map_or_else(|| "until `taskrun resume`".to_owned(), |until| format!("until {until}"));
     why.map_or_else(|| format!("paused {until}"), |why| format!("paused {until}: {why}")).into()
+}
+
+fn parked(until: Option<Timestamp>, why: &str) -> Arc<str> {
+    let until = until.map_or_else(|| "until a person sees to it".to_owned(), |until| format!("until {until}"));
+    format!("parked {until}: {why}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{event::Asked, plan::tests::instance, schedule::Schedule, task::CatchUp};
+
+    fn asked(trigger: Trigger) -> JudgeRequest {
+        let fire_at = Timestamp::UNIX_EPOCH;
+        JudgeRequest {
+            instance: Arc::new(instance(Schedule::Start, CatchUp::Latest)),
+            skips: Vec::new(),
+            asked: Some(Asked { fire_at, trigger }),
+            ended_at: None,
+            waiting: None,
+            last_chance: false,
+            break_locks: false,
+            vouched: Vec::new(),
+        }
+    }
+
+    /// Nothing stands in the way but an older run.
+    fn bench() -> Bench {
+        let me = ProcessId(1);
+        let older = OpenRun { run: RunId(1), process: Some(me), generation: Some(Generation(1)), waits: false };
+        Bench { me, watermark: None, ran: false, last_end: None, paused: None, parked: None, open: vec![older], held: Vec::new() }
+    }
+
+    fn skip(reason: SkipReason, detail: &str) -> Verdict {
+        Verdict::Skip { reason, detail: Some(detail.into()) }
+    }
+
+    #[test]
+    fn a_parked_account_refuses_schedule_and_person_alike_and_harms_nobody_that_runs() {
+        let until = Some("2026-11-22T06:00:00Z".parse().unwrap());
+        let parked = |until| Bench { parked: Some((until, "the hour's calls are used up".into())), ..bench() };
+        for trigger in Trigger::ALL {
+            let verdict = judge(&asked(*trigger), &parked(until));
+            assert_eq!(verdict, skip(SkipReason::Parked, "parked until 2026-11-22T06:00:00Z: the hour's calls are used up"), "{trigger}");
+        }
+        let verdict = judge(&asked(Trigger::Schedule), &parked(None));
+        assert_eq!(verdict, skip(SkipReason::Parked, "parked until a person sees to it: the hour's calls are used up"));
+        assert!(matches!(judge(&asked(Trigger::Schedule), &bench()), Verdict::Admit { .. }));
+    }
+
+    #[test]
+    fn a_pause_is_said_before_a_park() {
+        let both = Bench { paused: Some((None, None)), parked: Some((None, "no token".into())), ..bench() };
+        assert_eq!(judge(&asked(Trigger::Manual), &both), skip(SkipReason::Paused, "paused until `taskrun resume`"));
+    }
 }

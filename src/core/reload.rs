@@ -95,6 +95,7 @@ fn words(instance: &Instance) -> Vec<(&'static str, String)> {
         takeover,
         on_lost,
         resumable,
+        parks,
         with: _,
     } = instance;
     let Timing { schedules: _, zone: _, zone_name, hours, calendar, defer, splay } = timing;
@@ -124,6 +125,7 @@ fn words(instance: &Instance) -> Vec<(&'static str, String)> {
         ("takeover", length(*takeover)),
         ("on_lost", on_lost.to_string()),
         ("resumable", resumable.to_string()),
+        ("parks", parks.to_string()),
     ]
 }
 

@@ -195,6 +195,8 @@ pub struct Instance {
     pub on_lost: OnLost,
     /// Whether a run that a shutdown interrupts stays open for the next start. False for handlers whose effects we can't know.
     pub resumable: bool,
+    /// Whether its fires are skipped while its account is parked. False for what brings a parked account back.
+    pub parks: bool,
     /// The handler's parameters, checked at load.
     pub with: Params,
 }

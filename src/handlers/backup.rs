@@ -37,6 +37,7 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     ],
     retries: 3,
     resumable: true,
+    parks: true,
     needs: &[],
     eager_in_practice: false,
 };

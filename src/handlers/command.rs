@@ -56,6 +56,7 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     ],
     retries: 0,
     resumable: false,
+    parks: true,
     needs: &[],
     eager_in_practice: false,
 };

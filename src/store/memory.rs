@@ -37,6 +37,22 @@ impl MemoryStore {
         self.now(|tables| tables.may_write(fence))
     }
 
+    /// Parks an account. The handlers' half of the file does this; here it is for tests, and an account has one park at most.
+    ///
+    /// # Errors
+    /// None.
+    pub fn park(&self, account: &str, until: Option<Timestamp>, why: &str) -> Answer<()> {
+        self.now(|tables| tables.park(account.into(), until, why.into()))
+    }
+
+    /// Ends an account's park.
+    ///
+    /// # Errors
+    /// None.
+    pub fn unpark(&self, account: &str) -> Answer<()> {
+        self.now(|tables| tables.unpark(account))
+    }
+
     /// Works at the time of the call, not of the first poll.
     fn now<T: Send + 'static>(&self, work: impl FnOnce(&mut Tables) -> T) -> Answer<T> {
         let done = work(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner));

@@ -18,6 +18,7 @@ pub(crate) const HANDLERS: &[HandlerSpec] = &[
         params: &[],
         retries: 3,
         resumable: true,
+        parks: true,
         needs: &["base"],
         eager_in_practice: false,
     },

@@ -51,6 +51,8 @@ bugs! {
     IgnoresTheZone: "a fire has no answer" | "skipped for another reason" | "is not the last fire",
     /// Starts are not spread.
     IgnoresTheSplay: "before its time",
+    /// Shops that are not to be called are.
+    IgnoresParks: "of an account that is parked",
     // Overlap and locks.
     /// A newcomer does not wait for those it superseded.
     StartsBesideItsRivals: "begins while attempt",
@@ -122,6 +124,7 @@ impl Bug {
         let mut instance = Instance::clone(truth);
         match self {
             Self::IgnoresTheStartDeadline => instance.start_deadline = None,
+            Self::IgnoresParks => instance.parks = false,
             Self::IgnoresDisabled => instance.enabled = true,
             Self::IgnoresTheHours => instance.timing.hours = None,
             Self::IgnoresTheZone => instance.timing.zone = TimeZone::UTC,

@@ -75,7 +75,8 @@ impl World {
             29..46 => self.somebody_starts_once(),
             46..56 => self.somebody_triggers(),
             56..63 => self.edit(),
-            63..68 => self.pause_or_resume(),
+            63..66 => self.pause_or_resume(),
+            66..68 => self.park_or_unpark(),
             68..74 => self.cancel_one(),
             74..77 => self.stalled_until = self.now + self.rng.below(20_000),
             77..85 => self.clock_forward(),
@@ -186,6 +187,20 @@ impl World {
         }
     }
 
+    /// A shop's limit is used up, or it refuses us; and later not any more.
+    fn park_or_unpark(&mut self) {
+        if let Some(account) = self.laws.parks.keys().next().cloned().filter(|_| self.rng.chance(600)) {
+            self.laws.parks.remove(&account);
+            answer(self.store.unpark(&account));
+            return;
+        }
+        let until = self.rng.chance(700).then(|| self.wall().saturating_add(shop::secs(self.rng.below(1200))).unwrap());
+        let account = *self.rng.pick(&["base_1", "base_2"]);
+        self.laws.parks.insert(account.to_owned(), until);
+        answer(self.store.park(account, until, "practice"));
+        self.tally.add("parks");
+    }
+
     /// `taskrun cancel`: through the daemon for its own runs, through the store for the others.
     fn cancel_one(&mut self) {
         let open = self.laws.open_runs();
@@ -241,6 +256,9 @@ impl World {
         self.stalled_until = self.now;
         for pause in answer(self.store.pauses()) {
             answer(self.store.resume(pause.name));
+        }
+        for (account, _) in std::mem::take(&mut self.laws.parks) {
+            answer(self.store.unpark(&account));
         }
         self.start_later(0);
         self.laws.calm(self.now);

@@ -107,6 +107,7 @@ impl World {
             Judgement::Admitted { run, generation, rivals } => {
                 self.row_written(pid, judging, *run);
                 self.check_overlap(judging, *run);
+                self.check_parks(&judging.truth, *run);
                 let now = self.now;
                 if let Some(story) = self.laws.stories.get_mut(run) {
                     (story.generation, story.admitted_at) = (Some(*generation), Some(now));
@@ -192,6 +193,12 @@ impl World {
             Trigger::Manual => "runs by hand",
             Trigger::Api => "runs by the api",
         });
+    }
+
+    /// A shop that is not to be called has no new runs, but for what brings it back.
+    fn check_parks(&self, truth: &Instance, run: RunId) {
+        let until = truth.account.as_ref().filter(|_| truth.parks).and_then(|account| self.laws.parks.get(&**account));
+        assert!(until.is_none_or(|until| until.is_some_and(|until| until <= self.wall())), "run {run} is of an account that is parked");
     }
 
     /// The policy decides what an open run means for a newcomer.

@@ -68,6 +68,8 @@ pub(crate) struct Laws {
     /// Where each run was when it was last looked at.
     pub(crate) phases: BTreeMap<(ProcessId, RunId), (&'static str, u32)>,
     pub(crate) by_hand: BTreeSet<RunId>,
+    /// Accounts that are not to be called, and until when.
+    pub(crate) parks: BTreeMap<String, Option<Timestamp>>,
     /// Who asked to close what.
     pub(crate) closes: BTreeSet<(ProcessId, RunId)>,
     /// How long the instance has been starving when a notice said so.

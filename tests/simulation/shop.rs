@@ -71,6 +71,7 @@ fn instance(name: &str, overlap: Overlap, schedules: Vec<Schedule>) -> Instance 
         takeover: secs(30),
         on_lost: OnLost::Retry,
         resumable: true,
+        parks: true,
         with: taskrun::core::value::Params::default(),
     }
 }

@@ -307,6 +307,11 @@ impl Pair {
             both!(self, resume(name.clone()));
             return;
         }
+        if self.rng.u8(..3) == 0 {
+            let (account, until) = (["one", "two"][self.rng.usize(..2)], Some(self.now + self.rng.i64(-3..20)));
+            self.memory.park(account, until, "used up").await;
+            return self.sqlite.park(account, until, "used up").await;
+        }
         let until = Some(minute(self.now + self.rng.i64(-3..20))).filter(|_| self.rng.u8(..3) > 0);
         let reason = Some("stocktaking".to_owned()).filter(|_| self.rng.bool());
         both!(self, pause(Pause { name: name.clone(), until, reason: reason.clone(), since: minute(self.now) }));

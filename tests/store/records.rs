@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use taskrun::{
     core::{
         event::{CloseAnswer, JudgeRequest, Judgement, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason},
-        task::{Generation, RunId, Trigger},
+        task::{Generation, Instance, RunId, Trigger},
     },
     store::{AttemptRow, ChildGroup, CloseRequest, HistoryFilter, InstanceSeen, Pause, RowState},
 };
@@ -122,6 +122,31 @@ async fn a_start_by_hand_that_is_skipped_has_its_own_row() {
             "{}",
             w.name
         );
+    }
+}
+
+#[tokio::test]
+async fn fires_of_a_parked_account_are_skipped_until_it_is_free() {
+    for w in World::each() {
+        let (me, task, other) = (w.daemon().await, instance("sync@shop"), instance("sync@other"));
+        w.park("shop", Some(10), "1000 calls are used up").await;
+        w.park("elsewhere", None, "no token").await;
+        let detail = "parked until 2026-11-22T00:10:00Z: 1000 calls are used up";
+        for request in [fire(&task, 1), fire(&task, 2), by_hand(&task, 3)] {
+            let Judgement::Skipped { reason, detail: said, .. } = w.judge(me, request).await else { panic!("{}", w.name) };
+            assert_eq!((reason, said.as_deref()), (SkipReason::Parked, Some(detail)), "{}", w.name);
+        }
+        let counts: Vec<_> = w.history().await.into_iter().map(|row| (row.trigger, row.text)).collect();
+        assert_eq!(counts, [(Trigger::Manual, Some(detail.to_owned())), (Trigger::Schedule, Some(detail.to_owned()))], "{}", w.name);
+        let mender = Instance { parks: false, ..instance("refresh@shop") };
+        for free in [other, mender, instance("sync")] {
+            assert!(matches!(w.judge(me, fire(&free, 4)).await, Judgement::Admitted { .. }), "{}: {}", w.name, free.name);
+        }
+        let then = w.store.judge(me, fire(&task, 11), minute(10)).await.unwrap();
+        assert!(matches!(then, Judgement::Admitted { .. }), "{}: it is free again", w.name);
+        w.park("shop", None, "the shop refuses us").await;
+        let judged = w.store.judge(me, fire(&task, 12), minute(900)).await.unwrap();
+        assert!(matches!(judged, Judgement::Skipped { reason: SkipReason::Parked, .. }), "{}: a person has to see to it", w.name);
     }
 }
 

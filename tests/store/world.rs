@@ -9,9 +9,13 @@ use taskrun::{
         timing::Timing,
         value::Params,
     },
+    shop::product::Platform,
     store::{
-        CloseRequest, Fence, HistoryFilter, HistoryRow, PostponeRequest, RowState, RunStore, StoreResult, memory::MemoryStore,
-        shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep,
+        CloseRequest, Fence, HistoryFilter, HistoryRow, PostponeRequest, RowState, RunStore, StoreResult,
+        memory::MemoryStore,
+        shop::{AccountKey, Park, Parked, Parks as _, ShopStore},
+        sqlite::SqliteStore,
+        upkeep::Upkeep,
     },
 };
 
@@ -62,6 +66,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         takeover: SignedDuration::ZERO,
         on_lost: OnLost::Retry,
         resumable: true,
+        parks: true,
         with: Params::default(),
     }
 }
@@ -162,6 +167,18 @@ impl World {
     /// The database file.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.as_ref().unwrap().path().join("taskrun.db")
+    }
+
+    /// Parks an account of BASE.
+    pub(crate) async fn park(&self, account: &str, until: Option<i64>, detail: &str) {
+        match &self.kind {
+            Kind::Memory(store) => store.park(account, until.map(minute), detail).await.unwrap(),
+            Kind::Sqlite(store) => {
+                let account = AccountKey { platform: Platform::Base, account: account.into() };
+                let park = Park { account, cause: Parked::Limited, detail: detail.into(), since: minute(0), until: until.map(minute) };
+                store.park(park).await.unwrap();
+            }
+        }
     }
 
     pub(crate) async fn daemon(&self) -> ProcessId {

@@ -207,6 +207,7 @@ pub(crate) fn instance() -> Arc<Instance> {
         takeover: zero,
         on_lost: OnLost::Retry,
         resumable: true,
+        parks: true,
         with: Params::default(),
     })
 }

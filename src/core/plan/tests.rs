@@ -39,6 +39,7 @@ pub(crate) fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
         takeover: seconds(30),
         on_lost: OnLost::Retry,
         resumable: true,
+        parks: true,
         with: Params::default(),
     }
 }

@@ -61,6 +61,7 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     ],
     retries: 3,
     resumable: true,
+    parks: true,
     needs: &["amazon", "base"],
     eager_in_practice: true,
 };

@@ -159,6 +159,7 @@ impl Tables {
             ran: request.asked.is_some_and(fired),
             last_end: known.and_then(|known| known.last_end),
             paused: self.paused(&instance.name, instance.task.as_str(), at),
+            parked: instance.account.as_ref().filter(|_| instance.parks).and_then(|account| self.parked(account, at)),
             open: open.collect(),
             held: instance.locks.iter().flat_map(|lock| self.holders(lock)).collect(),
         }
@@ -174,6 +175,10 @@ impl Tables {
         // Of equals the first by name: `max_by_key` would give the last.
         let longest = in_force.rev().max_by_key(|pause| pause.until.unwrap_or(Timestamp::MAX))?;
         Some((longest.until, longest.reason.as_deref().map(Into::into)))
+    }
+
+    fn parked(&self, account: &str, at: Timestamp) -> Option<(Option<Timestamp>, Arc<str>)> {
+        self.parks.get(account).filter(|(until, _)| until.is_none_or(|until| at < until)).cloned()
     }
 
     fn holders(&self, lock: &LockName) -> impl Iterator<Item = HeldLock> {

@@ -1,5 +1,8 @@
 //! The rows and every write but the judging.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -23,6 +26,8 @@ pub struct Tables {
     pub(super) unheard: BTreeSet<RunId>,
     pub(super) children: BTreeMap<(RunId, u32), (ChildGroup, Option<ProcessId>)>,
     pub(super) pauses: BTreeMap<String, Pause>,
+    /// Parked accounts: until when and why.
+    pub(super) parks: BTreeMap<Arc<str>, (Option<Timestamp>, Arc<str>)>,
     /// Numbers are never given twice.
     processes_ever: i64,
     runs_ever: i64,
@@ -342,6 +347,14 @@ impl Tables {
 
     pub fn resume(&mut self, name: &str) -> bool {
         self.pauses.remove(name).is_some()
+    }
+
+    pub fn park(&mut self, account: Arc<str>, until: Option<Timestamp>, why: Arc<str>) {
+        self.parks.insert(account, (until.map(millis), why));
+    }
+
+    pub fn unpark(&mut self, account: &str) {
+        self.parks.remove(account);
     }
 
     pub fn record_dry(

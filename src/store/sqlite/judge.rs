@@ -197,12 +197,16 @@ fn bench(conn: &Connection, me: ProcessId, request: &JudgeRequest, at: i64) -> r
         None => false,
     };
     let paused = paused(conn, &instance.name, instance.task.as_str(), at)?;
+    let parked = match &instance.account {
+        Some(account) if instance.parks => parked(conn, account, at)?,
+        Some(_) | None => None,
+    };
     let open = open_runs(conn, &instance.name, request.waiting)?;
     let mut held = Vec::new();
     for lock in &instance.locks {
         held.extend(holders(conn, lock)?);
     }
-    Ok(Bench { me, watermark, ran, last_end, paused, open, held })
+    Ok(Bench { me, watermark, ran, last_end, paused, parked, open, held })
 }
 
 /// Whether the schedule's instant became a run before.
@@ -226,6 +230,16 @@ fn paused(conn: &Connection, name: &InstanceName, task: &str, at: i64) -> rusqli
         let reason: Option<Box<str>> = row.get("reason")?;
         Ok((maybe_instant(row, "until_ms")?, reason.map(Into::into)))
     })
+    .optional()
+}
+
+/// The park in force that lasts longest. An account's name is one for all marketplaces.
+fn parked(conn: &Connection, account: &str, at: i64) -> rusqlite::Result<Option<(Option<Timestamp>, Arc<str>)>> {
+    conn.prepare_cached(
+        "SELECT until_ms, detail FROM parks WHERE account = ?1 AND (until_ms IS NULL OR ?2 < until_ms)
+         ORDER BY until_ms IS NULL DESC, until_ms DESC, cause LIMIT 1",
+    )?
+    .query_row(params![account, at], |row| Ok((maybe_instant(row, "until_ms")?, row.get::<_, Box<str>>("detail")?.into())))
     .optional()
 }
 

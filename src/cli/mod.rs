@@ -23,6 +23,7 @@ mod pause;
 mod place;
 mod practice;
 mod presence;
+mod products;
 pub mod render;
 mod run;
 mod sandbox;
@@ -94,6 +95,7 @@ enum Command {
     Explain(explain::Args),
     Reload(talk::ReloadArgs),
     Stop(talk::StopArgs),
+    Products(products::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Trigger(talk::TriggerArgs),
@@ -150,6 +152,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Explain(args) => explain::run(args, place).await,
             Command::Reload(args) => talk::reload(args, place).await,
             Command::Stop(args) => talk::stop(args, place).await,
+            Command::Products(args) => products::run(args, place).await,
             Command::Pause(args) => pause::pause(args, place).await,
             Command::Resume(args) => pause::resume(args, place).await,
             Command::Trigger(args) => talk::trigger(args, place).await,

@@ -74,6 +74,8 @@ pub struct Row {
     pub asin: Asin,
     pub details: Details,
     pub listings: Vec<Placing>,
+    /// Which details earlier rows of the file have given, in the order of [`Details`]; `None`: the first row of this product.
+    pub earlier: Option<[bool; 5]>,
 }
 
 /// Where a product is listed, or is to be.
@@ -245,7 +247,8 @@ impl Checker {
         let asin = fields::asin(raw)?;
         let details = fields::details(raw)?;
         let listings = fields::listings(raw, &self.accounts)?;
-        let row = Row { line: raw.line, asin, details, listings };
+        let earlier = self.products.get(&asin).map(|said| said.digests.map(|digest| digest.is_some()));
+        let row = Row { line: raw.line, asin, details, listings, earlier };
         self.is_new(&row)?;
         self.agrees(&row)?;
         self.remember(&row);

@@ -8,8 +8,25 @@ use std::{
 use crate::shop::{Shop, TASKS};
 
 const COMMANDS: &[&str] = &[
-    "run", "once", "list", "next", "check", "status", "history", "explain", "reload", "stop", "pause", "resume", "trigger", "cancel",
+    "run",
+    "once",
+    "list",
+    "next",
+    "check",
+    "status",
+    "history",
+    "explain",
+    "reload",
+    "stop",
+    "pause",
+    "resume",
+    "trigger",
+    "cancel",
     "sandbox",
+    "products",
+    "products import",
+    "products list",
+    "products show",
 ];
 
 #[test]
@@ -20,7 +37,8 @@ fn help_of_each_command_is_short_and_has_an_example() {
         assert!(help.out.lines().count() < 40, "{}", help.out);
         assert!(help.out.lines().all(|line| line.chars().count() <= 130), "{}", help.out);
     }
-    shop.run("--help").ends(0).prints(COMMANDS);
+    let top: Vec<&str> = COMMANDS.iter().copied().filter(|command| !command.contains(' ')).collect();
+    shop.run("--help").ends(0).prints(&top);
 }
 
 #[test]

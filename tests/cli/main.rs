@@ -8,4 +8,5 @@ mod history;
 mod next;
 mod once;
 mod practice;
+mod products;
 mod shop;

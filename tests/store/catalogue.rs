@@ -27,7 +27,7 @@ fn account(name: &str) -> AccountKey {
 
 /// A product that nothing is known of.
 fn bare(n: u32) -> Row {
-    Row { line: 2, asin: asin(n), details: Details::default(), listings: Vec::new() }
+    Row { line: 2, asin: asin(n), details: Details::default(), listings: Vec::new(), earlier: None }
 }
 
 fn named(n: u32, title: &str) -> Row {
@@ -56,7 +56,7 @@ fn full(n: u32) -> Row {
         images: Some(vec!["https://x/1.jpg".to_owned(), "https://x/2.jpg".to_owned()]),
     };
     let listing = Placing { price: Some(1980), visible: Some(true), ..item("a", &n.to_string()) };
-    Row { line: 2, asin: asin(n), details, listings: vec![listing] }
+    Row { line: 2, asin: asin(n), details, listings: vec![listing], earlier: None }
 }
 
 async fn take(shop: &dyn ShopStore, row: Row, at: i64) -> Result<Weight, Refusal> {

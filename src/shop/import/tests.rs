@@ -163,7 +163,7 @@ fn known(text: &str) -> Known {
 }
 
 fn nothing(text: &str) -> Known {
-    Known { details: None, listings: row(text).listings.iter().map(|_| KnownListing::default()).collect() }
+    Known::nothing(&row(text))
 }
 
 #[test]
@@ -215,6 +215,25 @@ fn a_row_that_would_break_what_is_known_is_refused() {
     refused("asin=B0TEST0001;account=shop_a;item_id=12", known(LISTED), Column::ItemId, "12", Fault::OtherItem("11".into()));
     refused("asin=B0TEST0001;account=shop_a;sku=B-1", known(LISTED), Column::Sku, "B-1", Fault::OtherSku("A-1".into()));
     refused("asin=B0TEST0001;account=shop_a", nothing(LISTED), Column::Title, "", Fault::NoTitle);
+}
+
+#[test]
+fn a_look_ahead_counts_with_what_earlier_rows_say() {
+    let mut checker = Checker::new(accounts(&[]));
+    let mut ahead = |line, text: &str, known: Known| {
+        let row = checker.check(&raw(line, text)).unwrap().0;
+        weigh(&row, &known.after_earlier_rows(&row))
+    };
+    let both = Known { listings: Vec::new(), ..known(LISTED) };
+    assert!(ahead(2, "asin=B0TEST0001;title=鍋", both.clone()).unwrap().replaces);
+    let shop_b = Known { listings: known(LISTED).listings, ..both };
+    let repeated = ahead(3, "asin=B0TEST0001;title=鍋;account=shop_a", shop_b.clone());
+    assert_eq!(repeated, Ok(Weight::default()), "line 2 has replaced it by then");
+    assert!(ahead(4, "asin=B0TEST0001;brand=象;account=shop_b", shop_b).unwrap().changes);
+    ahead(5, "asin=B0TEST0002;title=釜", Known::default()).unwrap();
+    let new = Known { details: None, listings: vec![KnownListing::default()] };
+    let listing = ahead(6, "asin=B0TEST0002;account=shop_a", new);
+    assert_eq!(listing, Ok(Weight { adds: true, ..Weight::default() }), "line 5 has its title");
 }
 
 #[test]

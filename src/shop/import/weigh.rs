@@ -13,6 +13,29 @@ pub struct Known {
     pub listings: Vec<KnownListing>,
 }
 
+impl Known {
+    /// What an empty catalogue knows beside a row.
+    pub fn nothing(row: &Row) -> Self {
+        Self { details: None, listings: row.listings.iter().map(|_| KnownListing::default()).collect() }
+    }
+
+    /// What will be known when the earlier rows of the file are taken in: for looking ahead without writing. They agree with this row.
+    #[must_use]
+    pub fn after_earlier_rows(mut self, row: &Row) -> Self {
+        let Some([title, description, brand, category, images]) = row.earlier else { return self };
+        let Details { title: has_title, description: has_description, brand: has_brand, category: has_category, images: has_images } =
+            self.details.get_or_insert_default();
+        let given = &row.details;
+        // Where this row has no title, it matters only that there is one.
+        take_over(has_title, title, given.title.as_ref().or(Some(&String::new())));
+        take_over(has_description, description, given.description.as_ref());
+        take_over(has_brand, brand, given.brand.as_ref());
+        take_over(has_category, category, given.category.as_ref());
+        take_over(has_images, images, given.images.as_ref());
+        self
+    }
+}
+
 /// What the catalogue knows of a listing, and who has what it asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownListing {
@@ -62,6 +85,12 @@ impl Weight {
             Step::Fills => Self { changes: true, ..self },
             Step::Replaces => Self { changes: true, replaces: true, ..self },
         }
+    }
+}
+
+fn take_over<T: Clone>(known: &mut Option<T>, was_given: bool, given: Option<&T>) {
+    if let (true, Some(given)) = (was_given, given) {
+        *known = Some(given.clone());
     }
 }
 

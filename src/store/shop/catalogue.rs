@@ -131,7 +131,7 @@ pub trait Catalogue: Send + Sync + std::fmt::Debug {
     fn add_listings(&self, listings: Vec<NewListing>, at: Timestamp) -> Answer<usize>;
     /// Takes over what was found, as [`Product::learn`] says. A cost that changed goes into the history.
     fn learn(&self, fence: Fence, findings: Vec<(Asin, Finding)>, at: Timestamp) -> Answer<Guarded<()>>;
-    /// What rows of an import would do, one by one beside what is known; a row does not see those before it.
+    /// What rows of an import would do, beside what is known and what the rows before them say.
     fn weigh(&self, rows: Vec<Row>) -> Answer<Weighed>;
     /// Takes in the rows of an import, all that are not refused, each as a whole or not at all. An absent value never overwrites.
     fn take_in(&self, rows: Vec<Row>, at: Timestamp) -> Answer<Weighed>;

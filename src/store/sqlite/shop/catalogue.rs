@@ -52,7 +52,7 @@ impl Catalogue for SqliteStore {
 
     fn weigh(&self, rows: Vec<import::Row>) -> Answer<Weighed> {
         self.db.read("compare an import with the catalogue", move |conn| {
-            rows.iter().map(|row| Ok(import::weigh(row, &take_in::known(conn, row)?))).collect()
+            rows.iter().map(|row| Ok(import::weigh(row, &take_in::known(conn, row)?.after_earlier_rows(row)))).collect()
         })
     }
 
@@ -87,7 +87,7 @@ fn row_of(new: NewListing) -> import::Row {
         visible: None,
     };
     let details = crate::shop::product::Details { title: new.title, ..Default::default() };
-    import::Row { line: 0, asin: new.asin, details, listings: vec![listing] }
+    import::Row { line: 0, asin: new.asin, details, listings: vec![listing], earlier: None }
 }
 
 fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {

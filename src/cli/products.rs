@@ -1,0 +1,34 @@
+//! `taskrun products`: what is in the catalogue, and how it comes there.
+use super::{
+    exit::{Exit, Failure},
+    place::Place,
+};
+
+mod csv;
+mod import;
+mod list;
+mod read;
+mod show;
+
+/// The catalogue: products, and where they are listed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun products import products.csv --dry-run")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Import(import::Args),
+    List(list::Args),
+    Show(show::Args),
+}
+
+pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Import(args) => import::run(args, place).await,
+        Command::List(args) => list::run(args, place).await,
+        Command::Show(args) => show::run(args, place).await,
+    }
+}

@@ -12,7 +12,9 @@ use taskrun::{
     },
     store::{
         Fence,
-        shop::{AccountKey, Claim, Demand, Fate, Guarded, Intent, Limit, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair},
+        shop::{
+            AccountKey, Claim, Demand, Fate, Guarded, Intent, Limit, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair,
+        },
     },
 };
 

@@ -3,8 +3,8 @@
 
 mod bench;
 mod parks;
-mod rules;
 mod quotas;
+mod rules;
 mod scale;
 mod syncs;
 mod tokens;

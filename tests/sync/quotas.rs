@@ -17,7 +17,7 @@ use taskrun::{
     config::{CallLimits, system_env},
     core::task::Now,
     handlers::{Access, Caller, Plan, Progress},
-    marketplace::{CallError, Market},
+    marketplace::{CallError, Market, amazon::Lane},
     sandbox::{self, Entry, Fault, FaultKind, Running, SandboxOptions, seed},
     shop::{
         offer::OfferRule,
@@ -128,7 +128,7 @@ fn caller(clock: Arc<dyn Clock>, purpose: Purpose) -> Caller {
 impl Process {
     async fn offers(&self, caller: &Caller) -> Result<(), CallError> {
         let asin = Asin::parse(&seed::asin(1)).unwrap();
-        self.market.sellers()[seed::SELLER].offers(caller, &[asin], &OfferRule::default()).await.map(drop)
+        self.market.sellers()[seed::SELLER].offers_by(Lane::Batch, caller, &[asin], &OfferRule::default()).await.map(drop)
     }
 
     async fn item(&self, shop: &str, caller: &Caller) -> Result<(), CallError> {

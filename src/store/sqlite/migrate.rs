@@ -16,7 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_tokens.sql"),
     include_str!("../migrations/0005_not_yet.sql"),
     include_str!("../migrations/0009_queue.sql"),
-    include_str!("../migrations/0009_quotas.sql"),
+    include_str!("../migrations/0010_quotas.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /sandbox` | this list |
 //! | `GET /sandbox/summary` | figures: `{"now","requests","writes","calls":[{"account","operation","calls","ok","limited","faulty","most_in_interval","interval_ms","most_at_once"}],"creates":{SHOP:{"adds","identifiers","repeated":{IDENTIFIER:TIMES}}}}` |
+//! |  | the interval is the time for one token at the rate of now, and for BASE the clock hour; `most_in_interval` counts refused calls, too; `most_at_once` is since the process began |
 //! | `GET /sandbox/ledger?FILTER&limit=N` | `{"entries":[{"seq","at","at_ms","method","path","operation","account","write","status","detail","fault"}],"last"}`, oldest first, at most 1000; go on with `after=last` |
 //! | `GET /sandbox/ledger/count?FILTER` | `{"count"}`. FILTER: `after=SEQ`, `since_ms`, `account`, `operation`, `status`, `writes=true/false`, `fault=true/false` |
 //! | `GET /sandbox/creates` | `{SHOP:{IDENTIFIER:TIMES}}`, every item that was ever added |
@@ -419,15 +420,16 @@ struct Rate {
 
 async fn set_rate(State(practice): Shared, Path(word): Path<String>, body: Bytes) -> Told {
     let operation = known(&word)?;
-    let Some(usual) = amazon::usual(operation) else { return wrong(format!("`{word}` has no rate; offers, item_offers and sellers have")) };
     let Rate { rate, burst } = read(&body)?;
-    let burst = burst.unwrap_or(usual.1);
     // Once in a thousand years is rare enough, and a limit of 1e6 is none.
-    if !(1e-11..=1e6).contains(&rate) || !(1.0..=1e6).contains(&burst) {
+    if !(1e-11..=1e6).contains(&rate) || !burst.is_none_or(|burst| (1.0..=1e6).contains(&burst)) {
         return wrong("a rate is above 0, and a burst at least 1");
     }
-    practice.state.set_rate(operation, rate, burst)?;
-    Ok(done())
+    if practice.set_rate(operation, rate, burst)? {
+        Ok(done())
+    } else {
+        wrong(format!("`{word}` has no rate; offers, item_offers and sellers have"))
+    }
 }
 
 const COUNTS: [Count; 3] = [Count::Hour, Count::Day, Count::Adds];

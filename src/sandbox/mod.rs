@@ -188,7 +188,7 @@ impl Running {
 
     /// Changes the rate of one of Amazon's operations, in calls per second, and its burst, in calls.
     pub fn set_rate(&self, operation: Operation, rate: f64, burst: f64) {
-        note_failure(self.practice.state.set_rate(operation, rate, burst));
+        note_failure(self.practice.set_rate(operation, rate, Some(burst)).map(drop));
     }
 
     /// The items of a shop.

@@ -11,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Now,
+    Now, amazon,
     control::Switch,
     faults::{Faults, Force},
     ledger,
@@ -61,6 +61,13 @@ impl Practice {
         entry.seq = self.state.record(&entry)?;
         self.ledger.append(&entry);
         Ok(())
+    }
+
+    /// Changes the rate of one of Amazon's operations, in calls per second, and its burst, in calls; false: that operation has none.
+    pub(super) fn set_rate(&self, operation: Operation, rate: f64, burst: Option<f64>) -> rusqlite::Result<bool> {
+        let Some(usual) = amazon::usual(operation) else { return Ok(false) };
+        let new = (rate, burst.unwrap_or(usual.1));
+        self.state.set_rate(operation, usual, new, self.now_ms()).map(|()| true)
     }
 
     /// What a product is forced to be.

@@ -69,6 +69,12 @@ async fn a_bucket_goes_on_where_it_was_when_the_marketplace_is_started_again() {
     assert_eq!(bench.amazon("one", SELLERS_PATH).await.0, 429);
     bench.advance(1_000);
     assert_eq!(bench.amazon("one", SELLERS_PATH).await.1.as_deref(), Some("1"), "a rate may change at any time");
+    bench.practice.set_rate(Operation::Sellers, 0.001, 2.0);
+    bench.advance(500_000);
+    bench.practice.set_rate(Operation::Sellers, 0.1, 2.0);
+    assert_eq!(bench.amazon("one", SELLERS_PATH).await.0, 429, "and what has passed by then counts at the old one");
+    bench.advance(5_000);
+    assert_eq!(bench.amazon("one", SELLERS_PATH).await.0, 200);
 }
 
 #[tokio::test]

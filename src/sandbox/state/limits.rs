@@ -58,8 +58,21 @@ impl State {
         rate(&self.conn(), operation, usual)
     }
 
-    pub(in crate::sandbox) fn set_rate(&self, operation: Operation, rate: f64, burst: f64) -> rusqlite::Result<()> {
-        self.conn().execute("INSERT OR REPLACE INTO rates VALUES (?1, ?2, ?3)", params![operation.word(), rate, burst]).map(drop)
+    /// From `now_ms` on the buckets fill at another rate, up to another burst; what is in them stays.
+    pub(in crate::sandbox) fn set_rate(
+        &self,
+        operation: Operation,
+        usual: (f64, f64),
+        new: (f64, f64),
+        now_ms: i64,
+    ) -> rusqlite::Result<()> {
+        let mut conn = self.conn();
+        let tx = conn.transaction()?;
+        let (old_rate, old_burst) = rate(&tx, operation, usual)?;
+        let sql = "UPDATE buckets SET tokens = min(?3, ?5, tokens + max(0, ?4 - at_ms) * ?2 / 1000.0), at_ms = max(at_ms, ?4) WHERE operation = ?1";
+        tx.execute(sql, params![operation.word(), old_rate, old_burst, now_ms, new.1])?;
+        tx.execute("INSERT OR REPLACE INTO rates VALUES (?1, ?2, ?3)", params![operation.word(), new.0, new.1])?;
+        tx.commit()
     }
 
     /// Takes a token from the bucket of an operation, a seller and an application. `usual`: the rate and burst it has by itself.

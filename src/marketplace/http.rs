@@ -34,7 +34,9 @@ const REPEATS_MAX: usize = 2;
 /// Refusals that were put right, in a row, before something must be wrong that we don't see.
 const AGAIN_MAX: u32 = 5;
 /// A server that asks for a longer wait is not waited for within the attempt.
-const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// Nobody is left alone for longer than this because of a header: a thousand years are a mistake.
+const ASKED_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// What Amazon asks callers to name themselves; BASE does not mind.
 const USER_AGENT: &str = concat!("taskrun/", env!("CARGO_PKG_VERSION"), " (Language=Rust/", env!("CARGO_PKG_RUST_VERSION"), "; Platform=");
@@ -176,15 +178,15 @@ pub(super) fn unreadable(what: &'static str, answer: &Answer) -> CallError {
     CallError::Unreadable { what, status: answer.status, why }
 }
 
-/// What the server asked for, in seconds or as a date seen from its own clock.
+/// What the server asked for, in seconds or as a date seen from its own clock; an hour at most.
 pub(super) fn retry_after(answer: &Answer) -> Option<SignedDuration> {
     let text = answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Some(SignedDuration::from_secs(seconds.into()));
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        return Some(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)).min(ASKED_MAX));
     }
     let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp());
     let sent: Option<Timestamp> = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok()).and_then(date);
-    Some(date(text)?.duration_since(sent?).max(SignedDuration::ZERO))
+    Some(date(text)?.duration_since(sent?).clamp(SignedDuration::ZERO, ASKED_MAX))
 }
 
 /// Whether a call that was refused may be made again at once: what was wrong was put right, or it first waits for its place in a limit. After too
@@ -205,6 +207,16 @@ fn is_worth_another(refusal: &CallError, caller: &Caller) -> bool {
         | CallError::Uncertain { .. }
         | CallError::Store(_) => false,
     }
+}
+
+/// Waits until the limit that refused a call allows another; the server may have asked for more than the call's place in it.
+async fn sit_out(refusal: &CallError, caller: &Caller) -> Result<(), CallError> {
+    let CallError::Limited { until, .. } = refusal else { return Ok(()) };
+    let wait = until.duration_since(caller.now());
+    if !wait.is_positive() {
+        return Ok(());
+    }
+    caller.cancel.run_until_cancelled(caller.clock.sleep(wait)).await.ok_or(CallError::Cancelled)
 }
 
 /// Makes a call that changes nothing, and repeats it a few times while that can help.
@@ -228,7 +240,10 @@ where
         let attempt = RetryIf::start(delays, &mut call, helps);
         match caller.cancel.run_until_cancelled(attempt).await {
             None => return Err(CallError::Cancelled),
-            Some(Err(refusal)) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => refusals += 1,
+            Some(Err(refusal)) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => {
+                refusals += 1;
+                sit_out(&refusal, caller).await?;
+            }
             Some(ended) => return ended,
         }
     }
@@ -294,6 +309,11 @@ mod tests {
             seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 00:01:00 GMT")]),
             None,
             "a date says nothing without the server's own"
+        );
+        assert_eq!(seconds(&[(header::RETRY_AFTER, "31536000000")]), Some(3600), "a thousand years are not obeyed");
+        assert_eq!(
+            seconds(&[(header::RETRY_AFTER, "Mon, 30 Mar 2026 09:00:00 GMT"), (header::DATE, "Mon, 30 Mar 2026 00:00:00 GMT")]),
+            Some(3600)
         );
         assert_eq!(seconds(&[(header::RETRY_AFTER, "-5")]), None);
         assert_eq!(seconds(&[]), None);

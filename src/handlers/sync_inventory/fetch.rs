@@ -200,7 +200,10 @@ impl Sync<'_> {
                 }
                 Err(error) => {
                     failures += 1;
-                    if error.concern() != Concern::Call || failures >= FAILURES_MAX {
+                    if error.concern() != Concern::Call
+                        || failures >= FAILURES_MAX
+                        || error.retry_after(self.now()).is_some_and(|asked| asked.is_positive())
+                    {
                         shared.lock().put_back(batch);
                         return Err(error);
                     }

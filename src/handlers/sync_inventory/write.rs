@@ -23,7 +23,7 @@ impl Sync<'_> {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = if error.concern() == Concern::Call { failures + 1 } else { 0 };
-                    if failures >= FAILURES_MAX {
+                    if failures >= FAILURES_MAX || error.retry_after(self.now()).is_some_and(|asked| asked.is_positive()) {
                         return Err(error);
                     }
                     if let Some(change) = note(shop, change, error, compared, tally)? {

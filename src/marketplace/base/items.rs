@@ -1,4 +1,5 @@
 //! A shop's items: read by pages of a hundred, edited one by one.
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::{
@@ -128,7 +129,11 @@ impl Shop {
     }
 
     async fn look_up(&self, caller: &Caller, target: &Target, open: OpenIntent, cause: Box<CallError>) -> Result<Written, CallError> {
-        let Ok(item) = self.item(caller, target.item_id).await else {
+        let asked = cause.retry_after(caller.now()).unwrap_or(SignedDuration::ZERO);
+        let is_soon = asked <= http::RETRY_AFTER_MAX;
+        let has_waited = is_soon && caller.cancel.run_until_cancelled(caller.clock.sleep(asked)).await.is_some();
+        let found = if has_waited { self.item(caller, target.item_id).await.ok() } else { None };
+        let Some(item) = found else {
             // It stays open: the next run asks again before it writes.
             return Err(CallError::Uncertain { intent: open.id, cause });
         };

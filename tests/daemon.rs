@@ -18,6 +18,8 @@ mod crash;
 mod disk;
 #[path = "daemon/locks.rs"]
 mod locks;
+#[path = "daemon/market.rs"]
+mod market;
 #[path = "daemon/overlap.rs"]
 mod overlap;
 #[path = "daemon/reload.rs"]
@@ -26,3 +28,5 @@ mod reload;
 mod schedule;
 #[path = "daemon/stop.rs"]
 mod stop;
+#[path = "daemon/sync.rs"]
+mod sync;

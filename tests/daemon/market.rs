@@ -1,11 +1,9 @@
 //! The practice marketplace in a process of its own, and the tasks.yaml of a shop that sells there.
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -98,5 +96,20 @@ impl Market {
     /// The number of the last request.
     pub(crate) fn last(&self) -> i64 {
         self.ledger(0).last().map_or(0, |entry| entry["seq"].as_i64().unwrap())
+    }
+
+    /// How many calls a second of an operation it allows.
+    pub(crate) fn set_rate(&self, operation: &str, rate: f64) {
+        self.ask("PUT", &format!("/sandbox/rates/{operation}"), Some(&json!({ "rate": rate })));
+    }
+
+    /// The items of a shop.
+    pub(crate) fn items(&self, shop: &str) -> Vec<Value> {
+        self.ask("GET", &format!("/sandbox/items?account={shop}"), None)["items"].as_array().unwrap().clone()
+    }
+
+    /// Changes an item as its owner's hand would.
+    pub(crate) fn change_item(&self, item_id: i64, change: &Value) {
+        self.ask("PATCH", &format!("/sandbox/items/{item_id}"), Some(change));
     }
 }

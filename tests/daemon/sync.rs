@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 fn open() -> (World, Market) {
     let world = World::new("tasks: {}");
     let market = Market::open(&world, ITEMS);
-    market.set_rate(OFFERS, 20.0);
+    market.set_rate("offers", 20.0);
     let sync = "  sync_inventory: { handler: sync_inventory, locks: [amazon], retries: { max: 1000, delay: 0s }, with: { max_hide: 100% } }\n";
     market.move_in(&world, ITEMS, sync);
     // The first sync renews the tokens and learns the rate; what it writes is not looked at.
@@ -40,7 +40,7 @@ fn disturb(market: &Market) {
         let items = market.items(shop);
         for item in items.into_iter().filter(|_| fastrand::u8(..) < 80) {
             let id = item["item_id"].as_i64().unwrap();
-            market.put_item(id, &json!({ "price": 12_340, "visible": i64::from(fastrand::bool()) }));
+            market.change_item(id, &json!({ "price": 12_340, "visible": fastrand::bool() }));
         }
     }
 }
@@ -76,19 +76,18 @@ fn assert_in_line(world: &World, market: &Market) {
     let shown: HashMap<i64, Value> =
         seed::SHOPS.iter().flat_map(|shop| market.items(shop)).map(|item| (item["item_id"].as_i64().unwrap(), item)).collect();
     for listing in seed::catalogue(ITEMS) {
-        let (cost, cost_at, stock, stock_at) = products.remove(&listing.asin).or_else(|| None).unwrap_or_default();
+        let (cost, cost_at, stock, stock_at) = &products[&listing.asin];
         let item = &shown[&listing.item_id];
-        let visible = item["visible"].as_i64() == Some(1) || item["visible"] == true;
-        let stock_at = stock_at.expect("every listed product was read");
+        let visible = item["visible"].as_bool().unwrap();
+        let stock_at = (*stock_at).expect("every listed product was read");
         let buyable = seed::availability(&listing.asin, stock_at) == seed::Availability::Buyable;
         assert_eq!(stock.as_deref() == Some("in_stock"), buyable, "{}", listing.asin);
         if !buyable {
             assert!(!visible, "{} is sold out and on sale", listing.asin);
         } else if let Price::Sell(price) = selling_price(seed::cost(&listing.asin, cost_at.unwrap()), &Pricing::default()) {
-            assert_eq!(cost, Some(seed::cost(&listing.asin, cost_at.unwrap())));
+            assert_eq!(*cost, Some(seed::cost(&listing.asin, cost_at.unwrap())));
             assert_eq!((visible, item["price"].as_i64()), (true, Some(price)), "{}", listing.asin);
         }
-        products.insert(listing.asin, (cost, cost_at, stock, Some(stock_at)));
     }
     let open: i64 = store.query_row("SELECT count(*) FROM intents", [], |row| row.get(0)).unwrap();
     assert_eq!(open, 0, "the fate of a write is open");

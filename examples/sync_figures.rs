@@ -67,7 +67,11 @@ fn memory(binary: &Path, per_second: f64) -> Outcome<()> {
         peak = peak.max(peak_kib(child.id()).unwrap_or(0));
         thread::sleep(Duration::from_millis(20));
     }
-    println!("a sync of {SHOPS} products in two shops: {} MB of memory at most, {:.1?} at {per_second} batches a second", peak / 1024, begun.elapsed());
+    println!(
+        "a sync of {SHOPS} products in two shops: {} MB of memory at most, {:.1?} at {per_second} batches a second",
+        peak / 1024,
+        begun.elapsed()
+    );
     Ok(())
 }
 
@@ -166,13 +170,19 @@ impl Shop {
         let found = self.ask("GET", &format!("/sandbox/ledger?operation=offers&after={after}"), "")?;
         let entries = found["entries"].as_array().ok_or("no ledger")?;
         let number = |entry: &Value, key: &str| entry[key].as_i64().unwrap_or_default();
-        Ok(entries.iter().map(|entry| Batch { seq: number(entry, "seq"), at_ms: number(entry, "at_ms"), status: number(entry, "status") }).collect())
+        Ok(entries
+            .iter()
+            .map(|entry| Batch { seq: number(entry, "seq"), at_ms: number(entry, "at_ms"), status: number(entry, "status") })
+            .collect())
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Outcome<Value> {
         let mut stream = TcpStream::connect(&self.address)?;
         let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;

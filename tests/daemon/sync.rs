@@ -27,7 +27,8 @@ fn open() -> (World, Market) {
     let world = World::new("tasks: {}");
     let market = Market::open(&world, ITEMS);
     market.set_rate("offers", 20.0);
-    let sync = "  sync_inventory: { handler: sync_inventory, locks: [amazon], retries: { max: 1000, delay: 0s }, with: { max_hide: 100% } }\n";
+    let sync =
+        "  sync_inventory: { handler: sync_inventory, locks: [amazon], retries: { max: 1000, delay: 0s }, with: { max_hide: 100% } }\n";
     market.move_in(&world, ITEMS, sync);
     // The first sync renews the tokens and learns the rate; what it writes is not looked at.
     world.must(&["once", "sync_inventory"]);
@@ -116,7 +117,10 @@ fn disturbed_syncs(times: usize, mut harm: impl FnMut(&mut super::harness::Proce
             daemon = world.daemon();
         }
         let end = wait_for("the run succeeds", LIMIT, || {
-            world.history("sync_inventory").into_iter().find(|row| row.run() == run && row.state() != "running" && row.state() != "backoff" && row.state() != "waiting")
+            world
+                .history("sync_inventory")
+                .into_iter()
+                .find(|row| row.run() == run && row.state() != "running" && row.state() != "backoff" && row.state() != "waiting")
         });
         assert_eq!(end.state(), "succeeded", "{}", end.text());
         assert_eq!(daemon.stop(), 0);
@@ -125,6 +129,7 @@ fn disturbed_syncs(times: usize, mut harm: impl FnMut(&mut super::harness::Proce
         let twice: Vec<_> = edits.iter().filter(|(_, count)| **count > 1).collect();
         assert!(twice.is_empty(), "written twice: {twice:?}");
         assert_in_line(&world, &market);
+        println!("a sync that was disturbed {here} times: {} batches, {} writes", batches.len(), edits.len());
         done += here.max(1);
     }
     world.assert_nothing_left();

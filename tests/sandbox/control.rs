@@ -62,7 +62,7 @@ async fn the_summary_tells_what_a_test_asks_first() {
 #[tokio::test]
 async fn calls_that_are_in_at_once_are_counted() {
     let bench = Bench::new().await;
-    bench.hand("POST", "/faults", "token:delay=300ms").await;
+    bench.hand("POST", "/faults", "token:delay=1s").await;
     let (one, two) =
         tokio::join!(bench.tokens("refresh_token", "refresh_token", REFRESH), bench.tokens("refresh_token", "refresh_token", REFRESH));
     assert!(one.is_ok() != two.is_ok(), "one of them came too late");

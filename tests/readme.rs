@@ -23,7 +23,10 @@ fn holds(readme: &str, commands: usize) {
     let examples = read(&fs::read_to_string(readme).unwrap());
     assert!(commands <= examples.commands.len(), "the examples are gone: {examples:?}");
     let folder = tempfile::tempdir().unwrap();
-    fs::copy("tasks.yaml", folder.path().join("tasks.yaml")).unwrap();
+    fs::create_dir(folder.path().join("examples")).unwrap();
+    for file in ["tasks.yaml", "examples/products.csv"] {
+        fs::copy(file, folder.path().join(file)).unwrap();
+    }
     for (name, text) in &examples.files {
         fs::write(folder.path().join(name), text).unwrap();
     }

@@ -4,6 +4,7 @@ use super::{
     place::Place,
 };
 
+pub(super) mod age;
 mod csv;
 mod import;
 mod list;

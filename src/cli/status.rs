@@ -2,11 +2,13 @@
 use std::{fmt::Write as _, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
 
 use super::{
     exit::{Exit, Failure},
     list,
     place::Place,
+    products::age::{DataView, Watch},
     text::{self, BAD, BOLD, Cell, DIM, ODD, Times},
 };
 use crate::engine::view::{RunView, StatusView};
@@ -26,17 +28,30 @@ pub(crate) struct Args {
     watch: bool,
 }
 
+/// What the daemon says, and what stands in the store beside it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: StatusView,
+    /// Absent where nothing is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<DataView>,
+}
+
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let daemon = place.daemon().await?;
+    let catalogue = Watch::new(place).await;
     loop {
         let status = daemon.status().await?;
+        let data = catalogue.look(list::instant(&status.now)).await;
+        let shown = Shown { status, data };
         match (args.json, args.watch) {
-            (true, true) => place.screen.json_line(&status)?,
-            (true, false) => place.screen.json(&status)?,
+            (true, true) => place.screen.json_line(&shown)?,
+            (true, false) => place.screen.json(&shown)?,
             (false, watch) => {
                 // From the top left corner, each line and the rest of the screen cleared: no flicker.
                 let (home, end) = if watch && place.screen.out_is_terminal() { ("\x1b[H", "\x1b[J") } else { ("", "") };
-                let text = render(&status, place.screen.out_is_terminal());
+                let text = render(&shown, place.screen.out_is_terminal());
                 let text = if home.is_empty() { text } else { text.replace('\n', "\x1b[K\n") };
                 place.screen.data(&format!("{home}{text}{end}"))?;
             }
@@ -49,12 +64,16 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// The whole status, for people.
-pub(crate) fn render(status: &StatusView, relative: bool) -> String {
+fn render(shown: &Shown, relative: bool) -> String {
+    let status = &shown.status;
     let now = list::instant(&status.now).unwrap_or(Timestamp::UNIX_EPOCH);
     // The daemon is where its tasks are.
     let zone = status.instances.first().and_then(|view| TimeZone::get(&view.zone).ok()).unwrap_or_else(TimeZone::system);
     let times = Times { now, zone, relative };
     let mut text = head(status, &times);
+    if let Some(data) = &shown.data {
+        writeln!(text, "data       {}", data.line(&times)).unwrap_or_default();
+    }
     if !status.runs.is_empty() {
         let header = ["# run", "task", "phase", "attempt", "since", "progress", "note"].map(|title| Cell::new(title, DIM));
         let rows: Vec<_> = std::iter::once(header).chain(status.runs.iter().map(|run| run_row(run, &times))).collect();
@@ -163,7 +182,8 @@ mod tests {
     }
 
     fn shown(status: &StatusView) -> String {
-        anstream::adapter::strip_str(&render(status, true)).to_string()
+        let shown = Shown { status: status.clone(), data: None };
+        anstream::adapter::strip_str(&render(&shown, true)).to_string()
     }
 
     #[test]

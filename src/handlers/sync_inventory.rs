@@ -37,8 +37,8 @@ mod write;
 
 use fetch::Fetched;
 use past::{Past, Pasts};
-pub use settings::SPEC;
 use settings::Settings;
+pub use settings::{SPEC, data_max_age};
 
 /// Consecutive calls that fail for passing reasons before the side that fails them is given up for this attempt.
 const FAILURES_MAX: u32 = 3;

@@ -270,3 +270,19 @@ fn practice_has_a_catalogue_of_its_own() {
     shop.run("products list --sandbox").ends(0).prints(&["B0TEST0001"]);
     shop.run("products list").ends(0).says(&["no such product"]);
 }
+
+#[test]
+fn status_says_how_old_the_data_is() {
+    let shop = shop(PRODUCTS);
+    // A daemon wants its secrets; nothing here uses them.
+    shop.write(&TASKS.replace("${ID}", "${PATH}").replace("${SECRET}", "${PATH}"));
+    let daemon = shop.daemon("");
+    let empty = shop.run("status").ends(0);
+    assert!(!empty.out.contains("data "), "{}", empty.out);
+    shop.run("products import products.csv").ends(0);
+    shop.run("status").ends(0).prints(&["\ndata       1 product listed; 1 never fetched\n"]);
+    let json = shop.run("status --json").ends(0).json();
+    assert_eq!((&json["pid"], &json["data"]["listed"]), (&daemon.pid().into(), &1.into()));
+    let expected = serde_json::json!({"listed": 1, "oldest_fetched_at": null, "never_fetched": 1, "max_age_s": 14400.0, "too_old": 1});
+    assert_eq!(json["data"], expected);
+}

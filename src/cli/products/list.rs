@@ -185,7 +185,7 @@ mod tests {
         let times = Times { now, zone: jiff::tz::TimeZone::get("Asia/Tokyo").unwrap(), relative: true };
         let text = anstream::adapter::strip_str(&table(&[known, bare], &times)).to_string();
         let expected = "\
-# asin      cost  stock     fetched  listings                          title
+# asin      cost  stock     fetched  listings                         title
 B0TEST0001  1500  no_offer  3h ago   a listed 1980 hidden, b pending  水筒
 B0TEST0002  -     -         never
 ";

@@ -117,13 +117,18 @@ impl Settings {
             offers: offers(table("offers")),
             rules: Rules {
                 pricing: pricing::read(table("pricing")),
-                data_max_age: params.duration("data_max_age").unwrap_or(SignedDuration::from_hours(4)),
+                data_max_age: data_max_age(params),
                 restock: params.text("restock").and_then(Restock::from_word).unwrap_or(Restock::AfterFreshCheck),
                 phases: phases.unwrap_or(Phases::ALL),
                 checked_since: since,
             },
         }
     }
+}
+
+/// How old data may be that is written to a shop.
+pub fn data_max_age(params: &Params) -> SignedDuration {
+    params.duration("data_max_age").unwrap_or(SignedDuration::from_hours(4))
 }
 
 fn phases(named: &[Value]) -> Phases {

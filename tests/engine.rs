@@ -456,6 +456,35 @@ async fn a_run_that_waits_for_a_limit_goes_on_when_the_clock_says_so_even_after_
     assert!(running.stop().await.in_time);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_does_not_begin_before_the_end_of_the_one_before_it_is_written_down() {
+    let house = House::new();
+    let work = Own::new(|ctx| {
+        let attempt = ctx.attempt;
+        Box::pin(async move {
+            let failed = HandlerError::Transient { message: "503".to_owned(), retry_after: None };
+            if attempt == 1 { Err(failed) } else { Ok(Report::default()) }
+        })
+    });
+    // The store takes everything but the end of the first attempt.
+    let by_hand = rusqlite::Connection::open(house.dir.path().join("taskrun.db")).unwrap();
+    by_hand
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE UPDATE ON runs WHEN NEW.state = 'backoff' BEGIN SELECT raise(ABORT, 'the disk is full'); END;",
+        )
+        .unwrap();
+    let running = house.start("tasks:\n  work: { handler: own, schedule: '@start', retries: { max: 1, delay: 0s } }\n", work).await;
+    let since = Instant::now();
+    while !running.degraded().await.iter().any(|trouble| trouble.contains("does not take writes")) {
+        assert!(since.elapsed() < LIMIT, "waited in vain until the store was in trouble: {:?}", house.rows("work").await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    by_hand.execute_batch("DROP TRIGGER full").unwrap();
+    let row = house.wait_for_end("work", RunEnd::Succeeded).await;
+    assert_eq!(house.outcomes(row.run).await, [Some(OutcomeKind::Failed), Some(OutcomeKind::Succeeded)]);
+    assert!(running.stop().await.in_time);
+}
+
 /// How many tasks there are when the clock jumps.
 const MANY: usize = 1_000;
 

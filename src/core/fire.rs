@@ -39,10 +39,10 @@ impl Step<'_> {
     pub(super) fn judge_next(&mut self, name: &InstanceName) {
         let now = self.now;
         let (busy, anchors) = (self.state.catches_up(name), self.state.anchors(name));
-        let Some(known) = self.state.instances.get_mut(name) else { return };
-        if known.judging {
+        if self.state.judging.contains(name) {
             return;
         }
+        let Some(known) = self.state.instances.get_mut(name) else { return };
         let mut ended_at = None;
         let (skips, asked, ticket) = if let Some((ask, trigger)) = known.asks.pop_front() {
             let asked = Asked { fire_at: now.wall, trigger };
@@ -56,8 +56,8 @@ impl Step<'_> {
         } else {
             return;
         };
-        known.judging = true;
         let instance = Arc::clone(&known.instance);
+        self.state.judging.insert(name.clone());
         for skip in &skips {
             self.skipped(name, skip.clone());
         }
@@ -128,8 +128,8 @@ impl Step<'_> {
     /// The instance's fire has its answer.
     fn watermark_passed(&mut self, name: &InstanceName, ticket: Ticket, answer: &Judgement) {
         let wall = self.now.wall;
+        self.state.judging.remove(name);
         let Some(known) = self.state.instances.get_mut(name) else { return };
-        known.judging = false;
         let Some(upto) = ticket.upto.filter(|_| !matches!(answer, Judgement::Suspect(_) | Judgement::NotYet { .. })) else { return };
         known.anchors.start = known.anchors.start.filter(|_| !ticket.start);
         if upto.duration_since(wall) < SET_BACK_MIN {

@@ -98,7 +98,7 @@ fn insert(state: &mut State, name: &InstanceName, instance: Arc<Instance>, mark:
     let (watermark, last_end) = mark.map_or((now.wall, now.wall), |mark| (mark.watermark, mark.last_end));
     let anchors = Anchors { last_end: Some(last_end.min(now.wall)), start };
     let asks = VecDeque::new();
-    let known = Known { instance, watermark, anchors, judging: false, asks, skipping: None, starving: 0, due_at: None };
+    let known = Known { instance, watermark, anchors, asks, skipping: None, starving: 0, due_at: None };
     state.instances.insert(name.clone(), known);
     state.reschedule(name);
 }

@@ -27,6 +27,9 @@ pub struct State {
     /// When each instance is next due, soonest first; instances whose fire is being judged are not in it.
     pub agenda: BTreeSet<(Timestamp, InstanceName)>,
     pub runs: Runs,
+    /// Instances of which the store judges a fire. One fire at a time, so that answers come in the order of the fires; a reload may have removed
+    /// the instance meanwhile, and another may have brought it back.
+    pub judging: BTreeSet<InstanceName>,
     /// The process was told to stop: the grace period no attempt may exceed.
     pub stopping: Option<SignedDuration>,
     /// The wall clock at the last tick, to notice when it is set back.
@@ -40,8 +43,6 @@ pub struct Known {
     /// The last fire time judged. Moves back only when the clock is set back.
     pub watermark: Timestamp,
     pub anchors: Anchors,
-    /// The store is judging a fire of it. One at a time, so that answers come in the order of the fires.
-    pub judging: bool,
     /// Starts by hand that wait for their turn to be judged.
     pub asks: VecDeque<(AskId, Trigger)>,
     /// The reason of its last skip, if nothing ran since: only the first of a row is worth a word.
@@ -233,6 +234,7 @@ impl State {
             instances: BTreeMap::new(),
             agenda: BTreeSet::new(),
             runs: Runs::default(),
+            judging: BTreeSet::new(),
             stopping: None,
             last_wall: now.wall,
         }
@@ -245,14 +247,14 @@ impl State {
             let soonest = known.watermark.saturating_add(SignedDuration::from_millis(1)).unwrap_or(known.watermark);
             known.anchors.start = known.anchors.start.map(|start| start.max(soonest));
         }
-        let (anchors, caught_up) = (self.anchors(name), !self.catches_up(name));
+        let (anchors, caught_up, judging) = (self.anchors(name), !self.catches_up(name), self.judging.contains(name));
         let Some(known) = self.instances.get_mut(name) else { return };
         if let Some(at) = known.due_at.take() {
             self.agenda.remove(&(at, name.clone()));
         }
         // While one of its missed fires runs, the next of them waits for its end.
         let ready = caught_up || known.instance.catch_up != CatchUp::All;
-        if self.scheduling && !known.judging && ready {
+        if self.scheduling && !judging && ready {
             known.due_at = plan::next_start(&known.instance, known.watermark, anchors);
             if let Some(at) = known.due_at {
                 self.agenda.insert((at, name.clone()));

@@ -10,7 +10,10 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
@@ -131,6 +134,8 @@ pub(super) struct Driver {
     pub handlers_before: BTreeMap<RunId, Handlers>,
     pub workers: BTreeMap<RunId, Worker>,
     pub performing: TaskTracker,
+    /// The last call of the store for each run that has not been answered yet.
+    pub calls: BTreeMap<RunId, JoinHandle<()>>,
     pub messages: mpsc::Sender<Message>,
     pub trouble: Trouble,
     /// Since when the store has not taken our writes, by the uptime.
@@ -206,6 +211,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         handlers_before: BTreeMap::new(),
         workers: BTreeMap::new(),
         performing: TaskTracker::new(),
+        calls: BTreeMap::new(),
         messages,
         trouble: Trouble::default(),
         trouble_since: None,
@@ -343,18 +349,15 @@ impl Driver {
     /// A `once` leaves when it has been asked and nothing is open; anyone leaves when told to and nothing is open, or time is up.
     fn may_leave(&self, asked: bool) -> bool {
         let none_open = self.state.runs.is_empty() && self.asks.is_empty();
+        let none_judged = self.state.judging.is_empty();
         match self.shutdown {
             // A fire that the store does not take is judged by the next start.
             Some(shutdown) => {
                 let late = shutdown.aborted && shutdown.leave_at <= self.clock.now().uptime;
-                late || (none_open && (self.none_judged() || self.trouble.now().is_some()))
+                late || (none_open && (none_judged || self.trouble.now().is_some()))
             }
-            None => !self.state.scheduling && asked && ((none_open && self.none_judged()) || self.has_no_hope()),
+            None => !self.state.scheduling && asked && ((none_open && none_judged) || self.has_no_hope()),
         }
-    }
-
-    fn none_judged(&self) -> bool {
-        !self.state.instances.values().any(|known| known.judging)
     }
 
     /// Stops in order; the second time it does not wait.

@@ -78,7 +78,8 @@ impl Driver {
         match command {
             Command::Judge { request, ticket } => self.judge(*request, ticket),
             Command::Start { run, attempt, raise_floor } => {
-                self.insist(
+                self.insist_for(
+                    run,
                     move || store.start(me, run, attempt, raise_floor, at),
                     move |answer| Some(Event::StartAnswered { run, attempt, answer }),
                 );
@@ -105,19 +106,19 @@ impl Driver {
             }
             Command::Postpone { run, attempt, outcome, retry_at } => {
                 let request = PostponeRequest { run, process: me, attempt, outcome, retry_at };
-                self.insist(move || store.postpone(request.clone(), at), |()| None);
+                self.insist_for(run, move || store.postpone(request.clone(), at), |()| None);
             }
             Command::Close { run, end, by, attempt, outcome, raise_floor } => {
                 let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor };
-                self.insist(move || store.close(request.clone(), at), move |answer| Some(Event::CloseAnswered { run, answer }));
+                self.insist_for(run, move || store.close(request.clone(), at), move |answer| Some(Event::CloseAnswered { run, answer }));
             }
-            Command::SetAside { run } => self.insist(move || store.set_aside(me, run, at), |()| None),
+            Command::SetAside { run } => self.insist_for(run, move || store.set_aside(me, run, at), |()| None),
             Command::LookAtRivals { run, rivals } => self.look_at_rivals(run, rivals),
             Command::TakeOver { run, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
             Command::Adopt { run, lost } => {
-                self.insist(move || store.adopt(run, me, lost, at), move |answer| Some(Event::Adopted { run, answer }));
+                self.insist_for(run, move || store.adopt(run, me, lost, at), move |answer| Some(Event::Adopted { run, answer }));
             }
-            Command::CloseOrphan { run, end, by } => self.insist(move || store.close_orphan(run, end, by, at), |()| None),
+            Command::CloseOrphan { run, end, by } => self.insist_for(run, move || store.close_orphan(run, end, by, at), |()| None),
             Command::LowerWatermarks { to } => {
                 tracing::warn!(to = %to, "the clock was set back; fires go by the new time, and what already ran at a time to come is not run again");
                 self.insist(move || store.lower_watermarks(to), |()| None);
@@ -144,6 +145,29 @@ impl Driver {
                 drop(messages.send(event.into()).await);
             }
         });
+    }
+
+    /// As [`Self::insist`], but after the calls for the same run that were made before: one that failed and is made again is not overtaken.
+    fn insist_for<T: Send + 'static>(
+        &mut self,
+        run: RunId,
+        call: impl Fn() -> BoxFuture<'static, StoreResult<T>> + Send + 'static,
+        event: impl FnOnce(T) -> Option<Event> + Send + 'static,
+    ) {
+        self.calls.retain(|_, call| !call.is_finished());
+        let before = self.calls.remove(&run);
+        let (messages, trouble) = (self.messages.clone(), self.trouble.clone());
+        let first = if before.is_some() { None } else { Some(call()) };
+        let last = self.performing.spawn(async move {
+            if let Some(before) = before {
+                drop(before.await);
+            }
+            let first = first.unwrap_or_else(&call);
+            if let Some(event) = insist(trouble, first, call).await.and_then(event) {
+                drop(messages.send(event.into()).await);
+            }
+        });
+        self.calls.insert(run, last);
     }
 
     pub(super) fn forget_children(&self, run: RunId) {

@@ -74,6 +74,29 @@ pub(crate) enum Call {
     Retire,
 }
 
+impl Call {
+    /// The run that it is for, if it is one of those that take effect in their order.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Close { request, .. } => Some(request.run),
+            Self::Start { run, .. }
+            | Self::Postpone { run, .. }
+            | Self::SetAside { run, .. }
+            | Self::Adopt { run, .. }
+            | Self::CloseOrphan { run, .. } => Some(*run),
+            Self::Judge(_)
+            | Self::LowerWatermarks { .. }
+            | Self::StillOpen(_)
+            | Self::Leftover(_)
+            | Self::TakeOver { .. }
+            | Self::Forget(_)
+            | Self::StopRequests
+            | Self::Register { .. }
+            | Self::Retire => None,
+        }
+    }
+}
+
 /// A fire on its way to be judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Judging {
@@ -145,6 +168,12 @@ impl World {
     /// Nothing was changed; whoever made the call makes it again, or gives up an errand that can wait.
     fn failed(&mut self, pid: ProcessId, call: Call) {
         self.tally.add("calls that failed");
+        if let (Some(run), Some(process)) = (call.run(), self.processes.get_mut(&pid)) {
+            // What is to follow for the run, waits for it.
+            let (behind, others) = process.calls.drain(..).partition(|other| other.run() == Some(run));
+            process.calls = others;
+            process.held.insert(run, behind);
+        }
         let news = match call {
             Call::StillOpen(look) if look.takeover.is_none() => {
                 News::Event(Event::RivalsSeen { run: look.run, open: look.rivals, hang: false })
@@ -154,6 +183,16 @@ impl World {
             call => News::Again(call),
         };
         self.tell(pid, AGAIN, news);
+    }
+
+    /// A call that failed is made again, and what waited behind it.
+    pub(crate) fn again(&mut self, pid: ProcessId, call: Call) {
+        let run = call.run();
+        let behind = run.and_then(|run| self.processes.get_mut(&pid)?.held.remove(&run)).unwrap_or_default();
+        self.call(pid, call);
+        for call in behind {
+            self.call(pid, call);
+        }
     }
 
     fn taken(&mut self, pid: ProcessId, call: Call) {

@@ -31,7 +31,7 @@ impl World {
         match news {
             News::HandlerEnds(run, attempt) => return self.handler_ends(pid, run, attempt),
             News::HandlerWrites(run, attempt) => return self.handler_writes(pid, run, attempt),
-            News::Again(call) => return self.call(pid, call),
+            News::Again(call) => return self.again(pid, call),
             _ => {}
         }
         if self.processes[&pid].leaving {
@@ -194,6 +194,9 @@ impl World {
     /// Puts a call in the process's line at the store.
     pub(crate) fn call(&mut self, pid: ProcessId, call: Call) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
+        if let Some(held) = call.run().and_then(|run| process.held.get_mut(&run)) {
+            return held.push_back(call);
+        }
         process.calls.push_back(call);
         if !process.in_turn {
             process.in_turn = true;

@@ -321,7 +321,7 @@ impl World {
             let next =
                 instance.timing.next_after(judged, process.state.anchors(name)).filter(|_| instance.enabled && !waits).map(|fire| fire.at);
             let due = next.is_some_and(|at| at <= wall.checked_sub(instance.timing.splay).unwrap());
-            found.push((i64::try_from(index).unwrap(), name.clone(), (silent, due), next, known.judging));
+            found.push((i64::try_from(index).unwrap(), name.clone(), (silent, due), next, process.state.judging.contains(name)));
         }
         for (index, name, (silent, due), at, judging) in found {
             let patience = if judging { 90_000 } else { 5000 };

@@ -108,6 +108,8 @@ pub(crate) struct Process {
     pub(crate) version: usize,
     /// Calls of the store that it has not taken yet.
     pub(crate) calls: VecDeque<Call>,
+    /// Behind a call that failed and is made again: what follows for the same run.
+    pub(crate) held: BTreeMap<RunId, VecDeque<Call>>,
     pub(crate) in_turn: bool,
     pub(crate) frozen: bool,
     /// Alive, but it does not answer until then.
@@ -349,6 +351,7 @@ impl World {
             born: self.now,
             version,
             calls: VecDeque::new(),
+            held: BTreeMap::new(),
             in_turn: false,
             frozen: false,
             sluggish_until: 0,
@@ -406,7 +409,7 @@ impl Process {
 
     /// Nothing is open and nobody waits for an answer.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state.runs.is_empty() && self.asks.is_empty() && !self.state.instances.values().any(|known| known.judging)
+        self.state.runs.is_empty() && self.asks.is_empty() && self.state.judging.is_empty()
     }
 }
 

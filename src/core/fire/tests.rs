@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{
-    event::Event,
+    event::{Event, SkipReason},
     plan::tests::instance,
     recover::{Beginning, recover},
     schedule::Schedule,
@@ -122,4 +122,19 @@ fn an_answer_from_before_the_clock_was_set_back_does_not_silence_its_instance() 
     let commands = judged(&mut state, &instance, ticket, Judgement::AlreadyJudged, back);
     assert!(matches!(commands.as_slice(), [Command::LowerWatermarks { to }] if *to == back.wall), "{commands:?}");
     assert!(state.instances[&instance.name].watermark <= back.wall);
+}
+
+#[test]
+fn an_instance_that_is_removed_and_comes_back_while_it_is_judged_is_judged_once_at_a_time() {
+    let instance = Arc::new(instance(Schedule::Start, CatchUp::Latest));
+    let (mut state, ticket) = judging(&instance);
+    step(&mut state, Event::Reloaded { instances: [].into(), marks: Vec::new() }, now(), 0.0);
+    let back = [(instance.name.clone(), Arc::clone(&instance))].into();
+    step(&mut state, Event::Reloaded { instances: back, marks: Vec::new() }, now(), 0.0);
+    let asked = Event::Asked { ask: 2, instance: instance.name.clone(), trigger: Trigger::Manual };
+    let commands = step(&mut state, asked, after(1), 0.0);
+    assert_eq!(judge_of(&commands, false), None, "the first fire has no answer yet");
+    let skipped = Judgement::Skipped { run: RunId(7), reason: SkipReason::Paused, detail: None };
+    let commands = judged(&mut state, &instance, ticket, skipped, after(2));
+    assert_eq!(judge_of(&commands, false).and_then(|ticket| ticket.ask), Some(2), "{commands:?}");
 }

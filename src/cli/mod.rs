@@ -24,6 +24,7 @@ mod place;
 mod practice;
 mod presence;
 mod products;
+mod queue;
 pub mod render;
 mod run;
 mod sandbox;
@@ -100,6 +101,7 @@ enum Command {
     Resume(pause::ResumeArgs),
     Trigger(talk::TriggerArgs),
     Cancel(talk::CancelArgs),
+    Queue(queue::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Sandbox(sandbox::Args),
@@ -157,6 +159,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Resume(args) => pause::resume(args, place).await,
             Command::Trigger(args) => talk::trigger(args, place).await,
             Command::Cancel(args) => talk::cancel(args, place).await,
+            Command::Queue(args) => queue::run(args, place).await,
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,

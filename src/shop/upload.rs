@@ -143,6 +143,11 @@ pub const PRIORITY_MAX: u8 = 20;
 /// What an item has unless somebody says otherwise; 1 is low, 10 high, 20 urgent.
 pub const PRIORITY: u8 = 5;
 
+/// How many items BASE lets a shop list on one day: an account's cap where the file names none.
+pub const DAILY_LIMIT: u32 = 1000;
+/// When items are listed, where no task says it.
+pub const HOURS: &str = "06:00-23:00";
+
 /// What is known of a product that is to be queued, as far as it matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidate {

@@ -27,6 +27,12 @@ const COMMANDS: &[&str] = &[
     "products import",
     "products list",
     "products show",
+    "queue",
+    "queue add",
+    "queue list",
+    "queue stats",
+    "queue reschedule",
+    "queue dead",
 ];
 
 #[test]

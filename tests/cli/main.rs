@@ -9,4 +9,5 @@ mod next;
 mod once;
 mod practice;
 mod products;
+mod queue;
 mod shop;

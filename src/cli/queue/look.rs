@@ -1,0 +1,194 @@
+//! `taskrun queue list` and `taskrun queue stats`.
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{ItemView, account, config, lane, state, table, words};
+use crate::{
+    cli::{
+        exit::{Exit, Failure},
+        place::Place,
+        text::{self, BOLD, Cell, DIM, PLAIN, Times},
+    },
+    config::Config,
+    shop::{
+        spread::day_of,
+        upload::{State, Work},
+    },
+    store::{
+        shop::{AccountKey, ItemFilter, Queue as _, Today},
+        sqlite::SqliteStore,
+    },
+};
+
+/// Items shown unless `--limit` says otherwise: about a screenful.
+const ROWS: &str = "30";
+
+/// Items, newest first; pending and due ones in the order in which they will be taken
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun queue list --status failed --account base_account_1")]
+pub(crate) struct ListArgs {
+    /// Only those in this state
+    #[arg(long, value_name = "S", value_parser = state)]
+    status: Option<State>,
+    /// Only those whose time has come
+    #[arg(long, conflicts_with = "status")]
+    due: bool,
+    /// Only this account's
+    #[arg(long, value_name = "A")]
+    account: Option<String>,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value = ROWS)]
+    limit: NonZeroUsize,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many items are in which state, by account, and how far each is with its day
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun queue stats --json")]
+pub(crate) struct StatsArgs {
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn list(args: ListArgs, place: &Place) -> Result<Exit, Failure> {
+    let now = place.now()?;
+    let store = place.existing_store().await?;
+    let account = match &args.account {
+        Some(name) => Some(account(&config(place)?, store.as_deref(), name).await?),
+        None => None,
+    };
+    let filter = ItemFilter { state: args.status, account, due_at: args.due.then_some(now), limit: args.limit.get() };
+    let items = match &store {
+        Some(store) => store.items(Work::Upload, filter).await?,
+        None => Vec::new(),
+    };
+    if args.json {
+        place.screen.json(&items.iter().map(ItemView::of).collect::<Vec<_>>())?;
+    } else if items.is_empty() {
+        let narrowed = args.status.is_some() || args.due || args.account.is_some();
+        place.screen.say(if narrowed { "nothing of that kind in the queue" } else { "nothing in the queue yet" });
+    } else {
+        place.screen.data(&table(&items, &place.times(now)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// How an account stands.
+struct Standing {
+    account: AccountKey,
+    counts: BTreeMap<State, u32>,
+    today: Today,
+    daily_limit: Option<u32>,
+}
+
+impl Standing {
+    fn total(&self) -> u32 {
+        self.counts.values().sum()
+    }
+}
+
+/// How an account stands, as JSON; stable.
+#[derive(Debug, Serialize)]
+struct StandingView {
+    platform: &'static str,
+    account: String,
+    /// By state; states that no item is in are there with 0.
+    items: BTreeMap<&'static str, u32>,
+    total: u32,
+    due: u32,
+    oldest_due_at: Option<String>,
+    /// Items that count for the cap of its day.
+    today: u32,
+    daily_limit: Option<u32>,
+}
+
+pub(crate) async fn stats(args: StatsArgs, place: &Place) -> Result<Exit, Failure> {
+    let (config, now) = (config(place)?, place.now()?);
+    let standings = match place.existing_store().await? {
+        Some(store) => standings(&store, &config, now).await?,
+        None => Vec::new(),
+    };
+    if args.json {
+        place.screen.json(&standings.iter().map(view).collect::<Vec<_>>())?;
+    } else if standings.is_empty() {
+        place.screen.say("nothing in the queue yet");
+    } else {
+        place.screen.data(&text::table(&rows(&standings, &place.times(now))))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The accounts that sell, and those that have left the file and still have items.
+async fn standings(store: &SqliteStore, config: &Config, now: Timestamp) -> Result<Vec<Standing>, Failure> {
+    let mut counts: BTreeMap<AccountKey, BTreeMap<State, u32>> = BTreeMap::new();
+    for count in store.item_counts(Work::Upload).await? {
+        counts.entry(count.account).or_default().insert(count.state, count.items);
+    }
+    let platforms: Vec<_> = counts.keys().map(|account| account.platform).collect();
+    for (name, account) in config.accounts.iter().filter(|(_, account)| platforms.contains(&account.platform)) {
+        counts.entry(AccountKey { platform: account.platform, account: Arc::clone(name) }).or_default();
+    }
+    let mut standings = Vec::new();
+    for (account, counts) in counts {
+        let lane = config.accounts.get(&account.account).map(|known| lane(config, &account.account, known));
+        let zone = lane.as_ref().map_or(&config.timezone, |lane| &lane.zone);
+        let today = store.today(Work::Upload, account.clone(), day_of(now, zone), now).await?;
+        standings.push(Standing { account, counts, today, daily_limit: lane.and_then(|lane| lane.daily_limit) });
+    }
+    Ok(standings)
+}
+
+fn view(standing: &Standing) -> StandingView {
+    StandingView {
+        platform: standing.account.platform.word(),
+        account: standing.account.account.to_string(),
+        items: State::ALL.iter().map(|state| (state.word(), standing.counts.get(state).copied().unwrap_or(0))).collect(),
+        total: standing.total(),
+        due: standing.today.due,
+        oldest_due_at: standing.today.oldest.map(|at| at.to_string()),
+        today: standing.today.counted,
+        daily_limit: standing.daily_limit,
+    }
+}
+
+fn rows(standings: &[Standing], times: &Times) -> Vec<[Cell; 12]> {
+    let mut header = vec!["# account".to_owned()];
+    header.extend(State::ALL.iter().map(|state| words(*state)));
+    header.extend(["total".to_owned(), "today".to_owned(), "due now".to_owned()]);
+    let mut rows = vec![fixed(header.into_iter().map(|title| Cell::new(title, DIM)))];
+    for standing in standings {
+        let limit = standing.daily_limit.map(|limit| format!("/{limit}")).unwrap_or_default();
+        let since = standing.today.oldest.map(|at| format!(", since {}", times.dated(at))).unwrap_or_default();
+        let mut cells = vec![Cell::new(&*standing.account.account, BOLD)];
+        cells.extend(State::ALL.iter().map(|state| number(standing.counts.get(state).copied().unwrap_or(0), &words(*state))));
+        cells.push(number(standing.total(), "total"));
+        cells.push(format!("{}{limit}", standing.today.counted).into());
+        cells.push(format!("{}{since}", standing.today.due).into());
+        rows.push(fixed(cells.into_iter()));
+    }
+    if standings.len() > 1 {
+        let sum = |count: &dyn Fn(&Standing) -> u32| standings.iter().map(count).sum::<u32>();
+        let mut cells = vec![Cell::new("all", BOLD)];
+        cells.extend(State::ALL.iter().map(|state| number(sum(&|one| one.counts.get(state).copied().unwrap_or(0)), &words(*state))));
+        cells.push(number(sum(&Standing::total), "total"));
+        cells.push(sum(&|one| one.today.counted).to_string().into());
+        cells.push(sum(&|one| one.today.due).to_string().into());
+        rows.push(fixed(cells.into_iter()));
+    }
+    rows
+}
+
+/// A number under the end of its title; nothing to look at is dim.
+fn number(number: u32, title: &str) -> Cell {
+    let width = title.chars().count();
+    Cell::new(format!("{number:>width$}"), if number == 0 { DIM } else { PLAIN })
+}
+
+fn fixed(mut cells: impl Iterator<Item = Cell>) -> [Cell; 12] {
+    std::array::from_fn(|_| cells.next().unwrap_or_else(|| "".into()))
+}

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use taskrun::{
     cli::render,
-    config::{self, Config, LoadOptions, Secrets, StoreLocation},
+    config::{self, CallLimits, Config, LoadOptions, PerPurpose, Secrets, StoreLocation},
     core::{
         reload::differences,
         task::{Backoff, Instance, InstanceName, OnLost, Overlap},
@@ -216,6 +216,26 @@ tasks: {}";
     assert_eq!((amazon.client_secret.expose(), base.endpoint.as_str()), ("hush", "http://127.0.0.1:9000"));
     let shown = format!("{config:?}");
     assert!(!shown.contains("hush") && !shown.contains("me:pass"), "{shown}");
+}
+
+#[test]
+fn a_shops_calls_may_be_limited_further_and_shared_out() {
+    let base = |says: &str| format!("marketplaces: {{base: {{client_id: x, client_secret: \"${{SECRET}}\"{says}}}}}\n");
+    let with = |says: &str| {
+        sound(&format!("{}accounts: {{a: {{platform: base, calls_per_hour: 100}}, b: {{platform: base}}}}\ntasks: {{}}", base(says)))
+    };
+    let limits = |config: &config::Config| config.marketplaces.base.as_ref().unwrap().calls;
+    assert_eq!(limits(&with("")), CallLimits::default());
+    let config = with(", calls_per_hour: 4000, calls_per_day: 50000, reserve: {sync: 60%, manual: 0%}");
+    let reserve = PerPurpose { sync: 600_000, upload: 200_000, manual: 0 };
+    assert_eq!(limits(&config), CallLimits { per_hour: 4000, per_day: 50_000, reserve });
+    let of = |account: &str| (config.accounts[account].calls_per_hour, config.accounts[account].calls_per_day);
+    assert_eq!((of("a"), of("b")), ((Some(100), None), (None, None)));
+    let faults = |says: &str| fault_of(read(&format!("{}tasks: {{}}", base(says))));
+    assert!(faults(", calls_per_hour: 5001").contains("5001 is not from 1 to 5000"));
+    assert!(faults(", reserve: {sync: 75%}").contains("100% is kept, and nothing is left"));
+    let amazon = "marketplaces: {amazon: {region: fe, marketplace_id: A, client_id: x, client_secret: \"${SECRET}\"}}\naccounts: {s: {platform: amazon, calls_per_day: 9}}\ntasks: {}";
+    assert!(fault_of(read(amazon)).contains("`calls_per_day` is for BASE shops"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod practice;
 mod presence;
 mod products;
 mod queue;
+mod quotas;
 pub mod render;
 mod run;
 mod sandbox;

@@ -9,6 +9,7 @@ use super::{
     list,
     place::Place,
     products::age::{DataView, Watch},
+    quotas::{self, QuotaView},
     text::{self, BAD, BOLD, Cell, DIM, ODD, Times},
 };
 use crate::engine::view::{RunView, StatusView};
@@ -36,15 +37,21 @@ struct Shown {
     /// Absent where nothing is listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<DataView>,
+    /// The marketplaces' limits, as far as they were asked.
+    quotas: Vec<QuotaView>,
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let daemon = place.daemon().await?;
-    let catalogue = Watch::new(place).await;
+    // Beside a daemon that may be in trouble with its store: what cannot be read is left out.
+    let store = place.existing_store().await.ok().flatten();
+    let catalogue = Watch::new(place, store.clone());
     loop {
         let status = daemon.status().await?;
-        let data = catalogue.look(list::instant(&status.now)).await;
-        let shown = Shown { status, data };
+        let now = list::instant(&status.now);
+        let data = catalogue.look(now).await;
+        let quotas = quotas::look(store.as_deref(), now).await;
+        let shown = Shown { status, data, quotas };
         match (args.json, args.watch) {
             (true, true) => place.screen.json_line(&shown)?,
             (true, false) => place.screen.json(&shown)?,
@@ -80,6 +87,9 @@ fn render(shown: &Shown, relative: bool) -> String {
         write!(text, "\n{}", text::table(&rows)).unwrap_or_default();
     }
     write!(text, "\n{}", list::table(&status.instances, &times)).unwrap_or_default();
+    if !shown.quotas.is_empty() {
+        write!(text, "\n{}", quotas::table(&shown.quotas, &times)).unwrap_or_default();
+    }
     text
 }
 
@@ -182,7 +192,7 @@ mod tests {
     }
 
     fn shown(status: &StatusView) -> String {
-        let shown = Shown { status: status.clone(), data: None };
+        let shown = Shown { status: status.clone(), data: None, quotas: Vec::new() };
         anstream::adapter::strip_str(&render(&shown, true)).to_string()
     }
 

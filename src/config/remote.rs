@@ -73,7 +73,7 @@ fn calls(reader: &mut Reader<'_>, table: Table<'_>) -> CallLimits {
             manual: share("manual", reserve.manual),
         };
         if ALL <= reserve.total() {
-            let message = format!("{} % is kept, and nothing is left for whoever comes first", reserve.total() / 10_000);
+            let message = format!("{}% is kept, and nothing is left for whoever comes first", reserve.total() / 10_000);
             reader.fault(&entry.value.span, message, "write shares that are less than 100% together, defaults included");
         }
     }

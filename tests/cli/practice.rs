@@ -59,3 +59,19 @@ fn the_marketplace_runs_alone() {
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn status_shows_what_is_used_of_the_marketplaces_limits() {
+    let shop = Shop::new("tasks:\n  sync_inventory:\n    handler: sync_inventory\n");
+    let daemon = shop.daemon("--sandbox=600");
+    shop.run("once sync_inventory --sandbox --dry-run").ends(0);
+    let status = shop.run("status --sandbox").ends(0);
+    status.prints(&["# quota of", "getItemOffersBatch", "1 in 10s", "calls_per_hour", "5000 in 1h", "calls_per_day"]);
+    let quotas = shop.run("status --sandbox --json").ends(0).json()["quotas"].clone();
+    let of = |operation: &str| quotas.as_array().unwrap().iter().find(|quota| quota["operation"] == operation).unwrap().clone();
+    let offers = of("getItemOffersBatch");
+    assert!(offers["learned"] == true && offers["used_by"]["manual"].as_i64().unwrap() >= 12, "{offers}");
+    assert!(of("calls_per_day")["used"].as_i64().unwrap() > 0);
+    shop.run("stop --sandbox").ends(0);
+    assert_eq!(daemon.code(), 0);
+}

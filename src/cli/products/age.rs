@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Looks at the catalogue beside a daemon that may be in trouble with its store: what cannot be read is left out.
+/// Looks at the catalogue; what cannot be read is left out.
 #[derive(Debug)]
 pub(crate) struct Watch {
     store: Option<Arc<SqliteStore>>,
@@ -25,8 +25,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) async fn new(place: &Place) -> Self {
-        let store = place.existing_store().await.ok().flatten();
+    pub(crate) fn new(place: &Place, store: Option<Arc<SqliteStore>>) -> Self {
         let config = place.load_without_secrets().ok();
         let instances = config.iter().flat_map(|config| config.instances.values());
         let sync = instances.filter(|instance| &*instance.handler == sync_inventory::SPEC.name);

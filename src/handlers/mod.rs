@@ -23,8 +23,10 @@ pub mod backup;
 pub mod cleanup;
 pub mod command;
 pub mod parking;
+pub mod refresh_tokens;
 pub mod registry;
 pub mod sync_inventory;
+pub mod validate_credentials;
 
 pub use crate::access::{Access, Caller, Plan, Planned, Progress};
 

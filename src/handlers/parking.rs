@@ -27,19 +27,53 @@ pub async fn park(
     account: &AccountKey,
     error: &CallError,
 ) -> Result<Option<Park>, StoreError> {
-    let Some((cause, until)) = meaning(account.platform, error) else { return Ok(None) };
-    let since = ctx.clock.now().wall;
-    let park = Park { account: account.clone(), cause, detail: chain(error).into(), since, until };
-    if store.park(park.clone()).await? {
+    let Some((park, is_new)) = park_quietly(ctx, store, account, error).await? else { return Ok(None) };
+    if is_new {
         ctx.notifier.notify(notice(&park));
     }
     Ok(Some(park))
 }
 
+/// The same for whoever looked at the login itself: as long as the access token is good, calls go on, and people are only told.
+pub(super) async fn park_once_shut(
+    ctx: &AttemptContext,
+    store: &dyn ShopStore,
+    account: &AccountKey,
+    error: &CallError,
+) -> Result<Option<Park>, StoreError> {
+    let token = store.token(account.clone(), None).await?;
+    let open_until = token.and_then(|token| token.expires_at).filter(|expires_at| ctx.clock.now().wall < *expires_at);
+    let is_parked = store.parks(Some(account.clone()), ctx.clock.now().wall).await?.iter().any(|park| park.cause == Parked::Login);
+    match (error, open_until) {
+        (CallError::Login { .. }, Some(open_until)) if !is_parked => {
+            let name = &account.account;
+            let text =
+                format!("{}; calls go on until {open_until:.0}. Authorise taskrun anew: `taskrun accounts login {name}`", chain(error));
+            ctx.notifier.notify(Notice { event: Event::TokenEnding, level: Level::Alert, subject: Arc::clone(name), text });
+            Ok(None)
+        }
+        _ => park(ctx, store, account, error).await,
+    }
+}
+
+/// Parks the account if its error means that, and tells nobody. The park, if there is one, and whether it is new.
+pub(super) async fn park_quietly(
+    ctx: &AttemptContext,
+    store: &dyn ShopStore,
+    account: &AccountKey,
+    error: &CallError,
+) -> Result<Option<(Park, bool)>, StoreError> {
+    let Some((cause, until)) = meaning(account.platform, error) else { return Ok(None) };
+    let since = ctx.clock.now().wall;
+    let park = Park { account: account.clone(), cause, detail: chain(error).into(), since, until };
+    let is_new = store.park(park.clone()).await?;
+    Ok(Some((park, is_new)))
+}
+
 /// Why an account that met this error is not to be called, and until when; `None`: it may be.
 fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Timestamp>)> {
     match error {
-        CallError::Limited { until, .. } => match platform {
+        CallError::Limited { until, said: true, .. } => match platform {
             Platform::Base => Some((Parked::Limited, Some(*until))),
             // Each of Amazon's operations has a limit of its own.
             Platform::Amazon => None,
@@ -54,6 +88,8 @@ fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Time
         CallError::Uncertain { cause, .. } => meaning(platform, cause),
         CallError::Cancelled
         | CallError::Fenced
+        // Other purposes may have a share left.
+        | CallError::Limited { said: false, .. }
         | CallError::Parked { .. }
         | CallError::Again { .. }
         | CallError::NoClient { .. }
@@ -91,12 +127,13 @@ mod tests {
         let until = Timestamp::from_second(1_774_832_400).unwrap();
         let refused =
             |code: &str, item| CallError::Refused { what: "a call", status: 400, code: code.to_owned(), text: String::new(), item };
-        let limited = CallError::Limited { what: "calls", until };
+        let limited = |said| CallError::Limited { what: "calls", until, said };
         let login = CallError::Login { account: "base_account_1".into(), why: "invalid_request".to_owned() };
         let unwell = CallError::Unwell { what: "a call", status: 503, text: String::new(), retry_after: None };
         for (platform, error, expected) in [
-            (Platform::Base, limited, Some((Parked::Limited, Some(until)))),
-            (Platform::Amazon, CallError::Limited { what: "offers", until }, None),
+            (Platform::Base, limited(true), Some((Parked::Limited, Some(until)))),
+            (Platform::Base, limited(false), None),
+            (Platform::Amazon, limited(true), None),
             (Platform::Base, login, Some((Parked::Login, None))),
             (Platform::Base, refused("access_denied", false), Some((Parked::Restricted, None))),
             (Platform::Base, refused("unauthorized_client", false), Some((Parked::Restricted, None))),

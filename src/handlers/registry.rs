@@ -1,7 +1,7 @@
 //! Every handler there is. A new one is one file, one line in [`SPECS`] and one in [`build`].
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Handler, backup, cleanup, command, sync_inventory};
+use super::{Handler, backup, cleanup, command, refresh_tokens, sync_inventory, validate_credentials};
 use crate::{
     config::{Config, keys::HandlerSpec},
     marketplace::Market,
@@ -9,18 +9,23 @@ use crate::{
 };
 
 /// What the configuration knows of the handlers.
-pub const SPECS: &[HandlerSpec] = &[command::SPEC, sync_inventory::SPEC, cleanup::SPEC, backup::SPEC];
+pub const SPECS: &[HandlerSpec] =
+    &[command::SPEC, sync_inventory::SPEC, refresh_tokens::SPEC, validate_credentials::SPEC, cleanup::SPEC, backup::SPEC];
 
 /// The handlers by name, ready to work under a configuration.
 pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep>) -> BTreeMap<Arc<str>, Arc<dyn Handler>> {
     let market = Arc::new(Market::connect(&config.marketplaces, &config.accounts, shop));
     let command: Arc<dyn Handler> = Arc::new(command::Command::default());
-    let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(market, Arc::clone(shop)));
+    let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(Arc::clone(&market), Arc::clone(shop)));
+    let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
+    let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));
     let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
+        (refresh_tokens::SPEC.name, refresh_tokens),
+        (validate_credentials::SPEC.name, validate_credentials),
         (cleanup::SPEC.name, cleanup),
         (backup::SPEC.name, backup),
     ];

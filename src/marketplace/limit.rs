@@ -104,7 +104,7 @@ impl Budget {
                 Place::NotBefore(at) => {
                     let until = self.anew(instant(at));
                     if latest < until {
-                        return Err(CallError::Limited { what: self.what, until });
+                        return Err(CallError::Limited { what: self.what, until, said: false });
                     }
                     self.wait(caller, until).await?;
                 }
@@ -142,7 +142,7 @@ impl Budget {
             };
             until = until.max(free);
         }
-        Ok(CallError::Limited { what: self.what, until })
+        Ok(CallError::Limited { what: self.what, until, said: true })
     }
 
     /// A call was not refused, and the marketplace may have said how many calls a second it allows.

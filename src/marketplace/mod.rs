@@ -17,10 +17,12 @@ use crate::{
 
 pub mod amazon;
 pub mod base;
+mod client;
 mod http;
 mod limit;
 mod token;
 
+pub use client::Client;
 pub use http::Written;
 
 /// Every seller and shop that is configured, ready to be called.
@@ -85,6 +87,8 @@ pub enum CallError {
         what: &'static str,
         /// When it may be made.
         until: Timestamp,
+        /// The marketplace said so. Otherwise it is our own count, maybe only of one purpose's share.
+        said: bool,
     },
     /// The account is parked: nothing was sent.
     #[error("`{account}` is parked ({cause}){}: {detail}", until_text(*.until))]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::shop::product::Platform;
 
 mod catalogue;
+mod credentials;
 mod delistings;
 mod intents;
 mod parks;
@@ -14,6 +15,7 @@ mod tokens;
 pub use catalogue::{
     Catalogue, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, NewListing, PriceRow, Weighed, keep_findings,
 };
+pub use credentials::{CredentialCheck, Credentials, Verdict};
 pub use delistings::{Delisted, Delistings, TakenOut, delist};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
@@ -46,4 +48,4 @@ pub struct AccountKey {
 ///
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue {}
+pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials {}

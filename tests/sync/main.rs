@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod credentials;
 mod parks;
 mod quotas;
 mod rules;

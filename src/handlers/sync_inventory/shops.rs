@@ -115,6 +115,7 @@ impl Sync<'_> {
         let mut problem = None;
         let left = match (&error, parked) {
             (CallError::Parked { until, .. }, _) => self.parked(*until),
+            (CallError::Limited { until, .. }, None) => self.parked(Some(*until)),
             (_, Some(park)) => {
                 // A limit that is used up is nobody's fault.
                 problem = (park.cause != Parked::Limited).then(|| format!("{account} is parked: {why}"));

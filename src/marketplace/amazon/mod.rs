@@ -99,7 +99,7 @@ impl Seller {
             tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
             let asked = http::retry_after(&answer).and_then(|asked| caller.now().checked_add(asked).ok());
             return Err(match (budget.exhaust(caller, None).await?, asked) {
-                (CallError::Limited { what, until }, Some(asked)) => CallError::Limited { what, until: until.max(asked) },
+                (CallError::Limited { what, until, said }, Some(asked)) => CallError::Limited { what, until: until.max(asked), said },
                 (refusal, _) => refusal,
             });
         }
@@ -116,7 +116,7 @@ impl Seller {
         let Some(Fault { code, message, details }) = error else { return http::unreadable(what, answer) };
         let text = http::said(&format!("{message} {details} (request {})", request_id(answer)), &[&access.token]);
         // An expired token is a 403, not a 401.
-        if answer.status == 403 && details.contains("expired") {
+        if answer.status == 403 && details.contains("access token") && details.contains("expired") {
             return match self.tokens.renew(caller, access.generation).await {
                 Ok(_) => CallError::Again { what, why: text },
                 Err(error) => error,
@@ -125,6 +125,8 @@ impl Seller {
         if answer.status >= 500 {
             return CallError::Unwell { what, status: answer.status, text, retry_after: http::retry_after(answer) };
         }
+        // Where the application's secret is too old, it is told here in a sentence, and at the login in a word.
+        let code = if details.contains("LWA secret") { "invalid_client".to_owned() } else { code };
         CallError::Refused { what, status: answer.status, code, text, item: false }
     }
 }

@@ -61,8 +61,12 @@ impl Login {
             }),
             Err(Refusal::Token(error)) => Err(NoGrant::Token(error.to_string())),
             Err(Refusal::Other(error)) => Err(error.into()),
-            Err(Refusal::HourLimit) => Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Hour, asked_at) }.into()),
-            Err(Refusal::DayLimit) => Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Day, asked_at) }.into()),
+            Err(Refusal::HourLimit) => {
+                Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Hour, asked_at), said: true }.into())
+            }
+            Err(Refusal::DayLimit) => {
+                Err(CallError::Limited { what: WHAT, until: limit::end_of(Period::Day, asked_at), said: true }.into())
+            }
         }
     }
 }

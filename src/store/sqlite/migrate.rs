@@ -13,8 +13,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_stock.sql"),
     include_str!("../migrations/0005_catalogue.sql"),
     include_str!("../migrations/0006_delisting.sql"),
-    include_str!("../migrations/0006_tokens.sql"),
-    include_str!("../migrations/0005_not_yet.sql"),
+    include_str!("../migrations/0007_tokens.sql"),
+    include_str!("../migrations/0008_not_yet.sql"),
     include_str!("../migrations/0009_queue.sql"),
     include_str!("../migrations/0010_quotas.sql"),
 ];

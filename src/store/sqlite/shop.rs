@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod catalogue;
+mod credentials;
 mod delistings;
 mod intents;
 mod parks;

@@ -116,12 +116,8 @@ pub struct AttemptContext {
 }
 
 impl AttemptContext {
-    /// What calls to the outside need of this attempt. `usual` is what its calls are for, unless a person started it.
-    pub fn caller(&self, usual: Purpose) -> Caller {
-        let purpose = match self.trigger {
-            Trigger::Manual | Trigger::Api => Purpose::Manual,
-            Trigger::Schedule | Trigger::CatchUp => usual,
-        };
+    /// What calls to the outside need of this attempt; `purpose` is what they are for, whoever started the run.
+    pub fn caller(&self, purpose: Purpose) -> Caller {
         Caller {
             clock: Arc::clone(&self.clock),
             cancel: self.cancel.clone(),

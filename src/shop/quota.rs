@@ -12,7 +12,7 @@ words! {
         Sync = "sync",
         /// Listing items.
         Upload = "upload",
-        /// Whatever a person started.
+        /// What a person looks up or puts right by hand.
         Manual = "manual",
     }
 }

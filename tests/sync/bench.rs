@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use taskrun::{
     },
     handlers::{Access, AttemptContext, Children, Handler, HandlerError, Plan, Progress, Report, sync_inventory::SyncInventory},
     marketplace::Market,
-    notify::LogNotifier,
+    notify::{Event, LogNotifier, Notice, Notifier},
     sandbox::{self, Entry, Running, SandboxOptions, seed},
     shop::{
         price::{Price, Pricing, selling_price},
@@ -54,6 +54,10 @@ pub(crate) struct LeapClock(pub(crate) AtomicI64);
 impl LeapClock {
     pub(crate) fn ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn now_wall(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.ms()).unwrap()
     }
 
     pub(crate) fn advance(&self, ms: i64) {
@@ -103,6 +107,7 @@ pub(crate) struct Bench {
     pub(crate) closes_at: Option<Timestamp>,
     /// The run is for this account alone.
     pub(crate) account: Option<&'static str>,
+    pub(crate) notifier: Arc<dyn Notifier>,
     pub(crate) dir: TempDir,
 }
 
@@ -212,6 +217,32 @@ pub(crate) fn instance() -> Arc<Instance> {
     })
 }
 
+/// Keeps what people would have been told.
+#[derive(Debug, Default)]
+pub(crate) struct Told(pub(crate) Mutex<Vec<Notice>>);
+
+impl Notifier for Told {
+    fn notify(&self, notice: Notice) {
+        self.0.lock().unwrap().push(notice);
+    }
+}
+
+impl Told {
+    /// What was told of an event.
+    pub(crate) fn of(&self, event: Event) -> Vec<Notice> {
+        self.0.lock().unwrap().iter().filter(|notice| notice.event == event).cloned().collect()
+    }
+}
+
+/// A run that ended: how, and what it took.
+pub(crate) struct Over {
+    pub(crate) ended: Ended,
+    /// Attempts that failed and were made again; what is waited for without a failure is not among them.
+    pub(crate) retries: u32,
+    /// How long it waited, as it was told to, in milliseconds.
+    pub(crate) waited_ms: i64,
+}
+
 impl Bench {
     pub(crate) async fn new() -> Self {
         Self::with_items(ITEMS).await
@@ -239,7 +270,19 @@ impl Bench {
         assert_eq!(store.add_listings(listings, now).await.unwrap(), 0, "what is there already stays");
         let handler = handler(&sandbox.endpoint(), &store);
         let cancel = CancellationToken::new();
-        Self { clock, sandbox, store, process, handler, cancel, params: Params::default(), closes_at: None, account: None, dir }
+        Self {
+            clock,
+            sandbox,
+            store,
+            process,
+            handler,
+            cancel,
+            params: Params::default(),
+            closes_at: None,
+            account: None,
+            notifier: Arc::new(LogNotifier),
+            dir,
+        }
     }
 
     pub(crate) fn set(mut self, key: &str, value: Value) -> Self {
@@ -289,7 +332,7 @@ impl Bench {
             access,
             base_dir: self.dir.path().to_owned(),
             children: Arc::new(NoChildren),
-            notifier: Arc::new(LogNotifier),
+            notifier: Arc::clone(&self.notifier),
         }
     }
 
@@ -306,6 +349,34 @@ impl Bench {
     pub(crate) async fn live(&self) -> Ended {
         let fence = self.admit().await;
         self.attempt(Access::Live(fence)).await
+    }
+
+    /// A whole run, with the attempts that the engine would make: three retries, and waits that use none up.
+    pub(crate) async fn run(&self) -> Over {
+        let fence = self.admit().await;
+        let mut ctx = self.context(Access::Live(fence));
+        let (mut retries, mut waited_ms) = (0, 0);
+        loop {
+            let result = tokio::time::timeout(LIMIT, self.handler.run(&ctx)).await.expect("the attempt takes too long");
+            let wait = match &result {
+                Err(HandlerError::NotYet { until, .. }) => until.as_millisecond() - self.clock.ms(),
+                Err(HandlerError::Transient { retry_after, .. }) if retries < 3 => {
+                    retries += 1;
+                    retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap())
+                }
+                _ => return Over { ended: Ended { result, plan: Plan::default() }, retries, waited_ms },
+            };
+            self.clock.advance(wait.max(0));
+            waited_ms += wait.max(0);
+            ctx.attempt += 1;
+        }
+    }
+
+    /// Has what people are told kept, too.
+    pub(crate) fn told(mut self) -> (Self, Arc<Told>) {
+        let told = Arc::new(Told::default());
+        self.notifier = told.clone();
+        (self, told)
     }
 
     pub(crate) async fn dry(&self) -> Ended {

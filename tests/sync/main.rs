@@ -3,9 +3,13 @@
 
 mod bench;
 mod credentials;
+mod delist;
+mod fetch;
 mod parks;
 mod quotas;
 mod rules;
 mod scale;
+mod shops;
 mod syncs;
 mod tokens;
+mod writes;

@@ -1,28 +1,18 @@
 //! Accounts that are parked: nothing is sent for them, and people are told once.
 use jiff::SignedDuration;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use taskrun::{
     clock::Clock as _,
     handlers::{Access, AttemptContext, HandlerError, Plan, parking},
     marketplace::CallError,
-    notify::{Level, Notice, Notifier},
+    notify::Level,
     sandbox::seed,
     shop::product::Platform,
     store::shop::{AccountKey, Park, Parked, Parks as _},
 };
 
-use super::bench::{Bench, OFFERS, shop_key};
-
-/// Keeps what people would have been told.
-#[derive(Debug, Default)]
-pub(crate) struct Told(pub(crate) Mutex<Vec<Notice>>);
-
-impl Notifier for Told {
-    fn notify(&self, notice: Notice) {
-        self.0.lock().unwrap().push(notice);
-    }
-}
+use super::bench::{Bench, OFFERS, Told, shop_key};
 
 fn paused(bench: &Bench, account: AccountKey, minutes: Option<i64>) -> Park {
     let since = bench.clock.now().wall;

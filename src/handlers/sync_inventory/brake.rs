@@ -11,7 +11,7 @@ use crate::shop::difference::brake_trips;
 
 /// How long the others' hides wait for a shop that is slow to be compared, in real time. A list of ten thousand items is read in less.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// So many hides in one shop are no mass: a small shop's few are judged with all the others'.
+/// So many hides are no mass where only some of the shops are looked at: a small shop's few are judged with all the others'.
 const HANDFUL: usize = 10;
 
 /// What a shop would hide.
@@ -27,6 +27,7 @@ pub(super) struct Vote {
 #[derive(Debug)]
 pub(super) struct Brake {
     max_hide: i64,
+    shops: usize,
     votes: watch::Sender<Votes>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Seat<'b>(&'b Brake);
 impl Brake {
     /// `cast`: the votes of shops that were compared before; `awaited`: how many [`Brake::seat`]s there will be.
     pub(super) fn new(max_hide: i64, cast: Vec<Vote>, awaited: usize) -> Self {
-        Self { max_hide, votes: watch::Sender::new(Votes { awaited, cast }) }
+        Self { max_hide, shops: cast.len() + awaited, votes: watch::Sender::new(Votes { awaited, cast }) }
     }
 
     pub(super) fn seat(&self) -> Seat<'_> {
@@ -54,7 +55,7 @@ impl Brake {
     /// Whether this shop may hide nothing; `None`: that is not known yet.
     pub(super) fn verdict(&self, account: &str) -> Option<bool> {
         let votes = self.votes.borrow();
-        let is_at_fault = |vote: &Vote| &*vote.account == account && self.is_too_much_of_one(vote);
+        let is_at_fault = |vote: &Vote| &*vote.account == account && self.is_too_much(std::slice::from_ref(vote));
         (votes.awaited == 0).then(|| self.is_too_much(&votes.cast) || votes.cast.iter().any(is_at_fault))
     }
 
@@ -78,7 +79,7 @@ impl Brake {
             let (hides, visible) = sum(&votes.cast);
             format!("{hides} of {visible} visible listings would have been hidden")
         } else {
-            let shops = votes.cast.iter().filter(|vote| self.is_too_much_of_one(vote));
+            let shops = votes.cast.iter().filter(|vote| self.is_too_much(std::slice::from_ref(vote)));
             let shops: Vec<_> =
                 shops.map(|vote| format!("{} of {} visible listings of {}", vote.hides, vote.visible, vote.account)).collect();
             if shops.is_empty() {
@@ -96,11 +97,8 @@ impl Brake {
 
     fn is_too_much(&self, votes: &[Vote]) -> bool {
         let (hides, visible) = sum(votes);
-        brake_trips(hides, visible, self.max_hide)
-    }
-
-    fn is_too_much_of_one(&self, vote: &Vote) -> bool {
-        HANDFUL < vote.hides && brake_trips(vote.hides, vote.visible, self.max_hide)
+        let is_mass = HANDFUL < hides || votes.len() == self.shops;
+        is_mass && brake_trips(hides, visible, self.max_hide)
     }
 }
 
@@ -152,6 +150,9 @@ mod tests {
         let (a, b, reason) = judge(vec![vote("a", 1, 1000), vote("b", 30, 100)]);
         assert!(!a && b && reason.unwrap().starts_with("30 of 100 visible listings of b would have been hidden"));
         assert_eq!(judge(vec![vote("a", 1, 1000), vote("b", 10, 100)]), (false, false, None), "a small shop's few");
+        let brake = Brake::new(50_000, vec![vote("a", 10, 100)], 1);
+        drop(brake.seat());
+        assert_eq!(brake.verdict("a"), Some(false), "nor where the others can't be compared");
     }
 
     #[tokio::test]

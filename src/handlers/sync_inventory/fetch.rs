@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::{Catalogue, FAILURES_MAX, Sync};
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     store::shop::{Guarded, keep_findings},
 };
 
-/// How often a product is asked for in one attempt, if its answer was a passing error.
+/// How often a product is asked for in one attempt by each lane, if its answer was a passing error.
 const ASKED_MAX: u32 = 2;
 /// A line of the log for so many batches: with the usual quota, one in four minutes.
 const BATCHES_A_LINE: u64 = 25;
@@ -98,11 +99,19 @@ impl Fetched {
 }
 
 /// What the lanes share. It is locked for moments, never across a call.
-struct Shared<'c>(Mutex<Work<'c>>);
+struct Shared<'c> {
+    work: Mutex<Work<'c>>,
+    /// A batch came back from a call.
+    is_back: Notify,
+}
 
 struct Work<'c> {
     /// Products, and how often each was asked for.
     queue: VecDeque<(Asin, u32)>,
+    /// Batches that are being asked for: some of their products may come back.
+    in_hand: usize,
+    /// How often a product may be asked for: a lane that fails leaves it to the others.
+    asked_max: u32,
     catalogue: &'c mut Catalogue,
     fetched: Fetched,
     batches: u64,
@@ -110,18 +119,35 @@ struct Work<'c> {
 
 impl<'c> Shared<'c> {
     fn lock(&self) -> MutexGuard<'_, Work<'c>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch; none when all is read.
+    async fn next(&self, most: usize) -> Vec<(Asin, u32)> {
+        loop {
+            let is_back = self.is_back.notified();
+            {
+                let mut work = self.lock();
+                let batch = work.take(most);
+                if !batch.is_empty() || work.in_hand == 0 {
+                    return batch;
+                }
+            }
+            is_back.await;
+        }
     }
 }
 
 impl Work<'_> {
     fn take(&mut self, most: usize) -> Vec<(Asin, u32)> {
         let count = self.queue.len().min(most);
+        self.in_hand += usize::from(count > 0);
         self.queue.drain(..count).collect()
     }
 
     /// Puts back what was not asked for, to be the next.
     fn put_back(&mut self, batch: Vec<(Asin, u32)>) {
+        self.in_hand = self.in_hand.saturating_sub(1);
         batch.into_iter().rev().for_each(|asked| self.queue.push_front(asked));
     }
 
@@ -132,17 +158,31 @@ impl Work<'_> {
             if let Finding::Error { code, message, .. } = finding {
                 tracing::debug!(%asin, code, "nothing found out: {message}");
             }
-            if matches!(finding, Finding::Error { retry: true, .. }) && asked + 1 < ASKED_MAX {
+            if matches!(finding, Finding::Error { retry: true, .. }) && asked + 1 < self.asked_max {
                 self.queue.push_back((asin, asked + 1));
             } else {
                 self.fetched.count(finding);
             }
         }
+        self.in_hand = self.in_hand.saturating_sub(1);
         self.batches += 1;
         if self.batches.is_multiple_of(BATCHES_A_LINE) {
             tracing::info!("reading offers: {} read, {} to go", self.fetched.read, self.queue.len());
         }
     }
+}
+
+/// What came of a batch.
+struct Read {
+    findings: BTreeMap<Asin, Finding>,
+    /// Why nothing was found out.
+    missed: Option<CallError>,
+}
+
+/// Why a lane takes no more batches.
+enum Stopped {
+    Closed,
+    Failed(CallError),
 }
 
 impl Sync<'_> {
@@ -152,9 +192,11 @@ impl Sync<'_> {
         self.ctx.progress.note("reading offers");
         let (queue, fetched) = self.still_to_read(catalogue);
         let asked = queue.len();
-        let shared = Shared(Mutex::new(Work { queue, catalogue, fetched, batches: 0 }));
+        let lanes = u32::try_from(self.settings.lanes.len()).unwrap_or(1);
+        let work = Work { queue, in_hand: 0, asked_max: ASKED_MAX * lanes, catalogue, fetched, batches: 0 };
+        let shared = Shared { work: Mutex::new(work), is_back: Notify::new() };
         let ended = join_all(self.settings.lanes.iter().map(|lane| self.drain(*lane, seller, &shared))).await;
-        let Work { queue, catalogue, fetched, .. } = shared.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Work { queue, catalogue, fetched, .. } = shared.work.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.ctx.progress.set_done(count(catalogue.order.len()));
         // One line of a dry run's plan for all that was kept, batch by batch, in a live one.
         _ = self.caller.access.permit(|| kept(fetched.read));
@@ -179,50 +221,58 @@ impl Sync<'_> {
         let mut failures = 0;
         let mut missed = None;
         loop {
-            if self.caller.cancel.is_cancelled() {
-                return Err(CallError::Cancelled);
-            }
-            let batch = shared.lock().take(lane.products_max());
+            let next = self.caller.cancel.run_until_cancelled(shared.next(lane.products_max()));
+            let batch = next.await.filter(|_| !self.caller.cancel.is_cancelled()).ok_or(CallError::Cancelled)?;
             if batch.is_empty() {
                 return Ok(missed);
             }
-            if self.is_closed() {
-                let mut work = shared.lock();
-                work.put_back(batch);
-                work.fetched.is_closed = true;
-                return Ok(missed);
-            }
-            let asins: Vec<_> = batch.iter().map(|(asin, _)| asin.clone()).collect();
-            let findings = match seller.offers_by(lane, &self.caller, &asins, &self.settings.offers).await {
-                Ok(findings) => {
-                    failures = 0;
-                    findings
-                }
-                Err(error) => {
-                    failures += 1;
-                    if error.concern() != Concern::Call
-                        || failures >= FAILURES_MAX
-                        || error.retry_after(self.now()).is_some_and(|asked| asked.is_positive())
-                    {
-                        shared.lock().put_back(batch);
-                        return Err(error);
-                    }
-                    tracing::warn!("a batch of {} products was not read: {error}", batch.len());
-                    let finding = |asin: &Asin| {
-                        (asin.clone(), Finding::Error { code: "no_answer".to_owned(), message: error.to_string(), retry: true })
-                    };
-                    let findings = asins.iter().map(finding).collect();
-                    missed = Some(error);
-                    findings
-                }
+            let result = self.read_batch(lane, seller, &batch, &mut failures).await;
+            let kept = match &result {
+                Ok(Read { findings, .. }) => self.keep(findings, shared).await,
+                Err(_) => Ok(()),
             };
-            self.keep(&findings, shared).await?;
             let done = {
                 let mut work = shared.lock();
-                work.settle(batch, &findings);
+                match &result {
+                    Ok(Read { findings, .. }) => work.settle(batch, findings),
+                    Err(_) => work.put_back(batch),
+                }
+                work.fetched.is_closed |= matches!(result, Err(Stopped::Closed));
                 work.catalogue.order.len().saturating_sub(work.queue.len())
             };
+            shared.is_back.notify_waiters();
             self.ctx.progress.set_done(count(done));
+            kept?;
+            match result {
+                Ok(Read { missed: error, .. }) => missed = error.or(missed),
+                Err(Stopped::Closed) => return Ok(missed),
+                Err(Stopped::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks for one batch. One that fails while others may fare better is one of errors.
+    async fn read_batch(&self, lane: Lane, seller: &Seller, batch: &[(Asin, u32)], failures: &mut u32) -> Result<Read, Stopped> {
+        if self.is_closed() {
+            return Err(Stopped::Closed);
+        }
+        let asins: Vec<_> = batch.iter().map(|(asin, _)| asin.clone()).collect();
+        match seller.offers_by(lane, &self.caller, &asins, &self.settings.offers).await {
+            Ok(findings) => {
+                *failures = 0;
+                Ok(Read { findings, missed: None })
+            }
+            Err(error) => {
+                *failures += 1;
+                let wants_rest = error.retry_after(self.now()).is_some_and(|asked| asked.is_positive());
+                if error.concern() != Concern::Call || *failures >= FAILURES_MAX || wants_rest {
+                    return Err(Stopped::Failed(error));
+                }
+                tracing::warn!("a batch of {} products was not read: {error}", batch.len());
+                let message = error.to_string();
+                let finding = || Finding::Error { code: "no_answer".to_owned(), message: message.clone(), retry: true };
+                Ok(Read { findings: asins.into_iter().map(|asin| (asin, finding())).collect(), missed: Some(error) })
+            }
         }
     }
 

@@ -503,6 +503,24 @@ async fn an_item_that_has_its_listing_is_finished_though_the_cap_is_full() {
 }
 
 #[tokio::test]
+async fn after_a_restore_the_shop_is_asked_before_anything_is_listed_that_the_copy_has_as_waiting() {
+    let house = House::with(2).await;
+    house.add(named(&["a"], &asins(2))).await;
+    let worker = house.worker("a", 1).await;
+    let batch = house.claim(&worker, claiming("a", 1, noon()), noon()).await;
+    list(&*house.shop, &worker, &batch.items[0], 1000, noon()).await;
+    let (copy, restored) = (house.world.file().with_extension("copy"), house.world.file().with_extension("restored"));
+    house.sql(&format!("VACUUM INTO '{}'", copy.display()));
+    taskrun::store::sqlite::restore(&copy, &restored, minutes(9)).unwrap();
+    let store = SqliteStore::open(&restored).unwrap();
+    let open = async |id| {
+        let (item, steps) = store.item(ItemId(id)).await.unwrap().unwrap();
+        Claimed { item, steps, left_open: false }.unknown_since()
+    };
+    assert_eq!((open(1).await, open(2).await), (None, Some(minutes(9))));
+}
+
+#[tokio::test]
 async fn acceptance_08_the_1001st_item_of_a_day_waits_for_midnight_in_tokyo_whoever_asks() {
     const LIMIT: u32 = 1000;
     let house = House::with(1001).await;

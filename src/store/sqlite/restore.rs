@@ -79,6 +79,12 @@ fn adapt(copy: &Path, current: Option<&Path>, at: Timestamp) -> rusqlite::Result
         params![at.as_millisecond()],
     )?;
     tx.execute("UPDATE attempts SET outcome = 'lost', ended_at_ms = ?1 WHERE outcome IS NULL", params![at.as_millisecond()])?;
+    // What was not listed when the copy was made may have been since: the shop is asked first.
+    tx.execute(
+        "INSERT INTO queue_steps (item, step, number, begun_at_ms) SELECT id, 'create', 0, ?1 FROM queue WHERE kind = 'upload' AND item_id IS NULL
+         ON CONFLICT DO NOTHING",
+        params![at.as_millisecond()],
+    )?;
     tx.execute_batch("DELETE FROM locks; DELETE FROM children; UPDATE runs SET process = NULL; DELETE FROM processes;")?;
     tx.commit()?;
     drop(conn);

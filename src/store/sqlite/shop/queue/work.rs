@@ -1,11 +1,11 @@
 //! What workers write of an item in their hand.
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{find, is_unsettled, room, step_columns};
 use crate::{
     shop::{
-        product::Asin,
+        product::{Asin, sku},
         upload::{self, ItemId, State, Step},
     },
     store::{
@@ -136,18 +136,23 @@ pub(super) fn settle(conn: &Connection, fence: &Fence, id: ItemId, how: &Settled
 
 /// The listing stands in the catalogue, with what was written at the shop.
 fn list(conn: &Connection, fence: &Fence, item: &Item, (price, visible): (i64, bool), at: Timestamp) -> rusqlite::Result<()> {
-    let shop = params![item.account.platform.word(), item.account.account, item.subject];
-    let old: Option<i64> = conn
+    let (platform, account) = (item.account.platform.word(), &item.account.account);
+    let old: Option<Option<i64>> = conn
         .prepare_cached("SELECT price_yen FROM listings WHERE platform = ?1 AND account = ?2 AND asin = ?3")?
-        .query_row(shop, |row| row.get(0))?;
+        .query_row(params![platform, account, item.subject], |row| row.get(0))
+        .optional()?;
     if let Some(asin) = Asin::parse(&item.subject) {
-        let change = PriceChange { shop: &item.account, asin: &asin, old, new: price, reason: "listed", run: Some(fence.run) };
+        let change =
+            PriceChange { shop: &item.account, asin: &asin, old: old.flatten(), new: price, reason: "listed", run: Some(fence.run) };
         insert_price_change(conn, &change, at)?;
+        // A listing that somebody cleared away meanwhile is there again: the shop has it.
+        conn.prepare_cached(
+            "INSERT INTO listings (asin, platform, account, sku, item_id, state, price_yen, visible, written_at_ms, created_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'listed', ?6, ?7, ?8, ?8)
+             ON CONFLICT (asin, platform, account) DO UPDATE SET item_id = excluded.item_id, state = 'listed', price_yen = excluded.price_yen,
+               visible = excluded.visible, written_at_ms = excluded.written_at_ms",
+        )?
+        .execute(params![asin.as_str(), platform, account, sku(account, &asin), item.item_id, price, visible, at.as_millisecond()])?;
     }
-    conn.prepare_cached(
-        "UPDATE listings SET state = 'listed', item_id = ?4, price_yen = ?5, visible = ?6, written_at_ms = ?7
-         WHERE platform = ?1 AND account = ?2 AND asin = ?3",
-    )?
-    .execute(params![item.account.platform.word(), item.account.account, item.subject, item.item_id, price, visible, at.as_millisecond()])
-    .map(drop)
+    Ok(())
 }

@@ -14,9 +14,9 @@ const PATIENCE: i64 = PATIENCE_MAX_MS;
 const SYNC: Purpose = Purpose::Sync;
 
 /// Takes from one limit alone.
-fn one(rule: Rule, used: Use, now_ms: i64, latest_ms: i64) -> (Place, Use) {
-    let (place, uses) = take(&[(rule, used)], SYNC, now_ms, latest_ms);
-    (place, uses[0])
+fn take_one(rule: Rule, used: Use, now_ms: i64, latest_ms: i64) -> (Place, Use) {
+    let (place, after) = take(&[(rule, used)], SYNC, now_ms, latest_ms);
+    (place, after[0])
 }
 
 fn synced(at_ms: i64, calls: i64) -> Use {
@@ -27,11 +27,11 @@ fn synced(at_ms: i64, calls: i64) -> Use {
 fn places_in_a_bucket_are_one_interval_apart() {
     let mut used = Use::default();
     for n in 0..5 {
-        let (place, after) = one(OFFERS, used, NOW, NOW + PATIENCE);
+        let (place, after) = take_one(OFFERS, used, NOW, NOW + PATIENCE);
         assert_eq!(place, Place::At(NOW + n * 10_000));
         used = after;
     }
-    assert_eq!(one(OFFERS, used, NOW + 600_000, NOW + 1_200_000).0, Place::At(NOW + 600_000), "a rest fills it");
+    assert_eq!(take_one(OFFERS, used, NOW + 600_000, NOW + 1_200_000).0, Place::At(NOW + 600_000), "a rest fills it");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_burst_goes_at_once_and_then_the_rate_holds() {
     let mut used = Use::default();
     let places: Vec<_> = (0..7)
         .map(|_| {
-            let (place, after) = one(rule, used, NOW, NOW + PATIENCE);
+            let (place, after) = take_one(rule, used, NOW, NOW + PATIENCE);
             used = after;
             place
         })
@@ -51,19 +51,19 @@ fn a_burst_goes_at_once_and_then_the_rate_holds() {
 #[test]
 fn a_place_that_comes_too_late_is_not_taken() {
     let used = synced(NOW + 30_000, 3);
-    assert_eq!(one(OFFERS, used, NOW, NOW + 20_000), (Place::NotBefore(NOW + 30_000), used));
+    assert_eq!(take_one(OFFERS, used, NOW, NOW + 20_000), (Place::NotBefore(NOW + 30_000), used));
 }
 
 #[test]
 fn a_clock_set_back_makes_nobody_wait_for_days() {
     for days in [1, 2, 400] {
         let ahead = NOW + days * DAY_MS;
-        assert_eq!(one(OFFERS, synced(ahead, 0), NOW, NOW + PATIENCE).0, Place::At(NOW + 10_000));
+        assert_eq!(take_one(OFFERS, synced(ahead, 0), NOW, NOW + PATIENCE).0, Place::At(NOW + 10_000));
         for (rule, period) in [(HOURLY, Period::Hour), (DAILY, Period::Day)] {
             let used_up = Use { shut_until_ms: period.ends(ahead), ..synced(period.began(ahead), 100_000) };
-            let (place, used) = one(rule, used_up, NOW, NOW + PATIENCE);
+            let (place, used) = take_one(rule, used_up, NOW, NOW + PATIENCE);
             assert_eq!(place, Place::NotBefore(period.ends(NOW)), "what was taken is not had twice");
-            assert_eq!(one(rule, used, period.ends(NOW), i64::MAX).0, Place::At(period.ends(NOW)), "and it begins anew as ever");
+            assert_eq!(take_one(rule, used, period.ends(NOW), i64::MAX).0, Place::At(period.ends(NOW)), "and it begins anew as ever");
         }
     }
 }
@@ -72,32 +72,32 @@ fn a_clock_set_back_makes_nobody_wait_for_days() {
 fn a_clock_set_back_within_the_hours_gives_no_call_twice() {
     let used = synced(NOW, 4_000);
     let before = NOW - 10 * 60_000;
-    let (place, used) = one(HOURLY, used, before, before + PATIENCE);
+    let (place, used) = take_one(HOURLY, used, before, before + PATIENCE);
     assert_eq!((place, used.calls.total()), (Place::At(before), 4_001));
-    assert_eq!(one(HOURLY, used, NOW, NOW + PATIENCE).1.calls.total(), 1, "until the hour is over");
+    assert_eq!(take_one(HOURLY, used, NOW, NOW + PATIENCE).1.calls.total(), 1, "until the hour is over");
 }
 
 #[test]
 fn a_clock_set_forward_is_a_new_hour() {
-    assert_eq!(one(HOURLY, synced(NOW, 5_000), NOW + 40 * DAY_MS, i64::MAX).0, Place::At(NOW + 40 * DAY_MS));
+    assert_eq!(take_one(HOURLY, synced(NOW, 5_000), NOW + 40 * DAY_MS, i64::MAX).0, Place::At(NOW + 40 * DAY_MS));
 }
 
 #[test]
 fn a_window_ends_with_the_clock_hour() {
-    let (place, used) = one(HOURLY, synced(NOW, 4999), NOW + 1_800_000, NOW + 1_800_000 + PATIENCE);
+    let (place, used) = take_one(HOURLY, synced(NOW, 4999), NOW + 1_800_000, NOW + 1_800_000 + PATIENCE);
     assert_eq!((place, used), (Place::At(NOW + 1_800_000), synced(NOW, 5000)));
-    assert_eq!(one(HOURLY, used, NOW + 1_900_000, NOW + 2_500_000), (Place::NotBefore(NOW + HOUR_MS), used));
-    assert_eq!(one(HOURLY, used, NOW + HOUR_MS, NOW + HOUR_MS + PATIENCE).1, synced(NOW + HOUR_MS, 1));
+    assert_eq!(take_one(HOURLY, used, NOW + 1_900_000, NOW + 2_500_000), (Place::NotBefore(NOW + HOUR_MS), used));
+    assert_eq!(take_one(HOURLY, used, NOW + HOUR_MS, NOW + HOUR_MS + PATIENCE).1, synced(NOW + HOUR_MS, 1));
 }
 
 #[test]
 fn a_place_in_the_next_hour_is_not_taken_in_this_one() {
     let used = synced(NOW, 5000);
     let late = NOW + HOUR_MS - 1_000;
-    assert_eq!(one(HOURLY, used, late, late + PATIENCE), (Place::NotBefore(NOW + HOUR_MS), used), "else this hour's count were lost");
+    assert_eq!(take_one(HOURLY, used, late, late + PATIENCE), (Place::NotBefore(NOW + HOUR_MS), used), "else this hour's count were lost");
     let slow = (OFFERS, synced(late + 9_000, 0));
-    let (place, uses) = take(&[slow, (HOURLY, synced(NOW, 3))], SYNC, late, late + PATIENCE);
-    assert_eq!((place, uses[1]), (Place::NotBefore(late + 9_000), synced(NOW, 3)));
+    let (place, after) = take(&[slow, (HOURLY, synced(NOW, 3))], SYNC, late, late + PATIENCE);
+    assert_eq!((place, after[1]), (Place::NotBefore(late + 9_000), synced(NOW, 3)));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn the_day_begins_at_midnight_in_japan() {
     assert_eq!(Period::Day.ends(at("2026-03-30T23:59:59+09:00")), midnight);
     assert_eq!(Period::Day.began(midnight), midnight);
     let used = synced(at("2026-03-30T00:00:00+09:00"), 100_000);
-    assert_eq!(one(DAILY, used, midnight - 1, i64::MAX).0, Place::NotBefore(midnight));
+    assert_eq!(take_one(DAILY, used, midnight - 1, i64::MAX).0, Place::NotBefore(midnight));
 }
 
 #[test]
@@ -132,24 +132,24 @@ fn several_limits_agree_on_the_latest_instant() {
 #[test]
 fn a_limit_without_any_place_never_hangs() {
     let none = Rule::Window { period: Period::Hour, calls: 0, reserve: NONE };
-    assert!(matches!(one(none, Use::default(), NOW, i64::MAX).0, Place::NotBefore(at) if at > NOW));
+    assert!(matches!(take_one(none, Use::default(), NOW, i64::MAX).0, Place::NotBefore(at) if at > NOW));
 }
 
 #[test]
 fn what_the_marketplace_calls_used_up_is_used_up() {
-    assert_eq!(one(OFFERS, exhaust(OFFERS, Use::default(), NOW), NOW, NOW + PATIENCE).0, Place::At(NOW + 10_000));
+    assert_eq!(take_one(OFFERS, exhaust(OFFERS, Use::default(), NOW), NOW, NOW + PATIENCE).0, Place::At(NOW + 10_000));
     let late = NOW + 30 * 60_000;
     let used = exhaust(HOURLY, Use::default(), late);
-    assert_eq!(one(HOURLY, used, late + 10, late + PATIENCE).0, Place::NotBefore(NOW + HOUR_MS));
-    assert_eq!(one(HOURLY, used, NOW + HOUR_MS, i64::MAX).0, Place::At(NOW + HOUR_MS));
+    assert_eq!(take_one(HOURLY, used, late + 10, late + PATIENCE).0, Place::NotBefore(NOW + HOUR_MS));
+    assert_eq!(take_one(HOURLY, used, NOW + HOUR_MS, i64::MAX).0, Place::At(NOW + HOUR_MS));
 }
 
 #[test]
 fn a_refusal_right_after_the_hour_began_shuts_it_for_a_moment_only() {
     let used = exhaust(HOURLY, Use::default(), NOW + 5);
-    assert_eq!(one(HOURLY, used, NOW + 10, NOW + PATIENCE).0, Place::At(NOW + CLOCKS_DIFFER_MS), "it may be about the hour before");
+    assert_eq!(take_one(HOURLY, used, NOW + 10, NOW + PATIENCE).0, Place::At(NOW + CLOCKS_DIFFER_MS), "it may be about the hour before");
     let used = exhaust(HOURLY, used, NOW + CLOCKS_DIFFER_MS);
-    assert_eq!(one(HOURLY, used, NOW + CLOCKS_DIFFER_MS, NOW + PATIENCE).0, Place::NotBefore(NOW + HOUR_MS));
+    assert_eq!(take_one(HOURLY, used, NOW + CLOCKS_DIFFER_MS, NOW + PATIENCE).0, Place::NotBefore(NOW + HOUR_MS));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn refusals_in_a_row_double_the_wait_until_one_call_is_taken() {
     let mut now = NOW;
     for _ in 0..8 {
         used = exhaust(OFFERS, used, now);
-        let (Place::At(at), after) = one(OFFERS, used, now, i64::MAX) else { panic!() };
+        let (Place::At(at), after) = take_one(OFFERS, used, now, i64::MAX) else { panic!() };
         waits.push((at - now) / 1_000);
         (used, now) = (after, at);
     }
@@ -172,22 +172,22 @@ fn refusals_in_a_row_double_the_wait_until_one_call_is_taken() {
 
 #[test]
 fn a_place_is_given_back_while_it_is_the_last() {
-    let (_, before) = one(OFFERS, Use::default(), NOW, NOW);
-    let (Place::At(at), taken) = one(OFFERS, before, NOW, NOW + PATIENCE) else { panic!() };
+    let (_, before) = take_one(OFFERS, Use::default(), NOW, NOW);
+    let (Place::At(at), taken) = take_one(OFFERS, before, NOW, NOW + PATIENCE) else { panic!() };
     assert_eq!(give_back(OFFERS, taken, SYNC, at), before);
-    let (_, two) = one(OFFERS, taken, NOW, NOW + PATIENCE);
+    let (_, two) = take_one(OFFERS, taken, NOW, NOW + PATIENCE);
     assert_eq!(give_back(OFFERS, two, SYNC, at), two, "somebody has the one after it");
-    let (_, counted) = one(HOURLY, synced(NOW, 7), NOW, NOW);
+    let (_, counted) = take_one(HOURLY, synced(NOW, 7), NOW, NOW);
     assert_eq!(give_back(HOURLY, counted, SYNC, NOW), synced(NOW, 7));
     assert_eq!(give_back(HOURLY, counted, SYNC, NOW - 1), counted, "another hour's");
 }
 
 #[test]
 fn a_call_that_went_out_late_puts_the_next_off() {
-    let (_, taken) = one(OFFERS, Use::default(), NOW, NOW);
+    let (_, taken) = take_one(OFFERS, Use::default(), NOW, NOW);
     let late = put_off(OFFERS, taken, NOW, NOW + 400);
-    assert_eq!(one(OFFERS, late, NOW + 500, NOW + PATIENCE).0, Place::At(NOW + 10_400));
-    let (_, two) = one(OFFERS, taken, NOW, NOW + PATIENCE);
+    assert_eq!(take_one(OFFERS, late, NOW + 500, NOW + PATIENCE).0, Place::At(NOW + 10_400));
+    let (_, two) = take_one(OFFERS, taken, NOW, NOW + PATIENCE);
     assert_eq!(put_off(OFFERS, two, NOW, NOW + 400), two, "the next place is somebody's already");
 }
 
@@ -221,7 +221,7 @@ proptest! {
         let (mut used, mut now, mut sent) = (Use::default(), NOW, Vec::new());
         for gap in gaps {
             now += gap;
-            let (place, after) = one(rule, used, now, now + PATIENCE);
+            let (place, after) = take_one(rule, used, now, now + PATIENCE);
             let Place::At(at) = place else { continue };
             prop_assert!(at >= now);
             sent.push(at);
@@ -238,7 +238,7 @@ proptest! {
         let (mut used, mut now, mut sent) = (Use::default(), NOW, std::collections::BTreeSet::new());
         for (gap, gives_back) in steps {
             now += gap;
-            let (place, after) = one(OFFERS, used, now, now + PATIENCE);
+            let (place, after) = take_one(OFFERS, used, now, now + PATIENCE);
             let Place::At(at) = place else { continue };
             used = after;
             if gives_back && at > now {
@@ -302,7 +302,7 @@ proptest! {
             let back = jump < 0;
             now += jump;
             let before = used.calls.total();
-            let (place, after) = one(rule, used, now, now);
+            let (place, after) = take_one(rule, used, now, now);
             match place {
                 Place::At(_) if back => prop_assert_eq!(after.calls.total(), before + 1),
                 Place::At(_) => prop_assert!(after.calls.total() <= calls),

@@ -20,10 +20,7 @@ use taskrun::{
     store::shop::{AccountKey, Credentials as _, Park, Parked, Parks as _, ShopStore, Token, Tokens as _, Verdict},
 };
 
-use super::{
-    bench::{Bench, MINUTE, accounts, marketplaces, shop_key},
-    parks::Told,
-};
+use super::bench::{Bench, MINUTE, Told, accounts, marketplaces, shop_key};
 
 const TOKEN: &str = "/1/oauth/token";
 const LWA: &str = "/auth/o2/token";

@@ -352,6 +352,8 @@ pub struct Ticket {
 pub enum AdoptAnswer {
     /// The run is ours, under this generation. `rivals`: the instance's older runs that are still open, as it was waiting for their end.
     Adopted { generation: Generation, rivals: Vec<Rival> },
+    /// The run is ours, but somebody else has a named lock of it: it waits for those, and has no generation until it has them.
+    LockWait,
     /// It was closed or adopted by somebody else.
     Gone,
 }
@@ -375,14 +377,14 @@ pub enum Command {
     Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp },
     /// Closes a run and frees its locks; answered by `CloseAnswered`.
     Close { run: RunId, end: RunEnd, by: Option<RunId>, attempt: u32, outcome: Option<Outcome>, raise_floor: bool },
-    /// Sets a run aside for the next start; its attempt does not count. No answer.
-    SetAside { run: RunId },
+    /// Sets a run aside for the next start; its attempt does not count. Its named locks are free, unless its thread may still be at work. No answer.
+    SetAside { run: RunId, frees_locks: bool },
     /// Asks which rivals are still open, and whether their processes live; answered by `RivalsSeen`, maybe `Orphaned` before it.
     LookAtRivals { run: RunId, rivals: Vec<RunId> },
     /// Raises the floor over rivals that did not end; answered by `TookOver` or `TakeoverRefused`.
     TakeOver { run: RunId, rivals: Vec<RunId>, even_if_alive: bool },
-    /// Takes an orphan as our own; answered by `Adopted`.
-    Adopt { run: RunId, lost: bool },
+    /// Takes an orphan as our own, with the named locks of this definition; answered by `Adopted`.
+    Adopt { run: RunId, lost: bool, instance: Arc<Instance> },
     /// Closes an orphan under a new generation. No answer.
     CloseOrphan { run: RunId, end: RunEnd, by: Option<RunId> },
     /// The clock was set back: watermarks later than this become this. No answer.

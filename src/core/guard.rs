@@ -122,8 +122,8 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     if all_hang && request.break_locks {
         return Verdict::Admit { supersede, behind, broken: busy.iter().map(|held| held.run).collect() };
     }
-    // Who hangs for a moment keeps its locks, even past the newcomer's `lock_wait`.
-    if all_hang || (!request.last_chance && request.instance.lock_wait.is_positive()) {
+    // Who hangs for a moment keeps its locks, even past the newcomer's `lock_wait`. Who waits already, goes on until its last chance.
+    if all_hang || (!request.last_chance && (request.waiting.is_some() || request.instance.lock_wait.is_positive())) {
         return Verdict::LockWait { holder_hangs: all_hang };
     }
     let detail = format!("lock `{}` is held by run {} of {}", first.lock, first.run, first.instance);

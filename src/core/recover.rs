@@ -159,8 +159,8 @@ fn resumable(step: &Step<'_>, left: &LeftRun) -> Option<Arc<Instance>> {
     let too_late = instance.start_deadline.is_some_and(|deadline| deadline < late);
     let attempts_left = left.attempts.saturating_sub(left.waits) <= instance.retries.max;
     let effects_known = !left.running || instance.on_lost == OnLost::Retry;
-    // It goes on under today's definition, but with the locks it has.
-    let has_its_locks = left.generation.is_none() || instance.locks.iter().all(|lock| left.locks.contains(lock));
+    // It goes on under today's definition, but with the locks it has; what a stop set aside takes them again.
+    let has_its_locks = left.generation.is_none() || left.process.is_none() || instance.locks.iter().all(|lock| left.locks.contains(lock));
     let may = !newer_runs && !too_late && attempts_left && effects_known && has_its_locks;
     may.then(|| Arc::clone(instance))
 }
@@ -188,8 +188,9 @@ fn adopt(step: &mut Step<'_>, left: &LeftRun, instance: Arc<Instance>) {
         let phase = Phase::LockWait { until, look_at: step.now.uptime, hangs_since: None };
         step.state.runs.insert(left.run, Active { phase, ..active });
     } else {
+        let instance = Arc::clone(&active.instance);
         step.state.runs.insert(left.run, active);
-        step.push(Command::Adopt { run: left.run, lost: left.running });
+        step.push(Command::Adopt { run: left.run, lost: left.running, instance });
     }
     step.state.reschedule(&left.instance);
     step.notice(Notice::Lost { instance: left.instance.clone(), run: left.run, resumed: true });
@@ -203,9 +204,26 @@ pub(super) fn adopted(step: &mut Step<'_>, run: RunId, answer: &AdoptAnswer) {
             let beside = |instance: &Instance| instance.overlap == Overlap::Allow && instance.locks.is_empty();
             let beside = step.state.runs.get(run).is_some_and(|active| beside(&active.instance));
             step.enters(run, *generation, if beside { &[] } else { rivals });
-            if let Some(reason) = step.state.runs.get(run).and_then(|active| active.stop) {
-                step.stop(run, reason);
-            }
+            heed_a_stop(step, run);
         }
+        AdoptAnswer::LockWait => {
+            // It had its locks once: it waits for them as long as it takes.
+            let look_at = step.now.uptime;
+            let waits = step.state.runs.change(run, |active| {
+                active.phase = Phase::LockWait { until: SignedDuration::MAX, look_at, hangs_since: None };
+                (active.instance.name.clone(), active.instance.locks.clone())
+            });
+            if let Some((instance, locks)) = waits {
+                step.notice(Notice::LockWaits { instance, run, locks });
+            }
+            heed_a_stop(step, run);
+        }
+    }
+}
+
+/// It was told to stop while it was on its way to us.
+fn heed_a_stop(step: &mut Step<'_>, run: RunId) {
+    if let Some(reason) = step.state.runs.get(run).and_then(|active| active.stop) {
+        step.stop(run, reason);
     }
 }

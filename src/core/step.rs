@@ -193,7 +193,7 @@ impl Step<'_> {
     fn end_stopped(&mut self, run: RunId, attempt: u32, reason: StopReason, outcome: Outcome) {
         match self.end_of_stopped(run, attempt, reason, &outcome) {
             Some(end) => self.close(run, end, Some(outcome), false),
-            None => self.set_aside(run),
+            None => self.set_aside(run, true),
         }
     }
 
@@ -224,8 +224,8 @@ impl Step<'_> {
         self.state.scheduling && self.state.runs.get(run).is_some_and(|active| active.instance.resumable || active.began.is_none())
     }
 
-    pub(super) fn set_aside(&mut self, run: RunId) {
-        self.push(Command::SetAside { run });
+    pub(super) fn set_aside(&mut self, run: RunId, frees_locks: bool) {
+        self.push(Command::SetAside { run, frees_locks });
         self.gone(run);
     }
 
@@ -340,7 +340,7 @@ impl Step<'_> {
         match phase {
             Some(Phase::LockWait { .. } | Phase::Waiting { .. } | Phase::Queued | Phase::Backoff { .. } | Phase::NotYet { .. }) => {
                 if reason == StopReason::Shutdown && self.may_set_aside(run) {
-                    return self.set_aside(run);
+                    return self.set_aside(run, true);
                 }
                 let end = match reason {
                     StopReason::Superseded(_) | StopReason::Fenced => RunEnd::Superseded,

@@ -165,7 +165,7 @@ fn abandon(step: &mut Step<'_>, run: RunId, attempt: u32, timed_out: bool) {
     step.notice(Notice::Stuck { instance, run });
     match step.end_of_stopped(run, attempt, reason.unwrap_or(StopReason::Deadline), &outcome) {
         Some(end) => step.close(run, end, Some(outcome), true),
-        None => step.set_aside(run),
+        None => step.set_aside(run, false),
     }
 }
 

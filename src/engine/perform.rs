@@ -112,11 +112,12 @@ impl Driver {
                 let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor };
                 self.insist_for(run, move || store.close(request.clone(), at), move |answer| Some(Event::CloseAnswered { run, answer }));
             }
-            Command::SetAside { run } => self.insist_for(run, move || store.set_aside(me, run, at), |()| None),
+            Command::SetAside { run, frees_locks } => self.insist_for(run, move || store.set_aside(me, run, frees_locks, at), |()| None),
             Command::LookAtRivals { run, rivals } => self.look_at_rivals(run, rivals),
             Command::TakeOver { run, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
-            Command::Adopt { run, lost } => {
-                self.insist_for(run, move || store.adopt(run, me, lost, at), move |answer| Some(Event::Adopted { run, answer }));
+            Command::Adopt { run, lost, instance } => {
+                let call = move || store.adopt(run, me, Arc::clone(&instance), lost, at);
+                self.insist_for(run, call, move |answer| Some(Event::Adopted { run, answer }));
             }
             Command::CloseOrphan { run, end, by } => self.insist_for(run, move || store.close_orphan(run, end, by, at), |()| None),
             Command::LowerWatermarks { to } => {

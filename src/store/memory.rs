@@ -14,7 +14,7 @@ use super::{
 };
 use crate::core::{
     event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
-    task::{InstanceName, ProcessId, RunId},
+    task::{Instance, InstanceName, ProcessId, RunId},
 };
 
 mod judge;
@@ -97,8 +97,8 @@ impl RunStore for MemoryStore {
         self.now(|tables| tables.close(&request, at))
     }
 
-    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()> {
-        self.now(|tables| tables.set_aside(process, run, at))
+    fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {
+        self.now(|tables| tables.set_aside(process, run, frees_locks, at))
     }
 
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> Answer<()> {
@@ -113,8 +113,8 @@ impl RunStore for MemoryStore {
         self.now(|tables| tables.leftover(&dead, set_aside))
     }
 
-    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer> {
-        self.now(|tables| tables.adopt(run, process, lost, at))
+    fn adopt(&self, run: RunId, process: ProcessId, instance: Arc<Instance>, lost: bool, at: Timestamp) -> Answer<AdoptAnswer> {
+        self.now(|tables| tables.adopt(run, process, &instance, lost, at))
     }
 
     fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> Answer<()> {

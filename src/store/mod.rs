@@ -2,7 +2,7 @@
 //!
 //! Nothing above this folder knows which database it is. `RunStore` is the engine's, `ShopStore` the handlers', so a handler cannot touch a run.
 #![warn(missing_docs)]
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use crate::core::{
     event::{
         AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason,
     },
-    task::{Generation, InstanceName, ProcessId, RunId, Trigger},
+    task::{Generation, Instance, InstanceName, ProcessId, RunId, Trigger},
 };
 
 pub mod memory;
@@ -322,7 +322,8 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// transaction. The floor never rises above the generation of another open run of the instance.
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer>;
     /// Sets a run aside for the next start: no process has it, and its running attempt does not count. One that waits for a limit goes on waiting.
-    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()>;
+    /// `frees_locks`: its named locks are free until somebody adopts it; false where a thread of it may still be at work.
+    fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()>;
 
     /// Raises the floor to the newcomer's generation and closes the rivals as superseded by it.
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> Answer<()>;
@@ -333,8 +334,10 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn leftover(&self, dead: Vec<ProcessId>, set_aside: bool) -> Answer<Vec<LeftRun>>;
     /// Takes an orphan: it becomes this process's, under the next generation. `lost`: its running attempt ends as lost. The floor rises to the
     /// new generation, but not above that of another open run, which the orphan goes on waiting for.
+    /// It takes those named locks of the instance that it does not have. Where somebody else has one, it frees its own and waits for them as any
+    /// other (`LockWait`); but a run of the same instance that has not begun, and does not run beside it, waits for it and stands in nobody's way.
     /// A run that is no orphan is `Gone`; so is one that has no generation, as it waited for its named locks and has to be judged again.
-    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer>;
+    fn adopt(&self, run: RunId, process: ProcessId, instance: Arc<Instance>, lost: bool, at: Timestamp) -> Answer<AdoptAnswer>;
     /// Closes an orphan: its attempt ends as lost, the floor rises above its generation, its named locks are free. A run that is no orphan stays.
     fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> Answer<()>;
 

@@ -1,4 +1,5 @@
 //! The laws about what is open: everything that waits, waits for something that exists, and not for ever.
+use jiff::SignedDuration;
 use taskrun::{
     core::{
         state::{Active, Phase},
@@ -93,7 +94,8 @@ impl World {
         let stop = millis(instance.grace) + 2000 + SLACK;
         let takeover = millis(instance.takeover);
         match &active.phase {
-            Phase::LockWait { .. } => (millis(instance.lock_wait).max(takeover) + SLACK, true),
+            // What a stop set aside waits as long as it takes.
+            Phase::LockWait { until, .. } => (millis(instance.lock_wait).max(takeover) + SLACK, *until < SignedDuration::MAX),
             Phase::Waiting { rivals, told, .. } => {
                 let open = rivals.iter().any(|rival| self.laws.open.contains(rival));
                 // It queues in the others' own time, as long as they are there.

@@ -95,6 +95,8 @@ bugs! {
     RetriesBesideAGhost: "begins while attempt" | "works beyond its limit",
     /// What an abandoned attempt still writes counts.
     AbandonsWithoutAFloor: "but not shut out",
+    /// What an abandoned attempt still does may meet others.
+    FreesTheLocksOfAGhost: "but not shut out",
     /// A run is closed twice.
     ClosesTwice: "closed a second time",
     /// The store's answer to a close is not heard.
@@ -189,7 +191,15 @@ impl World {
             Bug::ClosesTwice => double(commands, |command| matches!(command, Command::Close { .. })),
             Bug::StopsForAWaiter => self.stop_for_a_waiter(pid, event),
             Bug::RetriesBesideAGhost => self.give_up_too_early(pid, commands),
-            Bug::AdoptsInAOnce if !self.processes[&pid].once => {}
+            Bug::AdoptsInAOnce if self.processes[&pid].once => {
+                for command in commands {
+                    if let Command::CloseOrphan { run, .. } = *command
+                        && let Some(instance) = self.laws.truth(run)
+                    {
+                        *command = Command::Adopt { run, lost: true, instance };
+                    }
+                }
+            }
             _ => commands.iter_mut().for_each(|command| spoil(bug, command)),
         }
     }
@@ -254,15 +264,15 @@ fn spoil(bug: Bug, command: &mut Command) {
         (Bug::NeverWaitsForLocks, Command::Judge { request, .. }) => {
             (request.last_chance, request.break_locks) = (request.waiting.is_some(), request.waiting.is_some());
         }
-        (Bug::AdoptsInAOnce, Command::CloseOrphan { run, .. }) => *command = Command::Adopt { run: *run, lost: true },
         (Bug::NeverRaisesTheFloor, Command::Start { raise_floor, .. })
         | (Bug::AbandonsWithoutAFloor, Command::Close { raise_floor, .. }) => {
             *raise_floor = false;
         }
+        (Bug::FreesTheLocksOfAGhost, Command::SetAside { frees_locks, .. }) => *frees_locks = true,
         (Bug::TakesOverWithoutWaiting, Command::LookAtRivals { run, rivals }) => {
             *command = Command::TakeOver { run: *run, rivals: std::mem::take(rivals), even_if_alive: true };
         }
-        (Bug::ClosesAtShutdown, Command::SetAside { run }) => {
+        (Bug::ClosesAtShutdown, Command::SetAside { run, .. }) => {
             *command = Command::Close {
                 run: *run,
                 end: RunEnd::Cancelled,

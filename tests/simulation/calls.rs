@@ -40,11 +40,13 @@ pub(crate) enum Call {
     },
     SetAside {
         run: RunId,
+        frees_locks: bool,
         at: Timestamp,
     },
     Adopt {
         run: RunId,
         lost: bool,
+        instance: Arc<Instance>,
         at: Timestamp,
     },
     CloseOrphan {
@@ -215,12 +217,12 @@ impl World {
                 self.closed(pid, &request, answer);
                 self.reply(pid, Event::CloseAnswered { run, answer });
             }
-            Call::SetAside { run, at } => {
-                answer(self.store.set_aside(pid, run, at));
+            Call::SetAside { run, frees_locks, at } => {
+                answer(self.store.set_aside(pid, run, frees_locks, at));
                 self.set_aside(pid, run);
             }
-            Call::Adopt { run, lost, at } => {
-                let answer = answer(self.store.adopt(run, pid, lost, at));
+            Call::Adopt { run, lost, instance, at } => {
+                let answer = answer(self.store.adopt(run, pid, instance, lost, at));
                 self.adopted(pid, run, &answer);
                 self.reply(pid, Event::Adopted { run, answer });
             }

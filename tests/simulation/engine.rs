@@ -178,12 +178,12 @@ impl World {
                 let request = CloseRequest { run, process: pid, end, by, attempt, outcome, raise_floor };
                 self.call(pid, Call::Close { request, at });
             }
-            Command::SetAside { run } => self.call(pid, Call::SetAside { run, at }),
+            Command::SetAside { run, frees_locks } => self.call(pid, Call::SetAside { run, frees_locks, at }),
             Command::LookAtRivals { run, rivals } => self.call(pid, Call::StillOpen(Look { run, rivals, takeover: None })),
             Command::TakeOver { run, rivals, even_if_alive } => {
                 self.call(pid, Call::StillOpen(Look { run, rivals, takeover: Some(even_if_alive) }));
             }
-            Command::Adopt { run, lost } => self.call(pid, Call::Adopt { run, lost, at }),
+            Command::Adopt { run, lost, instance } => self.call(pid, Call::Adopt { run, lost, instance, at }),
             Command::CloseOrphan { run, end, by } => self.call(pid, Call::CloseOrphan { run, end, by, at }),
             Command::LowerWatermarks { to } => self.call(pid, Call::LowerWatermarks { to }),
             Command::AnswerAsk { ask, answer } => self.answered(pid, ask, &answer),

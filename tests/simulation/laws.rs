@@ -192,18 +192,23 @@ impl World {
     }
 
     pub(crate) fn adopted(&mut self, pid: ProcessId, run: RunId, answer: &AdoptAnswer) {
-        let AdoptAnswer::Adopted { generation, .. } = answer else { return self.tally.add("adoptions that came too late") };
+        let generation = match answer {
+            AdoptAnswer::Adopted { generation, .. } => Some(*generation),
+            AdoptAnswer::LockWait => None,
+            AdoptAnswer::Gone => return self.tally.add("adoptions that came too late"),
+        };
         assert!(!self.processes[&pid].once, "a `once` adopted run {run}");
         let now = self.now;
         let Some(story) = self.laws.stories.get_mut(&run) else { return };
         assert!(!self.processes.contains_key(&story.owner) || story.owner == pid, "run {run} was adopted from a living process");
-        assert!(story.generation < Some(*generation), "run {run} was adopted under an old generation");
-        story.generation = Some(*generation);
-        story.admitted_at = Some(now);
+        assert!(generation.is_none() || story.generation < generation, "run {run} was adopted under an old generation");
+        story.generation = generation;
+        story.admitted_at = generation.map(|_| now);
+        story.not_yet = story.not_yet.filter(|_| generation.is_some());
         story.owner = pid;
         story.running = false;
         story.postponed = None;
-        self.tally.add("runs adopted");
+        self.tally.add(if generation.is_some() { "runs adopted" } else { "runs adopted that wait for their locks" });
     }
 
     /// The end of an attempt after which the run goes on is written down, and what was no try does not count as one.

@@ -65,7 +65,8 @@ impl World {
                 self.trace.note(self.now, pid, "abandon", run.0, 0);
                 let shut_out = |command: &Command| match command {
                     Command::Close { run: closed, raise_floor, .. } => closed == run && *raise_floor,
-                    Command::SetAside { run: left } => left == run,
+                    // What its thread may still do is not to meet others.
+                    Command::SetAside { run: left, frees_locks } => left == run && !*frees_locks,
                     _ => false,
                 };
                 assert!(all.iter().any(shut_out), "run {run} was abandoned, but not shut out");
@@ -80,7 +81,7 @@ impl World {
                 let abandoned = all.iter().any(|command| matches!(command, Command::Abandon { run: of, .. } if of == run));
                 self.check_end(pid, (*run, *end), *attempt, outcome.as_ref(), abandoned);
             }
-            Command::SetAside { run } => self.trace.note(self.now, pid, "set aside", run.0, 0),
+            Command::SetAside { run, .. } => self.trace.note(self.now, pid, "set aside", run.0, 0),
             Command::TakeOver { run, .. } => self.trace.note(self.now, pid, "take over", run.0, 0),
             Command::LookAtRivals { run, .. } => self.trace.note(self.now, pid, "look at rivals", run.0, 0),
             Command::Adopt { run, .. } => {

@@ -156,7 +156,8 @@ impl Pair {
             58..70 => self.close().await,
             70..74 => {
                 let (process, run) = (self.process(), self.run());
-                both!(self, set_aside(process, run, at));
+                let frees_locks = self.rng.bool();
+                both!(self, set_aside(process, run, frees_locks, at));
             }
             74..78 => {
                 let (run, rivals) = (self.run(), vec![self.run(), self.run()]);
@@ -276,7 +277,10 @@ impl Pair {
                 both!(self, leftover(Vec::<ProcessId>::new(), true));
             }
             2 => {
-                both!(self, adopt(run, process, lost, at));
+                let row = self.memory.store.row(run).await.unwrap();
+                let task = instances().into_iter().find(|one| row.as_ref().is_some_and(|row| row.instance == one.name));
+                let task = Arc::new(task.unwrap_or_else(|| locking("sync", &[])));
+                both!(self, adopt(run, process, Arc::clone(&task), lost, at));
             }
             _ => {
                 let (end, by) = (self.end(), Some(self.run()));

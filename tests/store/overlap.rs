@@ -58,7 +58,7 @@ async fn below_the_floor_a_run_changes_nothing() {
         let before = w.row(older).await;
         assert_eq!(w.start(me, older, 2, true).await, StartAnswer::Fenced, "{}", w.name);
         assert_eq!(w.close(me, older, RunEnd::Succeeded).await, CloseAnswer::Fenced, "{}", w.name);
-        w.store.set_aside(me, older, minute(3)).await.unwrap();
+        w.store.set_aside(me, older, true, minute(3)).await.unwrap();
         assert_eq!(w.row(older).await, before, "{}", w.name);
     }
 }

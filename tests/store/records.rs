@@ -252,7 +252,7 @@ async fn a_closed_run_cannot_be_started_postponed_closed_or_set_aside() {
         assert_eq!(w.start(me, run, 2, true).await, StartAnswer::Fenced, "{}", w.name);
         assert_eq!(w.close(me, run, RunEnd::Succeeded).await, CloseAnswer::Fenced, "{}", w.name);
         w.postpone(me, run, 1, failed("?"), minute(7)).await;
-        w.store.set_aside(me, run, minute(3)).await.unwrap();
+        w.store.set_aside(me, run, true, minute(3)).await.unwrap();
         assert!(!w.store.ask_stop(run, StopReason::Cancelled).await.unwrap(), "{}", w.name);
         assert_eq!(w.row(run).await, before, "{}", w.name);
     }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::{
     core::{
-        event::{Asked, CloseAnswer, JudgeRequest, Judgement, NotYet, Outcome, Rival, RunEnd, Skip, SkipReason, StartAnswer},
+        event::{AdoptAnswer, Asked, CloseAnswer, JudgeRequest, Judgement, NotYet, Outcome, Rival, RunEnd, Skip, SkipReason, StartAnswer},
         task::{Backoff, CatchUp, Generation, Instance, InstanceName, OnLost, Overlap, ProcessId, RetryPolicy, RunId, Trigger},
         timing::Timing,
         value::Params,
@@ -167,6 +167,11 @@ impl World {
     /// The database file.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.as_ref().unwrap().path().join("taskrun.db")
+    }
+
+    /// Adopts a run of an instance without named locks.
+    pub(crate) async fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: i64) -> AdoptAnswer {
+        self.store.adopt(run, process, Arc::new(instance("sync")), lost, minute(at)).await.unwrap()
     }
 
     /// Parks an account of BASE.

@@ -44,7 +44,7 @@ fn a_start_that_meets_a_shutdown_on_its_way_to_be_judged_is_stopped_whatever_the
         let (mut state, ticket) = judging(&instance);
         step(&mut state, Event::Stopping { grace: SignedDuration::from_secs(30) }, now(), 0.0);
         let commands = step(&mut state, Event::Judged { instance: Arc::clone(&instance), request: ticket, answer }, now(), 0.0);
-        assert!(commands.iter().any(|command| matches!(command, Command::SetAside { run: left } if *left == run)), "{commands:?}");
+        assert!(commands.iter().any(|command| matches!(command, Command::SetAside { run: left, .. } if *left == run)), "{commands:?}");
         assert!(state.runs.is_empty());
     }
 }

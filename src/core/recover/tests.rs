@@ -61,7 +61,7 @@ fn fires_start(commands: &[Command]) -> bool {
 #[test]
 fn an_orphan_waits_for_the_older_runs_that_its_adoption_names() {
     let (mut state, commands) = start(instance(Schedule::Start, CatchUp::Latest), NOW, vec![orphan(&[])]);
-    assert!(matches!(commands.first(), Some(Command::Adopt { run: RunId(5), lost: false })), "{commands:?}");
+    assert!(matches!(commands.first(), Some(Command::Adopt { run: RunId(5), lost: false, .. })), "{commands:?}");
     let rivals = vec![Rival { run: RunId(4), process: Some(ProcessId(3)), told: true }];
     let answer = AdoptAnswer::Adopted { generation: Generation(3), rivals };
     let commands = step(&mut state, Event::Adopted { run: RunId(5), answer }, now(), 0.0);

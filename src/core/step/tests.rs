@@ -59,7 +59,7 @@ fn a_shutdown_leaves_open_what_does_not_stop_in_time() {
     assert!(matches!(commands.as_slice(), [Command::Kill { .. }]), "{commands:?}");
     let commands = step(&mut state, Event::Tick, later(9), 0.0);
     assert!(matches!(commands.first(), Some(Command::Abandon { .. })), "{commands:?}");
-    assert!(matches!(commands.last(), Some(Command::SetAside { run: left }) if *left == run), "{commands:?}");
+    assert!(matches!(commands.last(), Some(Command::SetAside { run: left, .. }) if *left == run), "{commands:?}");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_wait_ends_at_once_with_a_cancel_a_stop_a_newer_run_and_the_deadline() {
     }
     let (mut state, run) = waiting();
     let commands = step(&mut state, Event::Stopping { grace: SignedDuration::from_secs(5) }, later(1), 0.0);
-    assert!(matches!(commands.as_slice(), [Command::SetAside { run: left }] if *left == run), "{commands:?}");
+    assert!(matches!(commands.as_slice(), [Command::SetAside { run: left, .. }] if *left == run), "{commands:?}");
     let (mut state, _) = waiting();
     step(&mut state, Event::Tick, later(2), 0.0);
     assert_eq!(wake(&state).uptime, Some(later(600).uptime));

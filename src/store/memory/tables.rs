@@ -307,8 +307,11 @@ impl Tables {
         Generation(instance.generation)
     }
 
-    pub fn set_aside(&mut self, process: ProcessId, run: RunId, at: Timestamp) {
+    pub fn set_aside(&mut self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) {
         let Some(own) = self.own_run(process, run) else { return };
+        if frees_locks {
+            own.locks.clear();
+        }
         if own.row.state == RowState::Running {
             own.end_attempt(OutcomeKind::Cancelled, None, at);
             own.row.attempts = own.row.attempts.saturating_sub(1);

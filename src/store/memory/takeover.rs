@@ -5,9 +5,9 @@ use super::tables::{Run, Tables};
 use crate::{
     core::{
         event::{AdoptAnswer, LeftRun, OutcomeKind, Rival, RunEnd, StopReason},
-        task::{ProcessId, RunId},
+        task::{Instance, InstanceName, LockName, Overlap, ProcessId, RunId},
     },
-    store::RowState,
+    store::{HistoryRow, RowState},
 };
 
 impl Tables {
@@ -53,23 +53,39 @@ impl Tables {
         .collect()
     }
 
-    pub fn adopt(&mut self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> AdoptAnswer {
+    pub fn adopt(&mut self, run: RunId, process: ProcessId, task: &Instance, lost: bool, at: Timestamp) -> AdoptAnswer {
         let Some(orphan) = self.orphan(run).filter(|run| run.row.generation.is_some()) else { return AdoptAnswer::Gone };
-        let (name, before) = (orphan.row.instance.clone(), orphan.row.generation);
+        let (name, before, has) = (orphan.row.instance.clone(), orphan.row.generation, orphan.locks.clone());
+        let lacks: Vec<LockName> = task.locks.iter().filter(|lock| !has.contains(lock)).cloned().collect();
+        let busy = lacks.iter().any(|lock| self.is_held_against(lock, run, &name, task.overlap));
         let older = self.open_of(&name).filter(|older| older.row.generation.is_some() && older.row.generation < before);
         let told = |older: &Run| older.stop == Some(StopReason::Superseded(run));
         let rivals = older.map(|older| Rival { run: older.row.run, process: older.row.process, told: told(older) }).collect();
-        let generation = self.next_generation(&name);
+        let generation = if busy { None } else { Some(self.next_generation(&name)) };
         let Some(orphan) = self.open_run(run) else { return AdoptAnswer::Gone };
         if lost {
             orphan.end_attempt(OutcomeKind::Lost, None, at);
         }
-        orphan.row.state = orphan.set_back();
         orphan.row.process = Some(process);
-        orphan.row.generation = Some(generation);
+        orphan.row.generation = generation;
         orphan.stop = orphan.stop.filter(|reason| *reason != StopReason::Shutdown);
+        let Some(generation) = generation else {
+            orphan.row.state = RowState::Waiting;
+            orphan.locks.clear();
+            return AdoptAnswer::LockWait;
+        };
+        orphan.row.state = orphan.set_back();
+        orphan.locks.extend(lacks);
+        orphan.locks.sort();
         self.raise_floor(&name, generation.0);
         AdoptAnswer::Adopted { generation, rivals }
+    }
+
+    /// Whether somebody else has a lock who does not wait for this run.
+    fn is_held_against(&self, lock: &LockName, run: RunId, name: &InstanceName, overlap: Overlap) -> bool {
+        let holders = self.open.iter().filter_map(|open| self.runs.get(open)).filter(|open| open.locks.contains(lock));
+        let waits = |row: &HistoryRow| row.instance == *name && row.state == RowState::Waiting && row.attempts == 0;
+        holders.filter(|open| open.row.run != run).any(|open| overlap == Overlap::Allow || !waits(&open.row))
     }
 
     pub fn close_orphan(&mut self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) {

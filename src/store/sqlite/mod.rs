@@ -1,7 +1,7 @@
 //! The store in one SQLite file.
 //!
 //! `db` owns the connections and knows nothing of runs; the other files are one topic each. Nothing outside this folder speaks SQL.
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::core::{
     event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
-    task::{InstanceName, ProcessId, RunId},
+    task::{Instance, InstanceName, ProcessId, RunId},
 };
 
 mod busy;
@@ -113,9 +113,9 @@ impl RunStore for SqliteStore {
         self.db.write("close a run", move |conn| runs::close(conn, &request, at))
     }
 
-    fn set_aside(&self, process: ProcessId, run: RunId, at: Timestamp) -> Answer<()> {
+    fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {
         let at = at.as_millisecond();
-        self.db.write("set a run aside", move |conn| runs::set_aside(conn, process, run, at))
+        self.db.write("set a run aside", move |conn| runs::set_aside(conn, process, run, frees_locks, at))
     }
 
     fn take_over(&self, run: RunId, rivals: Vec<RunId>, at: Timestamp) -> Answer<()> {
@@ -131,9 +131,9 @@ impl RunStore for SqliteStore {
         self.db.write("find orphans", move |conn| takeover::leftover(conn, &dead, set_aside))
     }
 
-    fn adopt(&self, run: RunId, process: ProcessId, lost: bool, at: Timestamp) -> Answer<AdoptAnswer> {
+    fn adopt(&self, run: RunId, process: ProcessId, instance: Arc<Instance>, lost: bool, at: Timestamp) -> Answer<AdoptAnswer> {
         let at = at.as_millisecond();
-        self.db.write("adopt a run", move |conn| takeover::adopt(conn, run, process, lost, at))
+        self.db.write("adopt a run", move |conn| takeover::adopt(conn, run, process, &instance, lost, at))
     }
 
     fn close_orphan(&self, run: RunId, end: RunEnd, by: Option<RunId>, at: Timestamp) -> Answer<()> {

@@ -119,7 +119,7 @@ pub(super) fn end_run(conn: &Connection, row: &OpenRow, ending: &Ending<'_>) -> 
         text
     ])?;
     end_attempt(conn, row.run, ending.outcome.map_or(OutcomeKind::Cancelled, Outcome::kind), text, ending.at)?;
-    conn.prepare_cached("DELETE FROM locks WHERE run = ?1")?.execute([row.run.0])?;
+    free_locks(conn, row.run)?;
     conn.prepare_cached(
         "UPDATE instances SET last_end_ms = ?2, superseded_in_row = iif(?3, superseded_in_row + 1, 0) WHERE name = ?1
          RETURNING superseded_in_row",
@@ -127,8 +127,17 @@ pub(super) fn end_run(conn: &Connection, row: &OpenRow, ending: &Ending<'_>) -> 
     .query_row(params![row.instance.as_str(), ending.at, ending.end == RunEnd::Superseded], |row| row.get(0))
 }
 
-pub(super) fn set_aside(conn: &Connection, process: ProcessId, run: RunId, at: i64) -> rusqlite::Result<()> {
+/// Ends the run's claims on named locks.
+pub(super) fn free_locks(conn: &Connection, run: RunId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM locks WHERE run = ?1")?.execute([run.0])?;
+    Ok(())
+}
+
+pub(super) fn set_aside(conn: &Connection, process: ProcessId, run: RunId, frees_locks: bool, at: i64) -> rusqlite::Result<()> {
     let Some(row) = own_row(conn, process, run)? else { return Ok(()) };
+    if frees_locks {
+        free_locks(conn, run)?;
+    }
     end_attempt(conn, run, OutcomeKind::Cancelled, None, at)?;
     let attempts = row.attempts.saturating_sub(u32::from(row.running));
     // A run without an attempt has not begun, and its deadline does not count from here.

@@ -4,11 +4,11 @@ use rusqlite::{Connection, Row, params};
 use super::{
     instances::{next_generation, raise_floor},
     rows::{OpenRow, instance, instant, json, maybe_instant, not_yet, open, open_row, stop, trigger, waits},
-    runs::{Ending, end_attempt, end_run, set_floor},
+    runs::{Ending, end_attempt, end_run, free_locks, set_floor},
 };
 use crate::core::{
     event::{AdoptAnswer, LeftRun, NotYet, OutcomeKind, Rival, RunEnd},
-    task::{Generation, LockName, ProcessId, RunId},
+    task::{Generation, Instance, LockName, Overlap, ProcessId, RunId},
 };
 
 pub(super) fn take_over(conn: &Connection, run: RunId, rivals: &[RunId], at: i64) -> rusqlite::Result<()> {
@@ -75,13 +75,28 @@ fn left_run(row: &Row<'_>) -> rusqlite::Result<LeftRun> {
     })
 }
 
-pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: bool, at: i64) -> rusqlite::Result<AdoptAnswer> {
+pub(super) fn adopt(
+    conn: &Connection,
+    run: RunId,
+    process: ProcessId,
+    task: &Instance,
+    lost: bool,
+    at: i64,
+) -> rusqlite::Result<AdoptAnswer> {
     let Some(row @ OpenRow { orphan: true, generation: Some(before), .. }) = open_row(conn, run)? else { return Ok(AdoptAnswer::Gone) };
-    let rivals = older_runs(conn, &row, before)?;
-    let generation = next_generation(conn, &row.instance)?;
     if lost {
         end_attempt(conn, run, OutcomeKind::Lost, None, at)?;
     }
+    if !take_locks(conn, &row, task)? {
+        free_locks(conn, run)?;
+        conn.prepare_cached(
+            "UPDATE runs SET state = 'waiting', process = ?2, generation = NULL, retry_at_ms = NULL, stop = nullif(stop, 'shutdown') WHERE id = ?1",
+        )?
+        .execute(params![run.0, process.0])?;
+        return Ok(AdoptAnswer::LockWait);
+    }
+    let rivals = older_runs(conn, &row, before)?;
+    let generation = next_generation(conn, &row.instance)?;
     conn.prepare_cached(concat!(
         "UPDATE runs AS r SET state = iif(",
         not_yet!(),
@@ -92,6 +107,25 @@ pub(super) fn adopt(conn: &Connection, run: RunId, process: ProcessId, lost: boo
     .execute(params![run.0, process.0, generation])?;
     raise_floor(conn, &row.instance, generation)?;
     Ok(AdoptAnswer::Adopted { generation: Generation(generation), rivals })
+}
+
+/// Takes what named locks of its definition the run does not have; false where somebody else has one.
+fn take_locks(conn: &Connection, row: &OpenRow, task: &Instance) -> rusqlite::Result<bool> {
+    let others_wait = task.overlap != Overlap::Allow;
+    for lock in &task.locks {
+        let busy: bool = conn
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM locks l JOIN runs r ON r.id = l.run WHERE l.name = ?1 AND l.run <> ?2
+                   AND NOT (?4 AND r.instance = ?3 AND r.state = 'waiting' AND r.attempts = 0))
+                 AND NOT EXISTS (SELECT 1 FROM locks WHERE name = ?1 AND run = ?2)",
+            )?
+            .query_row(params![lock.as_str(), row.run.0, row.instance.as_str(), others_wait], |row| row.get(0))?;
+        if busy {
+            return Ok(false);
+        }
+        conn.prepare_cached("INSERT OR IGNORE INTO locks (name, run) VALUES (?1, ?2)")?.execute(params![lock.as_str(), row.run.0])?;
+    }
+    Ok(true)
 }
 
 /// The open runs of the instance that a run waits for.

@@ -17,8 +17,8 @@ use crate::{
     access::Caller,
     clock::Clock,
     core::task::spread,
-    shop::quota::{PATIENCE_MAX_MS, Period, Place, Rule},
-    store::shop::{Demand, Limit, QuotaKey, ShopStore},
+    shop::quota::{PATIENCE_MAX_MS, Period, Place, Rule, earliest_of},
+    store::shop::{Demand, Limit, QuotaKey, QuotaRow, ShopStore},
 };
 
 /// Requests take a while to arrive, and not always the same: this much, in real time, is added to the gap between two of them.
@@ -110,6 +110,21 @@ impl Budget {
                 }
             }
         }
+    }
+
+    /// When so many calls may be made one after the other, as far as can be told now; `None`: now. Nothing is taken.
+    pub(super) async fn full_until(&self, caller: &Caller, calls: i64) -> Result<Option<Timestamp>, CallError> {
+        let now = caller.now();
+        let rows = self.store.quotas(now).await?;
+        let mut until = now;
+        for limit in self.limits.iter() {
+            let is_its = |row: &&QuotaRow| {
+                (&row.application, &row.account, &*row.operation) == (&limit.key.application, &limit.key.account, limit.key.operation)
+            };
+            let used = rows.iter().find(is_its).map(|row| row.used).unwrap_or_default();
+            until = until.max(instant(earliest_of(limit.rule, used, caller.purpose, calls, now.as_millisecond())));
+        }
+        Ok(Some(until).filter(|until| now < *until).map(|until| self.anew(until)))
     }
 
     async fn wait(&self, caller: &Caller, until: Timestamp) -> Result<(), CallError> {

@@ -20,6 +20,7 @@ pub mod base;
 mod client;
 mod http;
 mod limit;
+pub mod shop;
 mod token;
 
 pub use client::Client;
@@ -245,7 +246,7 @@ impl CallError {
     }
 
     /// Whether a write that ended so may have been made.
-    fn may_have_been_made(&self) -> bool {
+    pub fn may_have_been_made(&self) -> bool {
         match self {
             Self::NoAnswer { sent, .. } => *sent,
             Self::Unwell { .. } | Self::Unreadable { .. } => true,

@@ -209,6 +209,18 @@ pub fn earliest(rule: Rule, used: Use, purpose: Option<Purpose>, at_ms: i64) -> 
     }
 }
 
+/// The first instant, from `at_ms` on, at which a purpose may have so many places of a window, one after the other. A bucket has them in time.
+pub fn earliest_of(rule: Rule, used: Use, purpose: Purpose, places: i64, at_ms: i64) -> i64 {
+    match rule {
+        Rule::Bucket { .. } => at_ms,
+        Rule::Window { .. } => {
+            let used = as_of(rule, used, at_ms);
+            let all_but_one = used.calls.plus(purpose, places.saturating_sub(1));
+            earliest(rule, Use { calls: all_but_one, ..used }, Some(purpose), at_ms)
+        }
+    }
+}
+
 /// The use after a place at `at_ms`, where there is one.
 fn spend(rule: Rule, used: Use, purpose: Purpose, at_ms: i64) -> Use {
     let used = as_of(rule, used, at_ms);

@@ -49,9 +49,8 @@ fn classify(what: &'static str, status: u16, code: String, text: String, answer:
         "hour_api_limit" => Refusal::HourLimit,
         "day_api_limit" => Refusal::DayLimit,
         "server_error" | "db_error" | "search_error" => Refusal::Other(CallError::Unwell { what, status, text, retry_after: None }),
-        "bad_item_id" | "no_item" | "no_item_id" | "validation_error" | "bad_params" | "bad_variation_id" => {
-            Refusal::Other(refused(code, true))
-        }
+        "bad_item_id" | "no_item" | "no_item_id" | "validation_error" | "bad_params" | "bad_variation_id" | "no_image"
+        | "image_put_fail" => Refusal::Other(refused(code, true)),
         _ => Refusal::Other(refused(code, false)),
     }
 }

@@ -17,12 +17,16 @@ use super::{
 use crate::{
     access::Caller,
     config::{self, Account},
-    shop::quota::{Period, Rule},
+    shop::{
+        quota::{PerPurpose, Period, Rule},
+        upload::DAILY_LIMIT,
+    },
     store::shop::{AccountKey, QuotaKey, ShopStore},
 };
 
 mod errors;
 mod items;
+mod listing;
 pub(super) mod oauth;
 
 pub use items::{ShopItem, Target};
@@ -30,6 +34,8 @@ pub use items::{ShopItem, Target};
 /// What all calls of a shop share.
 const CALLS_PER_HOUR: &str = "calls_per_hour";
 const CALLS_PER_DAY: &str = "calls_per_day";
+/// New items of a shop on a day in Japan.
+const ADDS_PER_DAY: &str = "adds_per_day";
 
 /// A shop at BASE: the client of its calls, its tokens, its limit.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Shop {
     /// The token that was got because the one before was refused. A refusal of this one has another reason.
     renewed_to: AtomicI64,
     calls: Budget,
+    /// What new items share besides.
+    adds: Budget,
 }
 
 /// The budget of a shop's calls.
@@ -51,6 +59,14 @@ fn calls(base: &config::Base, account: &Account, key: &AccountKey, store: &Arc<d
     let hourly = rule(Period::Hour, account.calls_per_hour.unwrap_or(base.calls.per_hour));
     let daily = rule(Period::Day, account.calls_per_day.unwrap_or(base.calls.per_day));
     Budget::new(Arc::clone(store), quota(CALLS_PER_HOUR), hourly, "BASE's calls").and(quota(CALLS_PER_DAY), daily)
+}
+
+/// The budget of a shop's new items: all of it for whoever lists.
+fn adds(base: &config::Base, account: &Account, key: &AccountKey, store: &Arc<dyn ShopStore>) -> Budget {
+    let key = QuotaKey { application: base.client_id.as_str().into(), account: Arc::clone(&key.account), operation: ADDS_PER_DAY };
+    let calls = i64::from(account.daily_limit.unwrap_or(DAILY_LIMIT));
+    let rule = Rule::Window { period: Period::Day, calls, reserve: PerPurpose::default() };
+    Budget::new(Arc::clone(store), key, rule, "BASE's new items")
 }
 
 impl Shop {
@@ -71,6 +87,7 @@ impl Shop {
         Self {
             http,
             calls: calls(base, account, &key, store),
+            adds: adds(base, account, &key, store),
             tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Base(login.clone()), refreshes),
             login,
             renewed_to: AtomicI64::new(-1),

@@ -16,7 +16,7 @@ mod fields;
 mod tests;
 mod weigh;
 
-pub use weigh::{Known, KnownListing, ListingNow, Weight, weigh, weigh_details};
+pub use weigh::{Change, Known, KnownListing, ListingNow, Weight, weigh, weigh_details};
 
 words! {
     /// What a row may say.

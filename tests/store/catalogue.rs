@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 use taskrun::{
     shop::{
         difference::Edit,
-        import::{Fault, Placing, Refusal, Row, Weight},
+        import::{Change, Fault, Placing, Refusal, Row, Weight},
         offer::{Filter, Finding},
         product::{Asin, Dated, Details, ListingState, Platform, Stock},
     },
@@ -88,7 +88,7 @@ async fn acceptance_11_a_partial_update_keeps_what_it_does_not_name() {
     assert_eq!(entry(&*shop, 1).await, before, "nothing was named, so nothing changed");
 
     let brand = Row { details: Details { brand: Some("虎".to_owned()), ..Details::default() }, ..bare(1) };
-    assert_eq!(take(&*shop, brand, 20).await, Ok(Weight { changes: true, replaces: true, ..Weight::default() }));
+    assert_eq!(take(&*shop, brand, 20).await, Ok(Weight { change: Change::Replaces, ..Weight::default() }));
     let mut wanted = before;
     wanted.details.brand = Some(Dated { value: "虎".to_owned(), fetched_at: minute(20) });
     wanted.updated_at = Some(minute(20));

@@ -1,5 +1,5 @@
 //! How old the data is that the shops are held against: a line of `taskrun status`.
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -72,14 +72,14 @@ impl DataView {
     pub(crate) fn line(&self, times: &Times) -> String {
         let mut line = format!("{} listed", text::counted(usize::try_from(self.listed).unwrap_or(usize::MAX), "product"));
         if let Some(at) = self.oldest_fetched_at.as_deref().and_then(list::instant) {
-            line.push_str(&format!(", the oldest data {}", times.passed(at)));
+            write!(line, ", the oldest data {}", times.passed(at)).unwrap_or_default();
         }
         let fetched_too_old = self.too_old.saturating_sub(self.never_fetched);
         if fetched_too_old > 0 {
-            line.push_str(&format!("; {ODD}{fetched_too_old} older than {}{ODD:#}", text::took(text::seconds(self.max_age_s))));
+            write!(line, "; {ODD}{fetched_too_old} older than {}{ODD:#}", text::took(text::seconds(self.max_age_s))).unwrap_or_default();
         }
         if self.never_fetched > 0 {
-            line.push_str(&format!("; {ODD}{} never fetched{ODD:#}", self.never_fetched));
+            write!(line, "; {ODD}{} never fetched{ODD:#}", self.never_fetched).unwrap_or_default();
         }
         line
     }

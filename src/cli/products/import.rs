@@ -19,7 +19,7 @@ use crate::{
     core::value::decimal_text,
     shop::{
         difference::brake_trips,
-        import::{Accounts, Checker, Known, Oddity, Refusal, Row, weigh},
+        import::{Accounts, Change, Checker, Known, Oddity, Refusal, Row, weigh},
         product::Asin,
     },
     store::{
@@ -171,7 +171,9 @@ impl<'a> Pass<'a> {
                 Ok(raw) => match checker.check(&raw) {
                     Err(refusal) => self.refuse(RefusalView::of(raw.line, &refusal))?,
                     Ok((row, oddities)) => {
-                        oddities.iter().for_each(|oddity| self.warn(row.line, oddity));
+                        for oddity in &oddities {
+                            self.warn(row.line, oddity);
+                        }
                         batch.push(row);
                     }
                 },
@@ -193,15 +195,15 @@ impl<'a> Pass<'a> {
                 Err(refusal) => self.refuse(RefusalView::of(line, &refusal))?,
                 Ok(weight) => {
                     let tally = &mut self.tally;
-                    let count = match (weight.adds, weight.changes) {
+                    let count = match (weight.adds, weight.change) {
                         (true, _) => &mut tally.new,
-                        (false, true) => &mut tally.changed,
-                        (false, false) => &mut tally.unchanged,
+                        (false, Change::Nothing) => &mut tally.unchanged,
+                        (false, Change::Fills | Change::Replaces) => &mut tally.changed,
                     };
                     *count += 1;
-                    tally.touched += u64::from(weight.changes);
+                    tally.touched += u64::from(weight.change != Change::Nothing);
                     tally.without_title += u64::from(weight.untitled);
-                    if weight.replaces {
+                    if weight.change == Change::Replaces {
                         tally.replaced.insert(asin);
                     }
                 }

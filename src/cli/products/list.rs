@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// Only those listed at this account
     #[arg(long, value_name = "A")]
     account: Option<String>,
-    /// Only those with a listing that is pending, listed, delisted or deleted
+    /// Only those with a listing that is `pending`, `listed`, `delisted` or `deleted`
     #[arg(long, value_name = "S", value_parser = state)]
     state: Option<ListingState>,
-    /// Only those last found in_stock, no_offer or filtered
+    /// Only those last found `in_stock`, `no_offer` or `filtered`
     #[arg(long, value_name = "S", value_parser = stock)]
     stock: Option<Stock>,
     /// Only those whose stock was last fetched longer ago than this, or never: `4h`, or an instant

@@ -270,13 +270,11 @@ fn json_row(source: &Source, input: &mut BufReader<&File>, line: &mut u64) -> Re
     let mut raw = Raw::new(*line);
     for (name, value) in object {
         let Some(column) = source.column(&name, *line)? else { continue };
-        match json_text(column, &value) {
-            Some(text) => raw.set(column, &text),
-            None => {
-                let reason = "neither a text nor a number";
-                return Ok(Some(Err(BadLine { column: Some(column), ..BadLine::new(*line, &value.to_string(), reason) })));
-            }
-        }
+        let Some(text) = json_text(column, &value) else {
+            let bad = BadLine::new(*line, &value.to_string(), "neither a text nor a number");
+            return Ok(Some(Err(BadLine { column: Some(column), ..bad })));
+        };
+        raw.set(column, &text);
     }
     Ok(Some(Ok(raw)))
 }

@@ -1,4 +1,6 @@
 //! `taskrun products show`: all that is known of a product, and how old it is.
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -55,7 +57,7 @@ fn render(entry: &CatalogueEntry, times: &Times) -> String {
     text.push_str(&values(entry, times));
     let mut add = |title: &str, table: String| {
         if !table.is_empty() {
-            text.push_str(&format!("\n{DIM}# {title}{DIM:#}\n{table}"));
+            write!(text, "\n{DIM}# {title}{DIM:#}\n{table}").unwrap_or_default();
         }
     };
     add("listings, as last written", listings(&entry.listings, times));

@@ -169,8 +169,8 @@ fn nothing(text: &str) -> Known {
 #[test]
 fn what_a_row_would_do_is_what_it_says_beyond_what_is_known() {
     let adds = Weight { adds: true, ..Weight::default() };
-    let fills = Weight { changes: true, ..Weight::default() };
-    let replaces = Weight { changes: true, replaces: true, ..Weight::default() };
+    let fills = Weight { change: Change::Fills, ..Weight::default() };
+    let replaces = Weight { change: Change::Replaces, ..Weight::default() };
     let cases = [
         (LISTED, nothing(LISTED), adds),
         (LISTED, known(LISTED), Weight::default()),
@@ -225,11 +225,11 @@ fn a_look_ahead_counts_with_what_earlier_rows_say() {
         weigh(&row, &known.after_earlier_rows(&row))
     };
     let both = Known { listings: Vec::new(), ..known(LISTED) };
-    assert!(ahead(2, "asin=B0TEST0001;title=鍋", both.clone()).unwrap().replaces);
+    assert!(ahead(2, "asin=B0TEST0001;title=鍋", both.clone()).unwrap().change == Change::Replaces);
     let shop_b = Known { listings: known(LISTED).listings, ..both };
     let repeated = ahead(3, "asin=B0TEST0001;title=鍋;account=shop_a", shop_b.clone());
     assert_eq!(repeated, Ok(Weight::default()), "line 2 has replaced it by then");
-    assert!(ahead(4, "asin=B0TEST0001;brand=象;account=shop_b", shop_b).unwrap().changes);
+    assert!(ahead(4, "asin=B0TEST0001;brand=象;account=shop_b", shop_b).unwrap().change == Change::Fills);
     ahead(5, "asin=B0TEST0002;title=釜", Known::default()).unwrap();
     let new = Known { details: None, listings: vec![KnownListing::default()] };
     let listing = ahead(6, "asin=B0TEST0002;account=shop_a", new);

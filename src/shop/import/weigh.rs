@@ -68,24 +68,35 @@ pub struct ListingNow {
 /// What a row would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// A product or a listing that was not there.
+    /// A product or a listing comes in that was not there.
     pub adds: bool,
-    /// Something that was there gets a value or another one.
-    pub changes: bool,
-    /// A value that was known gives way to another.
-    pub replaces: bool,
+    /// What becomes of what was there.
+    pub change: Change,
     /// Nobody has told us the product's title.
     pub untitled: bool,
 }
 
 impl Weight {
-    fn with(self, given: Step) -> Self {
-        match given {
-            Step::Nothing => self,
-            Step::Fills => Self { changes: true, ..self },
-            Step::Replaces => Self { changes: true, replaces: true, ..self },
-        }
+    fn with(self, change: Change) -> Self {
+        Self { change: self.change.max(change), ..self }
     }
+
+    /// Whether there is anything to write.
+    pub fn writes(self) -> bool {
+        self.adds || self.change != Change::Nothing
+    }
+}
+
+/// What given values do to those that are known; the larger, the more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// They are the same, or absent.
+    #[default]
+    Nothing,
+    /// One takes a place that was empty.
+    Fills,
+    /// One takes the place of another.
+    Replaces,
 }
 
 fn take_over<T: Clone>(known: &mut Option<T>, was_given: bool, given: Option<&T>) {
@@ -94,20 +105,12 @@ fn take_over<T: Clone>(known: &mut Option<T>, was_given: bool, given: Option<&T>
     }
 }
 
-/// What a given value does to a known one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Nothing,
-    Fills,
-    Replaces,
-}
-
-fn step<T: PartialEq>(given: Option<&T>, known: Option<&T>) -> Step {
+fn change<T: PartialEq>(given: Option<&T>, known: Option<&T>) -> Change {
     match (given, known) {
-        (None, _) => Step::Nothing,
-        (Some(_), None) => Step::Fills,
-        (Some(given), Some(known)) if given == known => Step::Nothing,
-        (Some(_), Some(_)) => Step::Replaces,
+        (None, _) => Change::Nothing,
+        (Some(_), None) => Change::Fills,
+        (Some(given), Some(known)) if given == known => Change::Nothing,
+        (Some(_), Some(_)) => Change::Replaces,
     }
 }
 
@@ -119,7 +122,7 @@ pub fn weigh(row: &Row, known: &Known) -> Result<Weight, Refusal> {
     let title = row.details.title.as_ref().or(known.details.as_ref().and_then(|details| details.title.as_ref()));
     let mut weight = match &known.details {
         None => Weight { adds: true, ..Weight::default() },
-        Some(details) => weigh_details(&row.details, details),
+        Some(details) => Weight::default().with(weigh_details(&row.details, details)),
     };
     weight.untitled = title.is_none();
     for (placing, known) in row.listings.iter().zip(&known.listings) {
@@ -134,13 +137,12 @@ pub fn weigh(row: &Row, known: &Known) -> Result<Weight, Refusal> {
 }
 
 /// What given details do to those that are known. An absent one does nothing.
-pub fn weigh_details(given: &Details, known: &Details) -> Weight {
-    Weight::default()
-        .with(step(given.title.as_ref(), known.title.as_ref()))
-        .with(step(given.description.as_ref(), known.description.as_ref()))
-        .with(step(given.brand.as_ref(), known.brand.as_ref()))
-        .with(step(given.category.as_ref(), known.category.as_ref()))
-        .with(step(given.images.as_ref(), known.images.as_ref()))
+pub fn weigh_details(given: &Details, known: &Details) -> Change {
+    change(given.title.as_ref(), known.title.as_ref())
+        .max(change(given.description.as_ref(), known.description.as_ref()))
+        .max(change(given.brand.as_ref(), known.brand.as_ref()))
+        .max(change(given.category.as_ref(), known.category.as_ref()))
+        .max(change(given.images.as_ref(), known.images.as_ref()))
 }
 
 fn is_free(asin: &Asin, placing: &Placing, known: &KnownListing) -> Result<(), Refusal> {
@@ -168,8 +170,8 @@ fn weigh_listing(placing: &Placing, now: &ListingNow, weight: Weight) -> Result<
             Err(Refusal::new(Column::ItemId, item, Fault::OtherItem(Arc::clone(known))))
         }
         (ListingState::Pending | ListingState::Listed, other_item, _) => Ok(weight
-            .with(step(other_item, None))
-            .with(step(placing.price.as_ref(), now.price.as_ref()))
-            .with(step(placing.visible.as_ref(), now.visible.as_ref()))),
+            .with(change(other_item, None))
+            .with(change(placing.price.as_ref(), now.price.as_ref()))
+            .with(change(placing.visible.as_ref(), now.visible.as_ref()))),
     }
 }

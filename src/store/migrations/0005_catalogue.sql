@@ -2,21 +2,27 @@
 
 ALTER TABLE products ADD COLUMN title_fetched_at_ms INTEGER;
 UPDATE products SET title_fetched_at_ms = created_at_ms WHERE title IS NOT NULL;
-ALTER TABLE products ADD COLUMN description TEXT;
-ALTER TABLE products ADD COLUMN description_fetched_at_ms INTEGER CHECK ((description IS NULL) = (description_fetched_at_ms IS NULL));
 ALTER TABLE products ADD COLUMN brand TEXT;
 ALTER TABLE products ADD COLUMN brand_fetched_at_ms INTEGER CHECK ((brand IS NULL) = (brand_fetched_at_ms IS NULL));
 -- From the widest to the narrowest: `A > B > C`.
 ALTER TABLE products ADD COLUMN category TEXT;
 ALTER TABLE products ADD COLUMN category_fetched_at_ms INTEGER CHECK ((category IS NULL) = (category_fetched_at_ms IS NULL));
--- A JSON list of addresses, the main picture first.
-ALTER TABLE products ADD COLUMN images TEXT CHECK (json_valid(images));
-ALTER TABLE products ADD COLUMN images_fetched_at_ms INTEGER CHECK ((images IS NULL) = (images_fetched_at_ms IS NULL));
 -- When a value last became another; NULL: never. A check cannot be added to a column that is there, so the title's stands here.
 ALTER TABLE products ADD COLUMN updated_at_ms INTEGER CHECK ((title IS NULL) = (title_fetched_at_ms IS NULL));
 
--- The primary key is the last column of each of them.
-CREATE INDEX products_age ON products (coalesce(stock_fetched_at_ms, 0));
+-- Long texts, apart from what every sync reads: a row that spills over takes four times its size.
+CREATE TABLE product_texts (
+  asin                      TEXT    PRIMARY KEY REFERENCES products (asin) ON DELETE CASCADE,
+  description               TEXT,
+  description_fetched_at_ms INTEGER,
+  -- A JSON list of addresses, the main picture first.
+  images                    TEXT    CHECK (json_valid(images)),
+  images_fetched_at_ms      INTEGER,
+  CHECK ((description IS NULL) = (description_fetched_at_ms IS NULL)),
+  CHECK ((images IS NULL) = (images_fetched_at_ms IS NULL))
+) STRICT;
+
+CREATE INDEX products_age ON products (coalesce(stock_fetched_at_ms, 0), asin, stock);
 CREATE INDEX products_stock ON products (stock);
 CREATE INDEX listings_shop ON listings (platform, account, state, asin);
 CREATE INDEX listings_state ON listings (state, asin);

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::{dated, listing, product as offers_of, take_in::images, text};
 use crate::{
     core::task::RunId,
-    shop::product::{Asin, DatedDetails, Listing, Platform},
+    shop::product::{Asin, DatedDetails, Listing, ListingState, Platform, Stock},
     store::{
         shop::{AccountKey, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, PriceRow},
         sqlite::rows::{instant, maybe_instant, word},
@@ -19,30 +19,36 @@ macro_rules! is_listed {
     };
 }
 
-/// The statement for a filter. Each part of it names an index; what the filter leaves out is left out.
-pub(super) fn products_sql(filter: &CatalogueFilter) -> String {
-    let mut conditions = Vec::new();
-    match (&filter.account, filter.state) {
-        (Some(_), Some(_)) => {
-            conditions.push("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account AND state = :state)");
-        }
-        (Some(_), None) => conditions.push("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account)"),
-        (None, Some(_)) => conditions.push("asin IN (SELECT asin FROM listings WHERE state = :state)"),
-        (None, None) => {}
-    }
-    if filter.stock.is_some() {
-        conditions.push("stock = :stock");
-    }
-    let order = if filter.older_than.is_some() {
-        conditions.push("coalesce(stock_fetched_at_ms, 0) < :older_than");
-        "coalesce(stock_fetched_at_ms, 0), asin"
-    } else {
-        "asin"
+/// What a row of a list shows.
+macro_rules! columns {
+    () => {
+        "asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms"
     };
-    let filtered = if conditions.is_empty() { String::new() } else { format!("WHERE {} ", conditions.join(" AND ")) };
+}
+
+/// The statement for a filter. Each shape of it has an index that it walks in the order of the answer, or a short list that it looks up.
+pub(super) fn products_sql(filter: &CatalogueFilter) -> String {
+    let listed = match (&filter.account, filter.state) {
+        (Some(_), Some(_)) => {
+            Some("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account AND state = :state)")
+        }
+        (Some(_), None) => Some("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account)"),
+        (None, Some(_)) => Some("asin IN (SELECT asin FROM listings WHERE state = :state)"),
+        (None, None) => None,
+    };
+    let stock = filter.stock.map(|_| "stock = :stock");
+    let conditions = listed.into_iter().chain(stock);
+    if filter.older_than.is_none() {
+        let conditions: Vec<&str> = conditions.collect();
+        let filtered = if conditions.is_empty() { String::new() } else { format!("WHERE {} ", conditions.join(" AND ")) };
+        return format!("SELECT {} FROM products {filtered}ORDER BY asin LIMIT :limit", columns!());
+    }
+    // The plus keeps SQLite from another index than that of the ages, which has all that is asked here, and in the right order.
+    let more: String = conditions.map(|condition| format!(" AND +{condition}")).collect();
     format!(
-        "SELECT asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms
-         FROM products {filtered}ORDER BY {order} LIMIT :limit"
+        "SELECT {} FROM products WHERE asin IN (SELECT asin FROM products WHERE coalesce(stock_fetched_at_ms, 0) < :older_than{more}
+           ORDER BY coalesce(stock_fetched_at_ms, 0), asin LIMIT :limit) ORDER BY coalesce(stock_fetched_at_ms, 0), asin",
+        columns!()
     )
 }
 
@@ -50,7 +56,7 @@ pub(super) fn products(conn: &Connection, filter: &CatalogueFilter) -> rusqlite:
     let mut statement = conn.prepare_cached(&products_sql(filter))?;
     let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
     let (platform, account) = filter.account.as_ref().map(|shop| (shop.platform.word(), &shop.account)).unzip();
-    let (state, stock) = (filter.state.map(|state| state.word()), filter.stock.map(|stock| stock.word()));
+    let (state, stock) = (filter.state.map(ListingState::word), filter.stock.map(Stock::word));
     let older_than = filter.older_than.map(Timestamp::as_millisecond);
     let given: [(&str, &dyn rusqlite::ToSql, bool); 6] = [
         (":platform", &platform, platform.is_some()),
@@ -92,7 +98,9 @@ pub(super) fn product(conn: &Connection, asin: &Asin, history: usize) -> rusqlit
             costs: costs(conn, asin, limit)?,
         })
     };
-    conn.prepare_cached("SELECT * FROM products WHERE asin = ?1")?.query_row([asin.as_str()], read).optional()
+    conn.prepare_cached("SELECT * FROM products LEFT JOIN product_texts USING (asin) WHERE asin = ?1")?
+        .query_row([asin.as_str()], read)
+        .optional()
 }
 
 fn prices(conn: &Connection, asin: &Asin, limit: i64) -> rusqlite::Result<Vec<PriceRow>> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 use super::{PriceChange, insert_price_change, maybe_text, text};
 use crate::{
     shop::{
-        import::{self, Known, KnownListing, ListingNow, Placing},
+        import::{self, Change, Known, KnownListing, ListingNow, Placing},
         product::{Asin, Details, ListingState},
     },
     store::{
@@ -24,7 +24,7 @@ pub(super) fn take_in(conn: &Connection, rows: impl IntoIterator<Item = import::
     let one = |row: import::Row| {
         let known = known(conn, &row)?;
         let weight = import::weigh(&row, &known);
-        if weight.as_ref().is_ok_and(|weight| weight.adds || weight.changes) {
+        if weight.as_ref().is_ok_and(|weight| weight.writes()) {
             apply(conn, &row, &known, at)?;
         }
         Ok(weight)
@@ -50,9 +50,11 @@ fn details(conn: &Connection, asin: &Asin) -> rusqlite::Result<Option<Details>> 
             images: images(row)?,
         })
     };
-    conn.prepare_cached("SELECT title, description, brand, category, images FROM products WHERE asin = ?1")?
-        .query_row([asin.as_str()], read)
-        .optional()
+    conn.prepare_cached(
+        "SELECT title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin) WHERE asin = ?1",
+    )?
+    .query_row([asin.as_str()], read)
+    .optional()
 }
 
 /// The addresses in the column `images`.
@@ -90,7 +92,7 @@ fn known_listing(conn: &Connection, asin: &Asin, placing: &Placing) -> rusqlite:
 }
 
 fn apply(conn: &Connection, row: &import::Row, known: &Known, at: Timestamp) -> rusqlite::Result<()> {
-    if known.details.as_ref().is_none_or(|details| import::weigh_details(&row.details, details).changes) {
+    if known.details.as_ref().is_none_or(|details| import::weigh_details(&row.details, details) != Change::Nothing) {
         put_details(conn, &row.asin, &row.details, at)?;
     }
     for (placing, known) in row.listings.iter().zip(&known.listings) {
@@ -104,31 +106,31 @@ fn apply(conn: &Connection, row: &import::Row, known: &Known, at: Timestamp) -> 
 
 /// Writes the details that are given; a value that is another than before gets a new date.
 fn put_details(conn: &Connection, asin: &Asin, details: &Details, at: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO products (asin, title, brand, category, created_at_ms, title_fetched_at_ms, brand_fetched_at_ms, category_fetched_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, iif(?2 IS NULL, NULL, ?5), iif(?3 IS NULL, NULL, ?5), iif(?4 IS NULL, NULL, ?5))
+         ON CONFLICT (asin) DO UPDATE SET
+           title = coalesce(?2, title), title_fetched_at_ms = iif(?2 IS NULL OR ?2 IS title, title_fetched_at_ms, ?5),
+           brand = coalesce(?3, brand), brand_fetched_at_ms = iif(?3 IS NULL OR ?3 IS brand, brand_fetched_at_ms, ?5),
+           category = coalesce(?4, category), category_fetched_at_ms = iif(?4 IS NULL OR ?4 IS category, category_fetched_at_ms, ?5),
+           updated_at_ms = ?5",
+    )?
+    .execute(params![asin.as_str(), details.title, details.brand, details.category, at.as_millisecond()])?;
+    if details.description.is_some() || details.images.is_some() { put_texts(conn, asin, details, at) } else { Ok(()) }
+}
+
+fn put_texts(conn: &Connection, asin: &Asin, details: &Details, at: Timestamp) -> rusqlite::Result<()> {
     let failed = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
     let images = details.images.as_ref().map(|images| serde_json::to_string(images).map_err(failed)).transpose()?;
     conn.prepare_cached(
-        "INSERT INTO products (asin, title, description, brand, category, images, created_at_ms,
-           title_fetched_at_ms, description_fetched_at_ms, brand_fetched_at_ms, category_fetched_at_ms, images_fetched_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
-           iif(?2 IS NULL, NULL, ?7), iif(?3 IS NULL, NULL, ?7), iif(?4 IS NULL, NULL, ?7), iif(?5 IS NULL, NULL, ?7), iif(?6 IS NULL, NULL, ?7))
+        "INSERT INTO product_texts (asin, description, images, description_fetched_at_ms, images_fetched_at_ms)
+         VALUES (?1, ?2, ?3, iif(?2 IS NULL, NULL, ?4), iif(?3 IS NULL, NULL, ?4))
          ON CONFLICT (asin) DO UPDATE SET
-           title = coalesce(?2, title), title_fetched_at_ms = iif(?2 IS NULL OR ?2 IS title, title_fetched_at_ms, ?7),
-           description = coalesce(?3, description),
-           description_fetched_at_ms = iif(?3 IS NULL OR ?3 IS description, description_fetched_at_ms, ?7),
-           brand = coalesce(?4, brand), brand_fetched_at_ms = iif(?4 IS NULL OR ?4 IS brand, brand_fetched_at_ms, ?7),
-           category = coalesce(?5, category), category_fetched_at_ms = iif(?5 IS NULL OR ?5 IS category, category_fetched_at_ms, ?7),
-           images = coalesce(?6, images), images_fetched_at_ms = iif(?6 IS NULL OR ?6 IS images, images_fetched_at_ms, ?7),
-           updated_at_ms = ?7",
+           description = coalesce(?2, description),
+           description_fetched_at_ms = iif(?2 IS NULL OR ?2 IS description, description_fetched_at_ms, ?4),
+           images = coalesce(?3, images), images_fetched_at_ms = iif(?3 IS NULL OR ?3 IS images, images_fetched_at_ms, ?4)",
     )?
-    .execute(params![
-        asin.as_str(),
-        details.title,
-        details.description,
-        details.brand,
-        details.category,
-        images,
-        at.as_millisecond()
-    ])
+    .execute(params![asin.as_str(), details.description, images, at.as_millisecond()])
     .map(drop)
 }
 

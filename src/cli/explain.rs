@@ -82,3 +82,43 @@ fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp, times: &Times) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, tz::TimeZone};
+
+    use super::*;
+    use crate::core::{
+        event::OutcomeKind,
+        task::{Generation, RunId, Trigger},
+    };
+
+    #[test]
+    fn a_wait_for_a_limit_says_until_when_and_why_and_so_does_each_before_it() {
+        let at: Timestamp = "2026-11-22T13:00:00+09:00".parse().unwrap();
+        let times = Times { now: at, zone: TimeZone::get("Asia/Tokyo").unwrap(), relative: true };
+        let until = "2026-11-22T14:00:00+09:00".parse().unwrap();
+        let text = Some("the hour's calls are used up".to_owned());
+        let row = HistoryRow {
+            run: RunId(9),
+            instance: "sync".into(),
+            fire_at: at,
+            trigger: Trigger::Schedule,
+            state: RowState::NotYet { until },
+            generation: Some(Generation(1)),
+            attempts: 2,
+            waits: 2,
+            started_at: Some(at),
+            ended_at: None,
+            text: text.clone(),
+            dry: false,
+            process: None,
+        };
+        let sentence = because(&row, "sync", at, &times);
+        assert_eq!(sentence, "sync has run 9, which waits and goes on Sun 14:00 (in 1h): the hour's calls are used up");
+        let attempt =
+            AttemptRow { run: RunId(9), attempt: 1, started_at: at, ended_at: Some(at), outcome: Some(OutcomeKind::NotYet), text };
+        let line = told(&attempt, &times);
+        assert!(line.starts_with("  attempt 1, 2026-11-22") && line.ends_with(": not yet: the hour's calls are used up\n"), "{line}");
+    }
+}

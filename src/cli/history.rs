@@ -278,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_a_limit_says_when_it_goes_on_and_counts_as_no_attempt() {
+        let until = "2026-11-22T15:00:00+09:00".parse().unwrap();
+        let waits = HistoryRow { attempts: 4, waits: 3, ended_at: None, ..row(9, RowState::NotYet { until }) };
+        let ended = HistoryRow { attempts: 5, waits: 3, ..row(8, RowState::Ended { end: RunEnd::Succeeded, by: None }) };
+        let text = plain(&render(&[waits.clone(), ended], &times()));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("goes on Sun 15:00 (in 2h)") && lines[1].contains("  3 waits  "), "{text}");
+        assert!(lines[2].ends_with("1h 29m in 2 attempts, 3 waits  240 items read"), "{text}");
+        let json = serde_json::to_value(HistoryView::of(&waits)).unwrap();
+        assert_eq!((&json["state"], &json["retry_at"]), (&"not_yet".into(), &"2026-11-22T06:00:00Z".into()));
+        assert_eq!((&json["attempts"], &json["waits"]), (&4.into(), &3.into()));
+    }
+
+    #[test]
     fn a_dry_run_is_marked() {
         let dry = HistoryRow { dry: true, ..row(9, RowState::Ended { end: RunEnd::Succeeded, by: None }) };
         assert!(plain(&render(&[dry], &times())).contains("dry run: ok"));

@@ -207,6 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_waits_for_a_limit_says_until_when() {
+        let mut status = status();
+        status.runs[0] = RunView {
+            phase: "not_yet".to_owned(),
+            until: Some("2026-11-22T05:00:00Z".to_owned()),
+            note: "the hour's calls are used up".to_owned(),
+            ..status.runs[0].clone()
+        };
+        let text = shown(&status);
+        assert!(text.contains("not yet, goes on") && text.contains("(in 12m)") && text.contains("the hour's calls are used up"), "{text}");
+    }
+
+    #[test]
     fn what_is_wrong_stands_at_the_top() {
         let mut status = status();
         status.config.last_reload_faults = vec!["tasks.yaml:3:4: unknown key".to_owned()];

@@ -7,6 +7,7 @@ mod model;
 mod orphans;
 mod overlap;
 mod queue;
+mod queue_walk;
 mod records;
 mod shop;
 mod tokens;

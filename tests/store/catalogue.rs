@@ -206,6 +206,8 @@ async fn products_are_found_by_shop_state_stock_and_age() {
     assert_eq!(found(all()).await, "1 2 3 4");
     assert_eq!(found(CatalogueFilter { limit: 2, ..all() }).await, "1 2");
     assert_eq!(found(CatalogueFilter { account: Some(account("b")), ..all() }).await, "2 3");
+    assert_eq!(found(CatalogueFilter { account: Some(account("b")), limit: 1, ..all() }).await, "2", "by ASIN, not by state");
+    assert_eq!(found(CatalogueFilter { state: Some(ListingState::Listed), limit: 2, ..all() }).await, "1 2");
     assert_eq!(found(CatalogueFilter { state: Some(ListingState::Pending), ..all() }).await, "2");
     assert_eq!(found(CatalogueFilter { account: Some(account("a")), state: Some(ListingState::Pending), ..all() }).await, "");
     assert_eq!(found(CatalogueFilter { stock: Some(Stock::NoOffer), ..all() }).await, "2 4");

@@ -29,17 +29,18 @@ macro_rules! columns {
 /// The statement for a filter. Each shape of it has an index that it walks in the order of the answer, or a short list that it looks up.
 pub(super) fn products_sql(filter: &CatalogueFilter) -> String {
     let listed = match (&filter.account, filter.state) {
-        (Some(_), Some(_)) => {
-            Some("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account AND state = :state)")
-        }
-        (Some(_), None) => Some("asin IN (SELECT asin FROM listings WHERE platform = :platform AND account = :account)"),
-        (None, Some(_)) => Some("asin IN (SELECT asin FROM listings WHERE state = :state)"),
+        (Some(_), Some(_)) => Some("platform = :platform AND account = :account AND state = :state"),
+        (Some(_), None) => Some("platform = :platform AND account = :account"),
+        (None, Some(_)) => Some("state = :state"),
         (None, None) => None,
     };
-    let stock = filter.stock.map(|_| "stock = :stock");
+    // Where nothing else is asked, the first listings are those of the first products.
+    let first = if filter.stock.is_none() && filter.older_than.is_none() { " ORDER BY asin LIMIT :limit" } else { "" };
+    let listed = listed.map(|listed| format!("asin IN (SELECT DISTINCT asin FROM listings WHERE {listed}{first})"));
+    let stock = filter.stock.map(|_| "stock = :stock".to_owned());
     let conditions = listed.into_iter().chain(stock);
     if filter.older_than.is_none() {
-        let conditions: Vec<&str> = conditions.collect();
+        let conditions: Vec<String> = conditions.collect();
         let filtered = if conditions.is_empty() { String::new() } else { format!("WHERE {} ", conditions.join(" AND ")) };
         return format!("SELECT {} FROM products {filtered}ORDER BY asin LIMIT :limit", columns!());
     }

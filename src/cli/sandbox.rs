@@ -18,7 +18,8 @@ A fault plan is a list of ROUTE[@ACCOUNT]:KIND[=ARGUMENT][+][xN|#N|#N-M|%P]:
   edit@base_account_1:drop+%2      two in a hundred edits of a shop are done, and their answer is lost
   token:500#2,all:delay=2s         the second refresh fails; everything else takes two seconds
 Routes: lwa offers item_offers sellers, authorize token me items search detail add edit delete add_image
-delete_image edit_stock, amazon base writes all, /PATH
+delete_image edit_stock, ebay_token put_item get_item delete_item create_offer find_offers get_offer
+delete_offer publish withdraw bulk, amazon base ebay writes all, /PATH
 Kinds: 400 to 599 (429=30|date|absurd|garbage: with Retry-After), html page empty error200, drop hang,
 redirect=host|file|metadata|PORT, endless huge bomb deep, delay=T slow=T, cut halfclose reset short long
 mistyped twice; with `+` the request is carried out first
@@ -67,18 +68,21 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let keys = practice_keys();
     place.screen.data(&format!(
         "{endpoint}\n\
-         practice marketplace: Amazon's and BASE's protocols at one address; nothing here is real\n\
+         practice marketplace: Amazon's, BASE's and eBay's protocols at one address; nothing here is real\n\
          state    {}\n\
          amazon   client_id {}, client_secret {}\n\
-         base     client_id {}, client_secret {}\n",
+         base     client_id {}, client_secret {}\n\
+         ebay     client_id {}, client_secret {}\n",
         dir.display(),
         keys.lwa_client_id,
         keys.lwa_client_secret,
         keys.base_client_id,
         keys.base_client_secret,
+        keys.ebay_client_id,
+        keys.ebay_client_secret,
         endpoint = running.endpoint(),
     ))?;
-    for account in &keys.accounts {
+    for account in keys.accounts.iter().chain([&keys.ebay]) {
         place.screen.data(&format!("account  {} ({}), refresh_token {}\n", account.name, account.platform, account.refresh_token))?;
     }
     place.screen.say("Ctrl+C stops it");

@@ -7,9 +7,10 @@
 //! |  | the interval is the time for one token at the rate of now, and for BASE the clock hour; `most_in_interval` counts refused calls, too; `most_at_once` is since the process began |
 //! | `GET /sandbox/ledger?FILTER&limit=N` | `{"entries":[{"seq","at","at_ms","method","path","operation","account","write","status","detail","fault"}],"last"}`, oldest first, at most 1000; go on with `after=last` |
 //! | `GET /sandbox/ledger/count?FILTER` | `{"count"}`. FILTER: `after=SEQ`, `since_ms`, `account`, `operation`, `status`, `writes=true/false`, `fault=true/false` |
-//! | `GET /sandbox/creates` | `{SHOP:{IDENTIFIER:TIMES}}`, every item that was ever added |
+//! | `GET /sandbox/creates` | `{SHOP:{IDENTIFIER:TIMES}}`, every item that was ever added, every listing that was ever made at eBay |
 //! | `GET /sandbox/items?account=SHOP&limit=N&offset=N` | `{"items":[ITEM]}`; all without a limit. ITEM: `{"item_id","account","title","detail","price","stock","visible","identifier","modified"}` |
 //! | `GET`, `PUT`, `PATCH`, `DELETE /sandbox/items/ID` | an item, as its owner's hand would: `PUT` a whole one, `PATCH` what is named |
+//! | `GET /sandbox/ebay?account=SHOP` | `{"offers":[{"offer_id","sku","marketplace","listing_id","offer","item"}]}`: a shop's offers at eBay; with a `listing_id`, buyers see it |
 //! | `GET /sandbox/offers` | what is forced: `{ASIN:FORCE}` |
 //! | `PUT /sandbox/offers` | `{ASIN:FORCE,…}`, all or none; others stay; `null`: by rule again. FORCE: `"no_offer"`, `"filtered"`, `"too_soon"`, `{"cost":1980}`, `{"item_error":500}` |
 //! | `DELETE /sandbox/offers` | everything by rule again |
@@ -18,13 +19,13 @@
 //! | `POST /sandbox/faults` | the body is a [plan](super::plan), which is added |
 //! | `DELETE /sandbox/faults` | no more trouble |
 //! | `GET /sandbox/accounts` | `[{"account","side","restricted","participation","grace_s"}]` |
-//! | `PUT /sandbox/accounts/NAME` | `{"side":"base"/"amazon","refresh_token":"…"}`: takes an account in, with all scopes, at the side's first application; one that is there gets the refresh token besides those it has |
+//! | `PUT /sandbox/accounts/NAME` | `{"side":"base"/"amazon"/"ebay","refresh_token":"…"}`: takes an account in, with all scopes, at the side's first application; one that is there gets the refresh token besides those it has |
 //! | `PATCH /sandbox/accounts/NAME` | any of `{"restricted","participation","grace_s"}`, see [`Switch`] |
 //! | `POST /sandbox/accounts/NAME/revoke` | its refresh tokens work no more |
 //! | `POST /sandbox/accounts/NAME/expire` | its access tokens end now |
 //! | `GET /sandbox/rates` | `{"offers":{"rate":0.1,"burst":1},"item_offers":…,"sellers":…}`, rates per second |
 //! | `PUT /sandbox/rates/OPERATION` | `{"rate":0.5}` or `{"rate":0.5,"burst":2}` |
-//! | `GET /sandbox/calls/SHOP` | `{"hour","day","adds"}`: what counts for its limits 5000, 100000 and 1000 |
+//! | `GET /sandbox/calls/SHOP` | `{"hour","day","adds"}`: what counts for its limits 5000, 100000 and 1000; at eBay a day has 2000000 |
 //! | `PUT /sandbox/calls/SHOP` | any of these, to this figure |
 //! | `GET /sandbox/clock` | `{"now","now_ms"}` |
 //! | `PUT /sandbox/clock` | `{"advance_ms":60000}` or `{"now":"2026-11-23T00:00:00Z"}`; only forward |
@@ -45,13 +46,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Practice, Side, amazon, base,
+    Practice, Side, amazon,
     faults::Force,
     ledger::{instant, shown},
     operation::Operation,
     plan::FaultPlan,
     seed::Availability,
-    state::{Account, Count, Filter, Item},
+    state::{Account, Count, Filter, Item, Offer},
     summary,
 };
 
@@ -166,6 +167,7 @@ pub(super) fn router() -> Router<Arc<Practice>> {
         .route("/sandbox/creates", get(creates))
         .route("/sandbox/items", get(items))
         .route("/sandbox/items/{id}", get(item).put(put_item).patch(patch_item).delete(remove_item))
+        .route("/sandbox/ebay", get(ebay_offers))
         .route("/sandbox/offers", get(forced).put(force).delete(force_nothing))
         .route("/sandbox/offers/{asin}", get(offer))
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
@@ -274,6 +276,18 @@ async fn items(State(practice): Shared, query: Result<Query<OfShop>, axum::extra
     Ok(Json(json!({ "items": practice.state.items(&account, "item_id", limit.unwrap_or(-1), offset)? })))
 }
 
+async fn ebay_offers(State(practice): Shared, query: Result<Query<OfShop>, axum::extract::rejection::QueryRejection>) -> Told {
+    let Query(OfShop { account, .. }) = query.or_else(wrong)?;
+    let mut told = Vec::new();
+    for Offer { offer_id, account, sku, marketplace, listing_id, body } in practice.state.offers(&account, None)? {
+        let item = practice.state.stock(&account, &sku)?;
+        told.push(
+            json!({ "offer_id": offer_id, "sku": sku, "marketplace": marketplace, "listing_id": listing_id, "offer": body, "item": item }),
+        );
+    }
+    Ok(Json(json!({ "offers": told })))
+}
+
 async fn item(State(practice): Shared, Path(id): Path<i64>) -> Told {
     match practice.state.any_item(id)? {
         Some(item) => Ok(Json(json!(item))),
@@ -349,10 +363,10 @@ async fn clear_faults(State(practice): Shared) -> Told {
 
 async fn accounts(State(practice): Shared) -> Told {
     let mut told = Vec::new();
-    for (side, word) in [(Side::Amazon, "amazon"), (Side::Base, "base")] {
+    for side in Side::ALL {
         for (account, _) in practice.state.accounts(side)? {
             told.push(json!({
-                "account": account, "side": word, "restricted": practice.restricted(&account), "participation": practice.participation(&account),
+                "account": account, "side": side.word(), "restricted": practice.restricted(&account), "participation": practice.participation(&account),
                 "grace_s": practice.grace_ms(&account) / 1000,
             }));
         }
@@ -373,13 +387,11 @@ struct NewAccount {
 
 async fn take_in(State(practice): Shared, Path(name): Path<String>, body: Bytes) -> Told {
     let NewAccount { side, refresh_token: refresh } = read(&body)?;
-    let side = match side.as_str() {
-        "amazon" => Side::Amazon,
-        "base" => Side::Base,
-        other => return wrong(format!("there is no side `{other}`; there are amazon and base")),
+    let Some(side) = Side::ALL.into_iter().find(|known| known.word() == side) else {
+        return wrong(format!("there is no side `{side}`; there are {}", Side::ALL.map(Side::word).join(", ")));
     };
     let Some(client) = practice.state.any_client(side)? else { return missing("application on that side") };
-    let scopes = "read_users read_items write_items".to_owned();
+    let scopes = super::seed::SCOPES.to_owned();
     practice.state.take_in(&Account { name, side, client, scopes, access: None, refresh }, practice.now_ms())?;
     Ok(done())
 }
@@ -438,7 +450,7 @@ async fn calls(State(practice): Shared, Path(name): Path<String>) -> Told {
     account(&practice, &name)?;
     let mut told = Map::new();
     for what in COUNTS {
-        let count = practice.state.counted(&name, what, base::began(what, practice.now_ms()))?;
+        let count = practice.state.counted(&name, what, practice.began(&name, what))?;
         told.insert(what.word().to_owned(), count.into());
     }
     Ok(Json(Value::Object(told)))
@@ -450,7 +462,7 @@ async fn set_calls(State(practice): Shared, Path(name): Path<String>, body: Byte
         let Some(what) = COUNTS.into_iter().find(|what| what.word() == word) else {
             return wrong(format!("nothing counts `{word}`; there are hour, day and adds"));
         };
-        practice.state.set_count(&name, what, base::began(what, practice.now_ms()), count)?;
+        practice.state.set_count(&name, what, practice.began(&name, what), count)?;
     }
     Ok(done())
 }

@@ -13,7 +13,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    Noted, Practice, Side, amazon, base, control,
+    Noted, Practice, Side, amazon, base, control, ebay,
     faults::{Asked, FaultKind, Met, RetryAfter},
     operation::Operation,
     reply,
@@ -44,13 +44,19 @@ pub(super) fn router(practice: &Arc<Practice>) -> Router {
         .route("/1/items/edit_stock", any(base::writes::write))
         .route("/1/items/add_image", any(base::writes::write))
         .route("/1/items/delete_image", any(base::writes::write))
+        .route("/identity/v1/oauth2/token", any(ebay::oauth::token))
+        .route("/sell/inventory/v1/inventory_item/{sku}", any(ebay::items::item))
+        .route("/sell/inventory/v1/offer", any(ebay::offers::offers))
+        .route("/sell/inventory/v1/offer/{offer_id}", any(ebay::offers::offer))
+        .route("/sell/inventory/v1/offer/{offer_id}/{what}", any(ebay::offers::offer))
+        .route("/sell/inventory/v1/bulk_update_price_quantity", any(ebay::bulk::update))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(practice), witness));
     control::router().merge(practised).with_state(Arc::clone(practice))
 }
 
 async fn unknown(request: Request) -> Response {
-    if request.uri().path().starts_with("/1/") {
+    if ["/1/", "/sell/"].iter().any(|start| request.uri().path().starts_with(start)) {
         return StatusCode::NOT_FOUND.into_response();
     }
     amazon::error(StatusCode::FORBIDDEN, "MissingAuthenticationToken", "Missing Authentication Token", Noted::default())
@@ -61,7 +67,7 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     let (parts, body) = request.into_parts();
     let Ok(body) = body::to_bytes(body, BODY_MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
-    let operation = Operation::of(&path);
+    let operation = Operation::of(&method, &path);
     let caller = caller(&practice, &parts, &body);
     let met = practice.faults.meet(Asked { operation, path: &path, account: &caller });
     let _at_once = practice.crowd.enter(operation, &caller);
@@ -84,7 +90,7 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     }
     let answered = if matches!(kind, Some(FaultKind::Drop | FaultKind::Hang)) { 0 } else { response.status().as_u16() };
     let status = if done { truth } else { answered };
-    let write = method == "POST" && operation.is_some_and(Operation::writes);
+    let write = method != "GET" && operation.is_some_and(Operation::writes);
     let fault = met.map(|met| met.told).unwrap_or_default();
     let account = if noted.account.is_empty() { caller } else { noted.account };
     let entry = Entry { seq: 0, at_ms, method, path, account, write, status, detail: noted.detail, fault };
@@ -145,8 +151,11 @@ fn trouble(operation: Option<Operation>, status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match operation {
         Some(Operation::Lwa) => amazon::lwa::trouble(status),
-        Some(operation) if operation.side() == Side::Amazon => amazon::trouble(status),
-        Some(_) => base::trouble(status),
+        Some(operation) => match operation.side() {
+            Side::Amazon => amazon::trouble(status),
+            Side::Base => base::trouble(status),
+            Side::Ebay => ebay::trouble(operation, status),
+        },
         None => reply(status, &json!({}), Noted::default()),
     }
 }
@@ -160,15 +169,12 @@ fn caller(practice: &Practice, parts: &Parts, body: &[u8]) -> String {
         let fields: HashMap<String, String> = serde_json::from_slice(body).ok().or_else(|| form(body)).unwrap_or_default();
         fields.get("refresh_token").and_then(|token| state.refresh_owner(side, token).ok().flatten())
     };
-    let account = match Operation::of(parts.uri.path()) {
-        Some(Operation::Lwa) => refreshed(Side::Amazon),
-        Some(Operation::Token) => refreshed(Side::Base),
-        Some(operation) if operation.side() == Side::Amazon => {
-            word(&parts.headers, "x-amz-access-token").and_then(|token| opened(Side::Amazon, &token))
-        }
-        _ => {
-            word(&parts.headers, "authorization").and_then(|text| text.strip_prefix("Bearer ").and_then(|token| opened(Side::Base, token)))
-        }
+    let operation = Operation::of(parts.method.as_str(), parts.uri.path());
+    let side = operation.map_or(Side::Base, Operation::side);
+    let account = match operation {
+        Some(Operation::Lwa | Operation::Token | Operation::EbayToken) => refreshed(side),
+        _ if side == Side::Amazon => word(&parts.headers, "x-amz-access-token").and_then(|token| opened(side, &token)),
+        _ => word(&parts.headers, "authorization").and_then(|text| text.strip_prefix("Bearer ").and_then(|token| opened(side, token))),
     };
     account.unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The practice marketplace: Amazon's and BASE's protocols from the other side, with state and a ledger of their own.
+//! The practice marketplace: Amazon's, BASE's and eBay's protocols from the other side, with state and a ledger of their own.
 //!
 //! It names nothing else of ours and shares no code with the clients, so that a mistake in one cannot hide in the other. What it has answered
 //! survives `kill -9`. It answers any product by rule ([`seed`]), never by a table.
@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 mod amazon;
 mod base;
+mod basic;
 pub mod control;
+mod ebay;
 mod faults;
 mod front;
 mod ledger;
@@ -31,7 +33,7 @@ pub use operation::Operation;
 pub use plan::{FaultPlan, PlanError};
 use practice::Practice;
 pub use seed::practice_keys;
-pub use state::{Account, Client, Entry, Item, Side, World};
+pub use state::{Account, Client, Entry, Item, Offer, Side, World};
 use state::{Count, Filter};
 
 /// The marketplace's clock: milliseconds UTC.
@@ -39,7 +41,7 @@ pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The state's file.
 const FILE: &str = "sandbox.db";
-/// Access tokens of both sides live an hour.
+/// Amazon's and BASE's access tokens live an hour.
 const ACCESS_LIVES_MS: i64 = 3_600_000;
 
 /// How to start it.
@@ -132,7 +134,7 @@ pub async fn start_with(options: SandboxOptions, world: World) -> Result<Running
 }
 
 impl Running {
-    /// The address as an endpoint for both sides.
+    /// The address as an endpoint for all sides.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -196,6 +198,11 @@ impl Running {
         self.practice.state.items(account, "item_id", i64::MAX, 0).unwrap_or_default()
     }
 
+    /// The offers of a shop at eBay; one with a listing is seen by buyers.
+    pub fn offers(&self, account: &str) -> Vec<Offer> {
+        self.practice.state.offers(account, None).unwrap_or_default()
+    }
+
     /// Changes an item as its owner's hand would, or adds it.
     pub fn put_item(&self, item: &Item) {
         note_failure(self.practice.state.put_item(item));
@@ -218,7 +225,7 @@ impl Running {
     }
 
     fn set_count(&self, account: &str, what: Count, count: i64) {
-        let began_ms = base::began(what, self.practice.now_ms());
+        let began_ms = self.practice.began(account, what);
         note_failure(self.practice.state.set_count(account, what, began_ms, count));
     }
 

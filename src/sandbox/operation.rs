@@ -1,7 +1,7 @@
 //! What can be asked of the marketplace, by name: the words that fault plans, the ledger and the summary share.
 use super::state::Side;
 
-/// One operation of either side.
+/// One operation of one of the sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Amazon's login.
@@ -26,10 +26,25 @@ pub enum Operation {
     AddImage,
     DeleteImage,
     EditStock,
+    /// eBay's tokens.
+    EbayToken,
+    /// An item put in its place, whole.
+    PutItem,
+    GetItem,
+    DeleteItem,
+    CreateOffer,
+    FindOffers,
+    GetOffer,
+    DeleteOffer,
+    Publish,
+    Withdraw,
+    /// Prices and stocks of many.
+    Bulk,
 }
 
-/// Each with its word and its path; a path that ends in `*` stands for all that begin so.
-const ALL: [(Operation, &str, &str); 16] = [
+/// Each with its word and its path, of which one `*` stands for anything. Of those that share a path, each is asked for by a method of its own, which
+/// stands before it.
+const ALL: [(Operation, &str, &str); 27] = [
     (Operation::Lwa, "lwa", "/auth/o2/token"),
     (Operation::Offers, "offers", "/batches/products/pricing/v0/itemOffers"),
     (Operation::ItemOffers, "item_offers", "/products/pricing/v0/items/*"),
@@ -46,6 +61,17 @@ const ALL: [(Operation, &str, &str); 16] = [
     (Operation::AddImage, "add_image", "/1/items/add_image"),
     (Operation::DeleteImage, "delete_image", "/1/items/delete_image"),
     (Operation::EditStock, "edit_stock", "/1/items/edit_stock"),
+    (Operation::EbayToken, "ebay_token", "/identity/v1/oauth2/token"),
+    (Operation::PutItem, "put_item", "PUT /sell/inventory/v1/inventory_item/*"),
+    (Operation::GetItem, "get_item", "GET /sell/inventory/v1/inventory_item/*"),
+    (Operation::DeleteItem, "delete_item", "DELETE /sell/inventory/v1/inventory_item/*"),
+    (Operation::CreateOffer, "create_offer", "POST /sell/inventory/v1/offer"),
+    (Operation::FindOffers, "find_offers", "GET /sell/inventory/v1/offer"),
+    (Operation::GetOffer, "get_offer", "GET /sell/inventory/v1/offer/*"),
+    (Operation::DeleteOffer, "delete_offer", "DELETE /sell/inventory/v1/offer/*"),
+    (Operation::Publish, "publish", "POST /sell/inventory/v1/offer/*/publish"),
+    (Operation::Withdraw, "withdraw", "POST /sell/inventory/v1/offer/*/withdraw"),
+    (Operation::Bulk, "bulk", "/sell/inventory/v1/bulk_update_price_quantity"),
 ];
 
 impl Operation {
@@ -54,9 +80,13 @@ impl Operation {
         ALL.iter().map(|(operation, ..)| *operation)
     }
 
-    /// The one that a path asks for.
-    pub fn of(path: &str) -> Option<Self> {
-        let is = |pattern: &str| pattern.strip_suffix('*').map_or(path == pattern, |start| path.starts_with(start));
+    /// The one that a method and a path ask for.
+    pub fn of(method: &str, path: &str) -> Option<Self> {
+        let is = |pattern: &str| {
+            let (wanted, pattern) = pattern.split_once(' ').unwrap_or((method, pattern));
+            wanted == method
+                && pattern.split_once('*').map_or(path == pattern, |(start, end)| path.starts_with(start) && path.ends_with(end))
+        };
         ALL.iter().find(|(.., pattern)| is(pattern)).map(|(operation, ..)| *operation)
     }
 
@@ -72,11 +102,38 @@ impl Operation {
 
     /// Whose protocol it belongs to.
     pub fn side(self) -> Side {
-        if matches!(self, Self::Lwa | Self::Offers | Self::ItemOffers | Self::Sellers) { Side::Amazon } else { Side::Base }
+        match self {
+            Self::Lwa | Self::Offers | Self::ItemOffers | Self::Sellers => Side::Amazon,
+            Self::Authorize
+            | Self::Token
+            | Self::Me
+            | Self::Items
+            | Self::Search
+            | Self::Detail
+            | Self::Add
+            | Self::Edit
+            | Self::Delete
+            | Self::AddImage
+            | Self::DeleteImage
+            | Self::EditStock => Side::Base,
+            Self::EbayToken
+            | Self::PutItem
+            | Self::GetItem
+            | Self::DeleteItem
+            | Self::CreateOffer
+            | Self::FindOffers
+            | Self::GetOffer
+            | Self::DeleteOffer
+            | Self::Publish
+            | Self::Withdraw
+            | Self::Bulk => Side::Ebay,
+        }
     }
 
     /// It is there to change something that buyers see.
     pub fn writes(self) -> bool {
-        matches!(self, Self::Add | Self::Edit | Self::Delete | Self::AddImage | Self::DeleteImage | Self::EditStock)
+        use Operation as O;
+        let of_base = matches!(self, O::Add | O::Edit | O::Delete | O::AddImage | O::DeleteImage | O::EditStock);
+        of_base || matches!(self, O::PutItem | O::DeleteItem | O::CreateOffer | O::DeleteOffer | O::Publish | O::Withdraw | O::Bulk)
     }
 }

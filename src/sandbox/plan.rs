@@ -5,8 +5,9 @@
 //! RULE  = "seed=" N                   from which the shares are drawn; the same number gives the same trouble
 //!       | ROUTE [ "@" ACCOUNT ] ":" KIND [ "=" ARGUMENT ] [ "+" ] [ WHEN ]
 //! ROUTE = an operation                lwa offers item_offers sellers | authorize token me items search detail add edit delete add_image
-//!                                     delete_image edit_stock
-//!       | amazon | base | writes | all
+//!                                     delete_image edit_stock | ebay_token put_item get_item delete_item create_offer
+//!                                     find_offers get_offer delete_offer publish withdraw bulk
+//!       | amazon | base | ebay | writes | all
 //!       | a path that begins with "/", and all that begin so
 //! "+"   = the request is carried out first, and then goes wrong; without it, nothing is done
 //! WHEN  = "x" N                       the first N requests
@@ -89,14 +90,15 @@ fn read_rule(text: &str) -> Result<Rule, String> {
 fn read_route(word: &str) -> Result<Route, String> {
     Ok(match word {
         "all" => Route::All,
-        "amazon" => Route::Side(Side::Amazon),
-        "base" => Route::Side(Side::Base),
         "writes" => Route::Writes,
         path if path.starts_with('/') => Route::Path(path.to_owned()),
-        word => Route::One(Operation::parse(word).ok_or_else(|| {
-            let known: Vec<_> = Operation::all().map(Operation::word).collect();
-            format!("there is no route `{word}`; there are {}, amazon, base, writes, all and /PATH", known.join(", "))
-        })?),
+        word => {
+            let side = Side::ALL.into_iter().find(|side| side.word() == word).map(Route::Side);
+            side.or_else(|| Operation::parse(word).map(Route::One)).ok_or_else(|| {
+                let known: Vec<_> = Operation::all().map(Operation::word).chain(Side::ALL.map(Side::word)).collect();
+                format!("there is no route `{word}`; there are {}, writes, all and /PATH", known.join(", "))
+            })?
+        }
     })
 }
 
@@ -178,8 +180,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.route {
             Route::All => f.write_str("all")?,
-            Route::Side(Side::Amazon) => f.write_str("amazon")?,
-            Route::Side(Side::Base) => f.write_str("base")?,
+            Route::Side(side) => f.write_str(side.word())?,
             Route::Writes => f.write_str("writes")?,
             Route::Path(path) => f.write_str(path)?,
             Route::One(operation) => f.write_str(operation.word())?,
@@ -235,6 +236,8 @@ mod tests {
             ("writes:delay=2s", "writes:delay=2000ms"),
             ("/1/items:reset#2-4", "/1/items:reset#2-4"),
             ("amazon:html", "amazon:html"),
+            ("ebay:html", "ebay:html"),
+            ("publish:drop+x1", "publish:drop+x1"),
             ("base:redirect=file", "base:redirect=file"),
         ] {
             let plan: FaultPlan = text.parse().unwrap();

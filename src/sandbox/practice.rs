@@ -11,12 +11,13 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Now, amazon,
+    Now, amazon, base,
     control::Switch,
+    ebay,
     faults::{Faults, Force},
     ledger,
     operation::Operation,
-    state::{Entry, Side, State},
+    state::{Count, Entry, Side, State},
 };
 
 /// The marketplace.
@@ -127,10 +128,16 @@ impl Practice {
         }
     }
 
+    /// When the period began that counts for this account.
+    pub(super) fn began(&self, account: &str, what: Count) -> i64 {
+        let of_ebay = self.state.accounts(Side::Ebay).unwrap_or_default().iter().any(|(name, _)| name == account);
+        if of_ebay && what == Count::Day { ebay::began(self.now_ms()) } else { base::began(what, self.now_ms()) }
+    }
+
     /// Whether there is an account of this name.
     pub(super) fn knows(&self, account: &str) -> bool {
-        [Side::Amazon, Side::Base].iter().any(|side| {
-            let accounts = self.state.accounts(*side).unwrap_or_default();
+        Side::ALL.into_iter().any(|side| {
+            let accounts = self.state.accounts(side).unwrap_or_default();
             accounts.iter().any(|(name, _)| name == account)
         })
     }

@@ -5,6 +5,10 @@ use super::state::{Account, Client, Item, Side, World};
 
 /// Practice listings are spread over these two shops.
 pub const SHOPS: [&str; 2] = ["base_account_1", "base_account_2"];
+/// The practice shop at eBay. It has nothing until something is listed there.
+pub const EBAY: &str = "ebay_account_1";
+/// All that the practice applications may do for BASE's shops, and for eBay's.
+pub(super) const SCOPES: &str = "read_users read_items write_items https://api.ebay.com/oauth/api_scope/sell.inventory";
 /// The practice seller.
 pub const SELLER: &str = "amazon_main";
 
@@ -26,14 +30,19 @@ pub struct Keys {
     pub base_client_id: &'static str,
     pub base_client_secret: &'static str,
     pub base_redirect_uri: &'static str,
+    pub ebay_client_id: &'static str,
+    pub ebay_client_secret: &'static str,
+    /// Those that every practice has.
     pub accounts: Vec<KeyAccount>,
+    /// For those who want to try eBay as well.
+    pub ebay: KeyAccount,
 }
 
 /// An account that the practice keys open.
 #[derive(Clone, Debug)]
 pub struct KeyAccount {
     pub name: &'static str,
-    /// `amazon` or `base`.
+    /// `amazon`, `base` or `ebay`.
     pub platform: &'static str,
     pub refresh_token: &'static str,
 }
@@ -46,6 +55,9 @@ pub fn practice_keys() -> Keys {
         base_client_id: "5a0d0b0c5a0d0b0c5a0d0b0c5a0d0b0c",
         base_client_secret: "5ec2e75ec2e75ec2e75ec2e75ec2e700",
         base_redirect_uri: "https://practice.example/callback",
+        ebay_client_id: "Practice-Practice-SBX-0000",
+        ebay_client_secret: "SBX-5ec2e75ec2e7-practice",
+        ebay: KeyAccount { name: EBAY, platform: "ebay", refresh_token: "v^1.1#i^1#practice-ebay-account-1" },
         accounts: vec![
             KeyAccount { name: SELLER, platform: "amazon", refresh_token: "Atzr|practice-amazon-main" },
             KeyAccount { name: SHOPS[0], platform: "base", refresh_token: "b0000000000000000000000000000001" },
@@ -109,13 +121,16 @@ impl World {
             active: true,
         };
         let account = |key: &KeyAccount| {
-            let (side, client) =
-                if key.platform == "amazon" { (Side::Amazon, keys.lwa_client_id) } else { (Side::Base, keys.base_client_id) };
+            let (side, client) = match key.platform {
+                "amazon" => (Side::Amazon, keys.lwa_client_id),
+                "ebay" => (Side::Ebay, keys.ebay_client_id),
+                _ => (Side::Base, keys.base_client_id),
+            };
             Account {
                 name: key.name.to_owned(),
                 side,
                 client: client.to_owned(),
-                scopes: "read_users read_items write_items".to_owned(),
+                scopes: SCOPES.to_owned(),
                 access: None,
                 refresh: key.refresh_token.to_owned(),
             }
@@ -124,8 +139,9 @@ impl World {
             clients: vec![
                 client(Side::Amazon, keys.lwa_client_id, keys.lwa_client_secret, ""),
                 client(Side::Base, keys.base_client_id, keys.base_client_secret, keys.base_redirect_uri),
+                client(Side::Ebay, keys.ebay_client_id, keys.ebay_client_secret, ""),
             ],
-            accounts: keys.accounts.iter().map(account).collect(),
+            accounts: keys.accounts.iter().chain([&keys.ebay]).map(account).collect(),
             items: catalogue(items).into_iter().map(|seeded| at_the_shop(seeded, now_ms)).collect(),
         }
     }

@@ -15,7 +15,7 @@ use super::{
 #[derive(Debug, Default)]
 struct Calls {
     count: u64,
-    /// Answered with 200.
+    /// Answered with 200 or another success.
     ok: u64,
     /// Refused by a limit.
     limited: u64,
@@ -26,7 +26,7 @@ struct Calls {
     most: usize,
 }
 
-/// Arrivals within a time: any interval as long as Amazon takes for one token; for BASE, a clock hour.
+/// Arrivals within a time: any interval as long as Amazon takes for one token; for the others, a clock hour.
 enum Interval {
     Any(i64),
     Hour,
@@ -35,7 +35,7 @@ enum Interval {
 impl Calls {
     fn take(&mut self, entry: &Entry, interval: &Interval) {
         self.count += 1;
-        self.ok += u64::from(entry.status == 200);
+        self.ok += u64::from((200..300).contains(&entry.status));
         self.limited += u64::from(entry.limited());
         self.faulty += u64::from(!entry.fault.is_empty());
         let ended = |first: i64| match interval {
@@ -64,7 +64,7 @@ pub(super) fn of(practice: &Practice) -> rusqlite::Result<Value> {
     let mut calls: BTreeMap<(String, Operation), Calls> = BTreeMap::new();
     practice.state.visit(&Filter::default(), |entry| {
         requests += 1;
-        writes += u64::from(entry.write && entry.status == 200);
+        writes += u64::from(entry.write && (200..300).contains(&entry.status));
         if let Some((operation, interval)) = entry.operation().and_then(|operation| intervals.get_key_value(&operation)) {
             calls.entry((entry.account.clone(), *operation)).or_default().take(&entry, interval);
         }

@@ -163,7 +163,7 @@ async fn a_shop_is_opened_by_hand_and_its_ended_tokens_still_say_whose_they_were
         json!({ "method": "POST", "path": "/1/items/add", "bearer": access, "form": { "title": "傘", "price": "1000", "stock": "1" } });
     assert_eq!(ask(&bench.practice, &add).await.0, 200);
     assert_eq!(list(&bench.look("/items?account=third").await, "items").len(), 1);
-    assert_eq!(bench.hand("PUT", "/accounts/third", r#"{"side":"ebay","refresh_token":"x"}"#).await.0, 400);
+    assert_eq!(bench.hand("PUT", "/accounts/third", r#"{"side":"yahoo","refresh_token":"x"}"#).await.0, 400);
 
     assert!(bench.tokens("refresh_token", "refresh_token", "ccc").await.is_err(), "it has rotated");
     bench.tell("PUT", "/accounts/third", json!({ "side": "base", "refresh_token": "ddd" })).await;

@@ -4,6 +4,7 @@ mod amazon;
 mod base;
 mod bench;
 mod control;
+mod ebay;
 mod faults;
 mod process;
 mod wire;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use axum::{
     Form,
     extract::{FromRequest, Query, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
 use super::{Answer, BAD_REQUEST, DB, Fields, HOUR_MS, REFRESH_LIVES_MS, SERVER, answer, refuse};
 use crate::sandbox::{
-    ACCESS_LIVES_MS, Noted, Practice, Side, reply,
+    ACCESS_LIVES_MS, Noted, Practice, Side, basic, reply,
     state::{Client, Code, Rotation},
 };
 
@@ -81,35 +81,13 @@ fn encoded(text: &str) -> String {
 /// `POST /1/oauth/token`.
 pub(in crate::sandbox) async fn token(State(practice): State<Arc<Practice>>, request: Request) -> Response {
     let is_post = request.method() == Method::POST;
-    let basic = basic(request.headers());
+    let basic = basic::client(request.headers());
     let mut fields = Form::<Fields>::from_request(request, &()).await.map(|Form(fields)| fields).unwrap_or_default();
     if let Some((id, secret)) = basic {
         fields.entry("client_id".to_owned()).or_insert(id);
         fields.entry("client_secret".to_owned()).or_insert(secret);
     }
     answer(grant(&practice, is_post, &fields))
-}
-
-/// The client's id and secret, where the header carries them.
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let packed = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
-    let text = String::from_utf8(unpack(packed.trim_end_matches('='))?).ok()?;
-    text.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned()))
-}
-
-/// Base64.
-fn unpack(text: &str) -> Option<Vec<u8>> {
-    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, Vec::new());
-    for digit in text.chars() {
-        bits = bits << 6 | u32::try_from(DIGITS.find(digit)?).ok()?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
 }
 
 fn grant(practice: &Practice, is_post: bool, fields: &Fields) -> Answer {
@@ -171,15 +149,4 @@ fn give(practice: &Practice, account: &str, old: Option<&str>, now_ms: i64) -> A
     let body = json!({ "access_token": access, "token_type": "bearer", "expires_in": ACCESS_LIVES_MS / 1000, "refresh_token": refresh });
     let detail = if old.is_some() { "refreshed" } else { "let in" };
     Ok(reply(StatusCode::OK, &body, Noted { account: account.to_owned(), detail: detail.to_owned() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_in_the_header_is_read() {
-        assert_eq!(unpack("Y2lkMTpjc2VjMQ"), Some(b"cid1:csec1".to_vec()));
-        assert_eq!(unpack("Y2lkMT*j"), None);
-    }
 }

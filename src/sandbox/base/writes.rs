@@ -38,7 +38,7 @@ pub(in crate::sandbox) async fn write(
     form: Result<Form<Fields>, FormRejection>,
 ) -> Response {
     let fields = form.map(|Form(fields)| fields).unwrap_or_default();
-    let operation = Operation::of(uri.path()).unwrap_or(Operation::Edit);
+    let operation = Operation::of(method.as_str(), uri.path()).unwrap_or(Operation::Edit);
     answer(begin(&practice, &method, &headers, &fields, operation).and_then(|change| match operation {
         Operation::Add => add(&change),
         Operation::Delete => delete(&change),

@@ -103,9 +103,9 @@ impl State {
         Ok(changed > 0)
     }
 
-    /// How often each identifier was added: account, identifier, times.
+    /// How often each identifier was added, or a listing made of it: account, identifier, times.
     pub(in crate::sandbox) fn creates(&self) -> rusqlite::Result<Vec<(String, String, i64)>> {
-        let sql = "SELECT account, coalesce(identifier, ''), count(*) FROM adds GROUP BY 1, 2 ORDER BY 1, 2";
+        let sql = "SELECT account, coalesce(identifier, ''), count(*) FROM adds GROUP BY 1, 2 UNION ALL SELECT account, sku, count(*) FROM published GROUP BY 1, 2 ORDER BY 1, 2";
         self.conn().prepare_cached(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     }
 }

@@ -28,7 +28,7 @@ pub struct Entry {
 impl Entry {
     /// What it asked for.
     pub fn operation(&self) -> Option<Operation> {
-        Operation::of(&self.path)
+        Operation::of(&self.method, &self.path)
     }
 
     /// A limit refused it.

@@ -11,12 +11,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 mod items;
 mod ledger;
 mod limits;
+mod offers;
 mod tokens;
 
 pub use items::Item;
 pub use ledger::Entry;
 pub(super) use ledger::Filter;
 pub(super) use limits::Count;
+pub use offers::Offer;
 pub(super) use tokens::{Code, Opened, Rotation};
 
 /// Whose protocol.
@@ -24,6 +26,7 @@ pub(super) use tokens::{Code, Opened, Rotation};
 pub enum Side {
     Amazon,
     Base,
+    Ebay,
 }
 
 /// An application that may ask for tokens.
@@ -92,10 +95,13 @@ pub(super) struct State {
 }
 
 impl Side {
-    fn word(self) -> &'static str {
+    pub(super) const ALL: [Self; 3] = [Self::Amazon, Self::Base, Self::Ebay];
+
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Amazon => "amazon",
             Self::Base => "base",
+            Self::Ebay => "ebay",
         }
     }
 }
@@ -108,13 +114,11 @@ impl State {
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         tx.execute_batch(SCHEMA)?;
+        tx.execute_batch(offers::SCHEMA)?;
         if tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? == 0 {
             tx.execute_batch(LATER)?;
         }
-        let is_new: bool = tx.query_row("SELECT NOT EXISTS (SELECT 1 FROM clients)", [], |row| row.get(0))?;
-        if is_new {
-            take_in(&tx, world, now_ms)?;
-        }
+        take_in(&tx, world, now_ms)?;
         tx.commit()?;
         Ok(Self { conn: Mutex::new(conn) })
     }
@@ -180,29 +184,34 @@ impl State {
     }
 }
 
+/// Takes in the sides of the world that are new to the state.
 fn take_in(conn: &Connection, world: &World, now_ms: i64) -> rusqlite::Result<()> {
-    for client in &world.clients {
+    let known = "SELECT side FROM clients UNION SELECT side FROM accounts";
+    let known: Vec<String> = conn.prepare(known)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let is_new = |side: Side| !known.iter().any(|known| known == side.word());
+    for client in world.clients.iter().filter(|client| is_new(client.side)) {
         conn.execute(
             "INSERT INTO clients VALUES (?1, ?2, ?3, ?4, ?5)",
             params![client.side.word(), client.id, client.secret, client.redirect_uri, client.active],
         )?;
     }
-    for account in &world.accounts {
+    for account in world.accounts.iter().filter(|account| is_new(account.side)) {
         take_in_account(conn, account, now_ms)?;
     }
-    world.items.iter().try_for_each(|item| items::insert(conn, item))
+    world.items.iter().filter(|_| is_new(Side::Base)).try_for_each(|item| items::insert(conn, item))
 }
 
 fn take_in_account(conn: &Connection, account: &Account, now_ms: i64) -> rusqlite::Result<()> {
     let side = account.side.word();
     conn.execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2, ?3, ?4)", params![side, account.name, account.client, account.scopes])?;
-    let expires_ms = match account.side {
-        Side::Amazon => i64::MAX,
-        Side::Base => now_ms + super::base::REFRESH_LIVES_MS,
+    let (expires_ms, access_lives_ms) = match account.side {
+        Side::Amazon => (i64::MAX, super::ACCESS_LIVES_MS),
+        Side::Base => (now_ms + super::base::REFRESH_LIVES_MS, super::ACCESS_LIVES_MS),
+        Side::Ebay => (now_ms + super::ebay::REFRESH_LIVES_MS, super::ebay::ACCESS_LIVES_MS),
     };
     conn.execute("INSERT OR REPLACE INTO refresh VALUES (?1, ?2, ?3, ?4, 0)", params![side, account.refresh, account.name, expires_ms])?;
     if let Some(access) = &account.access {
-        let expires_ms = now_ms + super::ACCESS_LIVES_MS;
+        let expires_ms = now_ms + access_lives_ms;
         conn.execute("INSERT OR REPLACE INTO access VALUES (?1, ?2, ?3, ?4)", params![side, access, account.name, expires_ms])?;
     }
     Ok(())

@@ -53,6 +53,12 @@ impl State {
         self.conn().query_row(sql, params![side.word(), token, client, now_ms], |row| Ok((row.get(0)?, row.get(1)?))).optional()
     }
 
+    /// What the application may do for an account.
+    pub(in crate::sandbox) fn scopes(&self, side: Side, account: &str) -> rusqlite::Result<String> {
+        let sql = "SELECT scopes FROM accounts WHERE side = ?1 AND name = ?2";
+        self.conn().query_row(sql, params![side.word(), account], |row| row.get(0))
+    }
+
     /// Whose refresh token it is or was.
     pub(in crate::sandbox) fn refresh_owner(&self, side: Side, token: &str) -> rusqlite::Result<Option<String>> {
         let sql = "SELECT account FROM refresh WHERE side = ?1 AND token = ?2";

@@ -15,8 +15,9 @@ pub const SPECS: &[HandlerSpec] =
 /// The handlers by name, ready to work under a configuration.
 pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep>) -> BTreeMap<Arc<str>, Arc<dyn Handler>> {
     let market = Arc::new(Market::connect(&config.marketplaces, &config.accounts, shop));
+    let gate = config.publish.as_ref().map(|publish| Arc::clone(&publish.rules));
     let command: Arc<dyn Handler> = Arc::new(command::Command::default());
-    let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(Arc::clone(&market), Arc::clone(shop)));
+    let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(Arc::clone(&market), Arc::clone(shop)).behind(gate));
     let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
     let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));

@@ -16,12 +16,14 @@ use crate::{
     errors::chain,
     marketplace::{CallError, Market, amazon::Seller, base::Shop},
     shop::{
+        gate::Rules,
         product::{Asin, Listing, Product},
         quota::Purpose,
     },
     store::shop::ShopStore,
 };
 
+mod bans;
 mod brake;
 mod compare;
 mod delist;
@@ -35,6 +37,7 @@ mod shops;
 mod tally;
 mod write;
 
+use bans::Bans;
 use fetch::Fetched;
 use past::{Past, Pasts};
 use settings::Settings;
@@ -49,12 +52,19 @@ pub struct SyncInventory {
     market: Arc<Market>,
     store: Arc<dyn ShopStore>,
     pasts: Pasts,
+    gate: Option<Arc<Rules>>,
 }
 
 impl SyncInventory {
     /// A handler that calls these marketplaces and keeps what it finds there.
     pub fn new(market: Arc<Market>, store: Arc<dyn ShopStore>) -> Self {
-        Self { market, store, pasts: Pasts::default() }
+        Self { market, store, pasts: Pasts::default(), gate: None }
+    }
+
+    /// Hides what may not be listed by these rules.
+    #[must_use]
+    pub fn behind(self, gate: Option<Arc<Rules>>) -> Self {
+        Self { gate, ..self }
     }
 }
 
@@ -81,6 +91,7 @@ struct Sync<'a> {
 struct Catalogue {
     products: BTreeMap<Asin, Product>,
     order: Vec<Asin>,
+    bans: Bans,
 }
 
 impl SyncInventory {
@@ -91,6 +102,9 @@ impl SyncInventory {
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {
             return Ok(Report { summary: "nothing is listed".to_owned() });
+        }
+        if let Some(rules) = &self.gate {
+            catalogue.bans = sync.bans(rules).await?;
         }
         let mut past = self.past(&sync);
         let result = self.work(&sync, &listed, &mut catalogue, &mut past).await;
@@ -194,7 +208,7 @@ impl Sync<'_> {
             products.truncate(most);
         }
         let order = products.iter().map(|product| product.asin.clone()).collect();
-        Ok(Catalogue { products: products.into_iter().map(|product| (product.asin.clone(), product)).collect(), order })
+        Ok(Catalogue { products: products.into_iter().map(|product| (product.asin.clone(), product)).collect(), order, bans: Bans::new() })
     }
 
     /// Whether this run has read the product's offers. What comes from a time that is still to come was read before the clock was set back.

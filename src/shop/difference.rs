@@ -146,6 +146,11 @@ pub fn compare(product: &Product, shown: Shown, rules: &Rules, now: Timestamp) -
     }
 }
 
+/// What is to be done about a listing that must not be there, whatever is known of its offers: buyers don't see it.
+pub fn withhold(shown: Shown, rules: &Rules) -> Want {
+    Want::of(hide(shown, rules))
+}
+
 impl Want {
     fn of(edit: Edit) -> Self {
         if edit.is_empty() { Self::Right } else { Self::Change(edit) }

@@ -5,6 +5,7 @@ mod bench;
 mod credentials;
 mod delist;
 mod fetch;
+mod gate;
 mod parks;
 mod quotas;
 mod rules;

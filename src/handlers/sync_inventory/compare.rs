@@ -8,7 +8,7 @@ use crate::{
         base::{Shop, Target},
     },
     shop::{
-        difference::{Edit, Shown, Want, compare},
+        difference::{Edit, Shown, Want, compare, withhold},
         product::{Listing, Product, Stock},
     },
 };
@@ -36,6 +36,7 @@ pub(super) struct Change {
 /// What a person should look at, by name.
 #[derive(Debug, Default)]
 pub(super) struct Named {
+    pub(super) banned: Vec<String>,
     pub(super) too_dear: Vec<String>,
     pub(super) below_floor: Vec<String>,
     pub(super) unusual: Vec<String>,
@@ -66,6 +67,14 @@ impl Sync<'_> {
             };
             compared.live.get_or_insert(item_id);
             tally.visible += usize::from(shown.visible);
+            if let Some(why) = catalogue.bans.get(&listing.asin) {
+                if let Want::Change(edit) = withhold(*shown, &self.settings.rules) {
+                    compared.named.banned.push(listing.asin.to_string());
+                    let target = Target { asin: listing.asin.clone(), item_id, shown: *shown };
+                    compared.take(Change { target, edit, reason: why.clone() });
+                }
+                continue;
+            }
             // Without one, it is beyond `max_items`.
             let Some(product) = catalogue.products.get(&listing.asin) else { continue };
             let want = compare(product, *shown, &self.settings.rules, self.now());

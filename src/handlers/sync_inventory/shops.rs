@@ -150,6 +150,7 @@ impl Sync<'_> {
     fn tell_named(&self, account: &Arc<str>, named: &Named) {
         let mut text = String::new();
         for (names, what) in [
+            (&named.banned, "hidden, as they may not be listed"),
             (&named.too_dear, "not priced, as they would cost more than `max`"),
             (&named.below_floor, "below the margin, in a run that writes no prices"),
             (&named.unusual, "unusual prices were written"),

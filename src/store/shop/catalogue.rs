@@ -10,7 +10,7 @@ use crate::{
     shop::{
         import::{Refusal, Row, Weight},
         offer::Finding,
-        product::{Asin, Dated, DatedDetails, Listing, ListingState, Product, Stock},
+        product::{Asin, Dated, DatedDetails, Details, Listing, ListingState, Product, Stock},
     },
     store::{Answer, Fence, StoreResult},
 };
@@ -125,6 +125,8 @@ pub type Weighed = Vec<Result<Weight, Refusal>>;
 pub trait Catalogue: Send + Sync + std::fmt::Debug {
     /// Every product that is listed anywhere, each once: those never fetched first, then the oldest data first.
     fn listed_products(&self) -> Answer<Vec<Product>>;
+    /// What people see of the products that are listed anywhere, in the order of their ASINs, after one of them: at most so many.
+    fn listed_details(&self, after: Option<Asin>, limit: usize) -> Answer<Vec<(Asin, Details)>>;
     /// What is listed at a shop.
     fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>>;
     /// Takes in listings, and the products they are of. One whose product, SKU or item the shop has already stays as it is. How many were new.

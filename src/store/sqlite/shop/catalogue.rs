@@ -15,7 +15,7 @@ use crate::{
     shop::{
         import,
         offer::Finding,
-        product::{Asin, Dated, Listing, ListingState, Platform, Product, Stock},
+        product::{Asin, Dated, Details, Listing, ListingState, Platform, Product, Stock},
     },
     store::{
         Answer, Fence,
@@ -31,6 +31,10 @@ mod tests;
 impl Catalogue for SqliteStore {
     fn listed_products(&self) -> Answer<Vec<Product>> {
         self.db.read("read the catalogue", listed_products)
+    }
+
+    fn listed_details(&self, after: Option<Asin>, limit: usize) -> Answer<Vec<(Asin, Details)>> {
+        self.db.read("read what is listed", move |conn| look::listed_details(conn, after.as_ref(), limit))
     }
 
     fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>> {
@@ -86,7 +90,7 @@ fn row_of(new: NewListing) -> import::Row {
         price: None,
         visible: None,
     };
-    let details = crate::shop::product::Details { title: new.title, ..Default::default() };
+    let details = Details { title: new.title, ..Default::default() };
     import::Row { line: 0, asin: new.asin, details, listings: vec![listing], earlier: None }
 }
 

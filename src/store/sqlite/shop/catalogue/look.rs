@@ -2,10 +2,14 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use super::{dated, listing, product as offers_of, take_in::images, text};
+use super::{
+    asin, dated, listing, product as offers_of,
+    take_in::{images, read_details},
+    text,
+};
 use crate::{
     core::task::RunId,
-    shop::product::{Asin, DatedDetails, Listing, ListingState, Platform, Stock},
+    shop::product::{Asin, DatedDetails, Details, Listing, ListingState, Platform, Stock},
     store::{
         shop::{AccountKey, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, PriceRow},
         sqlite::rows::{instant, maybe_instant, word},
@@ -74,6 +78,17 @@ pub(super) fn products(conn: &Connection, filter: &CatalogueFilter) -> rusqlite:
         Ok(CatalogueRow { product, title: dated(row, row.get("title")?, "title_fetched_at_ms")?, listings })
     })?;
     found.collect()
+}
+
+pub(super) fn listed_details(conn: &Connection, after: Option<&Asin>, limit: usize) -> rusqlite::Result<Vec<(Asin, Details)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    conn.prepare_cached(concat!(
+        "SELECT asin, title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin) WHERE asin > ?1 AND ",
+        is_listed!(),
+        " ORDER BY asin LIMIT ?2"
+    ))?
+    .query_map(params![after.map_or("", Asin::as_str), limit], |row| Ok((asin(row)?, read_details(row)?)))?
+    .collect()
 }
 
 fn listings_of(conn: &Connection, asin: &Asin) -> rusqlite::Result<Vec<Listing>> {

@@ -41,20 +41,22 @@ pub(super) fn known(conn: &Connection, row: &import::Row) -> rusqlite::Result<Kn
 }
 
 fn details(conn: &Connection, asin: &Asin) -> rusqlite::Result<Option<Details>> {
-    let read = |row: &Row<'_>| {
-        Ok(Details {
-            title: row.get("title")?,
-            description: row.get("description")?,
-            brand: row.get("brand")?,
-            category: row.get("category")?,
-            images: images(row)?,
-        })
-    };
     conn.prepare_cached(
         "SELECT title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin) WHERE asin = ?1",
     )?
-    .query_row([asin.as_str()], read)
+    .query_row([asin.as_str()], read_details)
     .optional()
+}
+
+/// What people see of a product, undated.
+pub(super) fn read_details(row: &Row<'_>) -> rusqlite::Result<Details> {
+    Ok(Details {
+        title: row.get("title")?,
+        description: row.get("description")?,
+        brand: row.get("brand")?,
+        category: row.get("category")?,
+        images: images(row)?,
+    })
 }
 
 /// The addresses in the column `images`.

@@ -1,11 +1,7 @@
 //! The HTTP client, the way to read, and the one door for writes.
 //!
 //! Every request has a deadline, every body a bound, no redirect is followed, and nothing that is said about a request holds a secret.
-use std::{
-    future::Future,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, ClientBuilder, Proxy, RequestBuilder, header, redirect};
@@ -14,7 +10,7 @@ use tokio_retry::{
     strategy::{ExponentialBackoff, jitter},
 };
 
-use super::{CallError, limit};
+use super::{CallError, Concern, limit};
 use crate::{
     access::{Caller, Planned},
     core::value::Secret,
@@ -209,44 +205,45 @@ fn is_worth_another(refusal: &CallError, caller: &Caller) -> bool {
     }
 }
 
-/// Waits until the limit that refused a call allows another; the server may have asked for more than the call's place in it.
-async fn sit_out(refusal: &CallError, caller: &Caller) -> Result<(), CallError> {
-    let CallError::Limited { until, .. } = refusal else { return Ok(()) };
-    let wait = until.duration_since(caller.now());
-    if !wait.is_positive() {
-        return Ok(());
-    }
-    caller.cancel.run_until_cancelled(caller.clock.sleep(wait)).await.ok_or(CallError::Cancelled)
-}
-
 /// Makes a call that changes nothing, and repeats it a few times while that can help.
 pub(super) async fn read<T, F>(caller: &Caller, mut call: impl FnMut() -> F) -> Result<T, CallError>
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    let mut refusals = 0;
+    let (mut refusals, mut rests) = (0, 0);
     loop {
-        // What the server asked for goes from the condition to the delay, which is asked for after it.
-        let asked_ms = AtomicU64::new(0);
         let delays = ExponentialBackoff::from_millis(2).factor(250).map(jitter).take(REPEATS_MAX);
-        let delays = delays.map(|delay| delay.max(Duration::from_millis(asked_ms.load(Ordering::Relaxed))));
         let helps = |error: &CallError| {
-            let asked = error.retry_after(caller.now()).unwrap_or(SignedDuration::ZERO);
-            asked_ms.store(u64::try_from(caller.clock.real(asked).as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            let dealt_with =
-                matches!(error, CallError::Again { .. } | CallError::Limited { .. } | CallError::Parked { .. } | CallError::Store(_));
-            error.is_passing() && !dealt_with && asked <= RETRY_AFTER_MAX
+            let is_dealt_with = matches!(error, CallError::Again { .. }) || rest_of(error, caller).is_positive();
+            error.concern() == Concern::Call && !is_dealt_with
         };
         let attempt = RetryIf::start(delays, &mut call, helps);
-        match caller.cancel.run_until_cancelled(attempt).await {
-            None => return Err(CallError::Cancelled),
-            Some(Err(refusal)) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => {
+        let ended = caller.cancel.run_until_cancelled(attempt).await.ok_or(CallError::Cancelled)?;
+        match ended {
+            Err(refusal) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => {
                 refusals += 1;
-                sit_out(&refusal, caller).await?;
+                rest(rest_of(&refusal, caller), caller).await?;
             }
-            Some(ended) => return ended,
+            Err(error) if rests < REPEATS_MAX && error.concern() == Concern::Call && is_short(rest_of(&error, caller)) => {
+                rests += 1;
+                rest(rest_of(&error, caller), caller).await?;
+            }
+            ended => return ended,
         }
     }
+}
+
+/// How long the other side wants to be left alone.
+fn rest_of(error: &CallError, caller: &Caller) -> SignedDuration {
+    error.retry_after(caller.now()).unwrap_or(SignedDuration::ZERO)
+}
+
+fn is_short(rest: SignedDuration) -> bool {
+    rest.is_positive() && rest <= RETRY_AFTER_MAX
+}
+
+async fn rest(rest: SignedDuration, caller: &Caller) -> Result<(), CallError> {
+    if rest.is_positive() { caller.cancel.run_until_cancelled(caller.clock.sleep(rest)).await.ok_or(CallError::Cancelled) } else { Ok(()) }
 }
 
 /// The one door for writes: in a dry run the write is noted, and nothing goes out. Else its intent is recorded under the run's fence, it is made,

@@ -113,7 +113,10 @@ fn instead(practice: &Practice, operation: Option<Operation>, kind: FaultKind, a
         FaultKind::Status(status) => trouble(operation, status),
         FaultKind::StatusAfter(status, after) => {
             let mut response = trouble(operation, status);
-            response.headers_mut().extend(retry_after(after, practice.now_ms()).map(|after| (header::RETRY_AFTER, after)));
+            let now_ms = practice.now_ms();
+            response.headers_mut().extend(retry_after(after, now_ms).map(|after| (header::RETRY_AFTER, after)));
+            // The date of a real server and what it asks for are by one clock.
+            response.headers_mut().extend(date(now_ms).map(|date| (header::DATE, date)));
             response
         }
         FaultKind::Html => page(StatusCode::BAD_GATEWAY),
@@ -136,14 +139,16 @@ fn page(status: StatusCode) -> Response {
 fn retry_after(after: RetryAfter, now_ms: i64) -> Option<HeaderValue> {
     let text = match after {
         RetryAfter::Seconds(seconds) => seconds.to_string(),
-        RetryAfter::Date => {
-            let at = jiff::Timestamp::from_millisecond(now_ms + 60_000).ok()?;
-            jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?
-        }
+        RetryAfter::Date => return date(now_ms + 60_000),
         RetryAfter::Absurd => "31536000000".to_owned(),
         RetryAfter::Garbage => "soon".to_owned(),
     };
     HeaderValue::from_str(&text).ok()
+}
+
+fn date(at_ms: i64) -> Option<HeaderValue> {
+    let at = jiff::Timestamp::from_millisecond(at_ms).ok()?;
+    HeaderValue::from_str(&jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?).ok()
 }
 
 /// The usual body for a status that was asked for.

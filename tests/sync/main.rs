@@ -4,6 +4,7 @@
 mod bench;
 mod credentials;
 mod delist;
+mod faults;
 mod fetch;
 mod gate;
 mod parks;

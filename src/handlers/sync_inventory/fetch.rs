@@ -265,7 +265,9 @@ impl Sync<'_> {
             Err(error) => {
                 *failures += 1;
                 let wants_rest = error.retry_after(self.now()).is_some_and(|asked| asked.is_positive());
-                if error.concern() != Concern::Call || *failures >= FAILURES_MAX || wants_rest {
+                // Amazon may dislike something about this batch; three in a row are no accident.
+                let is_the_batchs = error.concern() == Concern::Call || matches!(error, CallError::Refused { status: 400, .. });
+                if !is_the_batchs || *failures >= FAILURES_MAX || wants_rest {
                     return Err(Stopped::Failed(error));
                 }
                 tracing::warn!("a batch of {} products was not read: {error}", batch.len());

@@ -3,7 +3,7 @@ use jiff::SignedDuration;
 use taskrun::{
     core::{
         state::{Active, Phase},
-        task::{ProcessId, RunId},
+        task::{Instance, ProcessId, RunId},
     },
     store::RunStore,
 };
@@ -94,8 +94,13 @@ impl World {
         let stop = millis(instance.grace) + 2000 + SLACK;
         let takeover = millis(instance.takeover);
         match &active.phase {
-            // What a stop set aside waits as long as it takes.
-            Phase::LockWait { until, .. } => (millis(instance.lock_wait).max(takeover) + SLACK, *until < SignedDuration::MAX),
+            Phase::LockWait { until, .. } => {
+                // What a stop set aside waits as long as it takes, but not for nobody.
+                let shares = |other: &Instance| other.locks.iter().any(|lock| active.instance.locks.contains(lock));
+                let mut open = self.laws.open.iter().filter(|other| **other != run).filter_map(|other| self.laws.stories.get(other));
+                let held = open.any(|other| other.generation.is_some() && shares(&other.truth));
+                (millis(instance.lock_wait).max(takeover) + SLACK, *until < SignedDuration::MAX || !held)
+            }
             Phase::Waiting { rivals, told, .. } => {
                 let open = rivals.iter().any(|rival| self.laws.open.contains(rival));
                 // It queues in the others' own time, as long as they are there.

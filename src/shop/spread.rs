@@ -265,12 +265,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn hours(text: &str) -> Option<BusinessHours> {
-        Some(BusinessHours { windows: parse_windows(text).unwrap(), holidays: Vec::new(), text: text.into() })
+    fn hours(text: &str) -> BusinessHours {
+        BusinessHours { windows: parse_windows(text).unwrap(), holidays: Vec::new(), text: text.into() }
     }
 
     fn tokyo(hours_text: &str, daily_limit: u32) -> Lane {
-        Lane { zone: zone("Asia/Tokyo"), hours: hours(hours_text), daily_limit: Some(daily_limit) }
+        Lane { zone: zone("Asia/Tokyo"), hours: Some(hours(hours_text)), daily_limit: Some(daily_limit) }
     }
 
     fn rooms_of(lane: &Lane, from: &str, n: usize, pace: Pace, used: u32) -> Vec<Room> {
@@ -281,7 +281,7 @@ mod tests {
     /// The times of `n` items over these hours of 24 November 2026 in Tokyo.
     fn spread(n: usize, hours_text: &str) -> Vec<String> {
         let day = day_of(at("2026-11-24T00:00:00+09:00"), &zone("Asia/Tokyo"));
-        let open = open_within(hours(hours_text).as_ref(), &zone("Asia/Tokyo"), &day);
+        let open = open_within(Some(&hours(hours_text)), &zone("Asia/Tokyo"), &day);
         evenly(n, &open).into_iter().map(|at| at.to_zoned(zone("Asia/Tokyo")).strftime("%H:%M:%S").to_string()).collect()
     }
 
@@ -311,7 +311,7 @@ mod tests {
             assert_eq!(day.end.duration_since(day.start), SignedDuration::from_hours(length));
         }
         let day = day_of(at("2026-03-29T12:00:00Z"), &berlin);
-        let open = open_within(hours("00:00-06:00").as_ref(), &berlin, &day);
+        let open = open_within(Some(&hours("00:00-06:00")), &berlin, &day);
         let last = *evenly(5, &open).last().unwrap();
         assert_eq!(last.to_zoned(berlin).datetime(), date(2026, 3, 29).at(5, 0, 0, 0), "five hours are left of six");
     }
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_day_without_an_opening_holds_nothing_and_a_cap_of_zero_has_no_day() {
-        let lane = Lane { zone: zone("Asia/Tokyo"), hours: hours("mon-fri 09:00-18:00"), daily_limit: Some(10) };
+        let lane = Lane { zone: zone("Asia/Tokyo"), hours: Some(hours("mon-fri 09:00-18:00")), daily_limit: Some(10) };
         let rooms = rooms_of(&lane, "2026-11-27T19:00:00+09:00", 10, Pace::Spread, 0);
         assert_eq!(rooms.first().unwrap().open.first().unwrap().start, at("2026-11-30T09:00:00+09:00"), "from Friday evening to Monday");
         assert!(rooms_of(&tokyo("06:00-23:00", 0), "2026-11-24T00:00:00Z", 1, Pace::Spread, 0).is_empty());
@@ -391,7 +391,7 @@ mod tests {
         fn every_time_is_open_in_order_and_within_the_cap(
             second in 1_790_000_000_i64..1_830_000_000, n in 1_usize..300, limit in 1_u32..80, hours_of in 0_usize..6, zone_of in 0_usize..4,
         ) {
-            let lane = Lane { zone: zone(ZONES[zone_of]), hours: hours(HOURS[hours_of]), daily_limit: Some(limit) };
+            let lane = Lane { zone: zone(ZONES[zone_of]), hours: Some(hours(HOURS[hours_of])), daily_limit: Some(limit) };
             let from = Timestamp::from_second(second).unwrap();
             let rooms = rooms(&lane, from, n, Pace::Spread, |_| Ok::<_, Infallible>(0)).unwrap();
             let slots = deal(&vec![None; n], &[rooms], Pace::Spread);

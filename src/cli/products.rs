@@ -9,6 +9,7 @@ mod csv;
 mod import;
 mod list;
 mod read;
+mod relist;
 mod show;
 
 /// The catalogue: products, and where they are listed
@@ -24,6 +25,7 @@ enum Command {
     Import(import::Args),
     List(list::Args),
     Show(show::Args),
+    Relist(relist::Args),
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
@@ -31,5 +33,6 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         Command::Import(args) => import::run(args, place).await,
         Command::List(args) => list::run(args, place).await,
         Command::Show(args) => show::run(args, place).await,
+        Command::Relist(args) => relist::run(args, place).await,
     }
 }

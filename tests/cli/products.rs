@@ -290,3 +290,20 @@ fn status_says_how_old_the_data_is() {
     let expected = serde_json::json!({"listed": 1, "oldest_fetched_at": null, "never_fetched": 1, "max_age_s": 14400.0, "too_old": 1});
     assert_eq!(json["data"], expected);
 }
+
+#[test]
+fn what_a_sync_took_out_of_the_books_is_put_back() {
+    let shop = shop(PRODUCTS);
+    shop.run("products import products.csv").ends(0);
+    let refused = shop.run("products relist B0TEST0001").ends(2);
+    assert!(refused.err.contains("no listing of B0TEST0001 was taken out of the books"), "{}", refused.err);
+    let db = rusqlite::Connection::open(shop.file("state/taskrun.db")).unwrap();
+    let taken_out =
+        "UPDATE listings SET state = 'delisted', delisted_at_ms = 1, delisted_why = 'gone', delisted_run = 1 WHERE asin = 'B0TEST0001'";
+    assert_eq!(db.execute(taken_out, []).unwrap(), 2);
+    let put_back = shop.run("products relist b0test0001 --account shop_b").ends(0).out;
+    assert_eq!(put_back, "B0TEST0001 is listed again at shop_b; the next sync looks at it\n");
+    shop.run("products relist B0TEST0001 --account shop_b").ends(2);
+    shop.run("products relist B0TEST0001").ends(0);
+    assert!(shop.run("products list").ends(0).out.contains("shop_a listed 1980, shop_b listed 2080"));
+}

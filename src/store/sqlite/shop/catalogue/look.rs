@@ -49,7 +49,7 @@ pub(super) fn products_sql(filter: &CatalogueFilter) -> String {
         return format!("SELECT {} FROM products {filtered}ORDER BY asin LIMIT :limit", columns!());
     }
     // The plus keeps SQLite from another index than that of the ages, which has all that is asked here, and in the right order.
-    let more: String = conditions.map(|condition| format!(" AND +{condition}")).collect();
+    let more: String = conditions.flat_map(|condition| [" AND +".to_owned(), condition]).collect();
     format!(
         "SELECT {} FROM products WHERE asin IN (SELECT asin FROM products WHERE coalesce(stock_fetched_at_ms, 0) < :older_than{more}
            ORDER BY coalesce(stock_fetched_at_ms, 0), asin LIMIT :limit) ORDER BY coalesce(stock_fetched_at_ms, 0), asin",

@@ -23,9 +23,11 @@ pub mod backup;
 pub mod cleanup;
 pub mod command;
 pub mod parking;
+mod pricing;
 pub mod refresh_tokens;
 pub mod registry;
 pub mod sync_inventory;
+pub mod upload_tick;
 pub mod validate_credentials;
 
 pub use crate::access::{Access, Caller, Plan, Planned, Progress};

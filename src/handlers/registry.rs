@@ -1,7 +1,7 @@
 //! Every handler there is. A new one is one file, one line in [`SPECS`] and one in [`build`].
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Handler, backup, cleanup, command, refresh_tokens, sync_inventory, validate_credentials};
+use super::{Handler, backup, cleanup, command, refresh_tokens, sync_inventory, upload_tick, validate_credentials};
 use crate::{
     config::{Config, keys::HandlerSpec},
     marketplace::Market,
@@ -9,8 +9,15 @@ use crate::{
 };
 
 /// What the configuration knows of the handlers.
-pub const SPECS: &[HandlerSpec] =
-    &[command::SPEC, sync_inventory::SPEC, refresh_tokens::SPEC, validate_credentials::SPEC, cleanup::SPEC, backup::SPEC];
+pub const SPECS: &[HandlerSpec] = &[
+    command::SPEC,
+    sync_inventory::SPEC,
+    upload_tick::SPEC,
+    refresh_tokens::SPEC,
+    validate_credentials::SPEC,
+    cleanup::SPEC,
+    backup::SPEC,
+];
 
 /// The handlers by name, ready to work under a configuration.
 pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep>) -> BTreeMap<Arc<str>, Arc<dyn Handler>> {
@@ -18,6 +25,8 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let gate = config.publish.as_ref().map(|publish| Arc::clone(&publish.rules));
     let command: Arc<dyn Handler> = Arc::new(command::Command::default());
     let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(Arc::clone(&market), Arc::clone(shop)).behind(gate));
+    let upload_tick: Arc<dyn Handler> =
+        Arc::new(upload_tick::UploadTick::new(config.publish.clone(), &config.accounts, Arc::clone(&market), Arc::clone(shop)));
     let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
     let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));
@@ -25,6 +34,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
+        (upload_tick::SPEC.name, upload_tick),
         (refresh_tokens::SPEC.name, refresh_tokens),
         (validate_credentials::SPEC.name, validate_credentials),
         (cleanup::SPEC.name, cleanup),

@@ -30,7 +30,6 @@ mod delist;
 mod fail_if;
 mod fetch;
 mod past;
-mod pricing;
 mod report;
 mod settings;
 mod shops;

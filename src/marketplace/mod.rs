@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides what a price is or which item is hidden; nothing here retries a task.
 #![warn(missing_docs)]
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,9 @@ mod token;
 
 pub use client::Client;
 pub use http::Written;
+
+/// A request that began so long ago, in real time, is not on its way any more: it was answered or given up, and the other side has had time to finish.
+pub const REQUEST_TIME: Duration = Duration::from_secs(http::REQUEST_MAX.as_secs() + 10);
 
 /// Every seller and shop that is configured, ready to be called.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! | `GET /sandbox/ledger/count?FILTER` | `{"count"}`. FILTER: `after=SEQ`, `since_ms`, `account`, `operation`, `status`, `writes=true/false`, `fault=true/false` |
 //! | `GET /sandbox/creates` | `{SHOP:{IDENTIFIER:TIMES}}`, every item that was ever added, every listing that was ever made at eBay |
 //! | `GET /sandbox/items?account=SHOP&limit=N&offset=N` | `{"items":[ITEM]}`; all without a limit. ITEM: `{"item_id","account","title","detail","price","stock","visible","identifier","modified"}` |
+//! | `GET /sandbox/images?account=SHOP` | `{ITEM_ID:{NUMBER:URL}}` |
 //! | `GET`, `PUT`, `PATCH`, `DELETE /sandbox/items/ID` | an item, as its owner's hand would: `PUT` a whole one, `PATCH` what is named |
 //! | `GET /sandbox/ebay?account=SHOP` | `{"offers":[{"offer_id","sku","marketplace","listing_id","offer","item"}]}`: a shop's offers at eBay; with a `listing_id`, buyers see it |
 //! | `GET /sandbox/offers` | what is forced: `{ASIN:FORCE}` |
@@ -166,6 +167,7 @@ pub(super) fn router() -> Router<Arc<Practice>> {
         .route("/sandbox/ledger/count", get(count))
         .route("/sandbox/creates", get(creates))
         .route("/sandbox/items", get(items))
+        .route("/sandbox/images", get(images))
         .route("/sandbox/items/{id}", get(item).put(put_item).patch(patch_item).delete(remove_item))
         .route("/sandbox/ebay", get(ebay_offers))
         .route("/sandbox/offers", get(forced).put(force).delete(force_nothing))
@@ -286,6 +288,11 @@ async fn ebay_offers(State(practice): Shared, query: Result<Query<OfShop>, axum:
         );
     }
     Ok(Json(json!({ "offers": told })))
+}
+
+async fn images(State(practice): Shared, query: Result<Query<OfShop>, axum::extract::rejection::QueryRejection>) -> Told {
+    let Query(OfShop { account, .. }) = query.or_else(wrong)?;
+    Ok(Json(json!(practice.state.all_images(&account)?)))
 }
 
 async fn item(State(practice): Shared, Path(id): Path<i64>) -> Told {

@@ -2,7 +2,7 @@
 //!
 //! It names nothing else of ours and shares no code with the clients, so that a mistake in one cannot hide in the other. What it has answered
 //! survives `kill -9`. It answers any product by rule ([`seed`]), never by a table.
-use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     http::StatusCode,
@@ -201,6 +201,11 @@ impl Running {
     /// The offers of a shop at eBay; one with a listing is seen by buyers.
     pub fn offers(&self, account: &str) -> Vec<Offer> {
         self.practice.state.offers(account, None).unwrap_or_default()
+    }
+
+    /// The images of a shop's items, by item and number.
+    pub fn images(&self, account: &str) -> BTreeMap<i64, BTreeMap<i64, String>> {
+        self.practice.state.all_images(account).unwrap_or_default()
     }
 
     /// Changes an item as its owner's hand would, or adds it.

@@ -292,7 +292,10 @@ impl Bench {
 
     /// Has a run admitted, as the engine would.
     pub(crate) async fn admit(&self) -> Fence {
-        let instance = instance();
+        self.admit_as(instance()).await
+    }
+
+    pub(crate) async fn admit_as(&self, instance: Arc<Instance>) -> Fence {
         let at = self.clock.now().wall;
         let asked = Some(Asked { fire_at: at, trigger: Trigger::Manual });
         let request = JudgeRequest {

@@ -3,13 +3,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    fail_if::{self, FailIf},
-    pricing::{self, PRICING},
-};
+use super::fail_if::{self, FailIf};
 use crate::{
     config::keys::{Complaint, HandlerSpec, Key, Kind},
     core::value::{Params, Value},
+    handlers::pricing::{self, PRICING},
     marketplace::amazon::Lane,
     shop::{
         difference::{Phase, Phases, Restock, Rules},

@@ -1,4 +1,6 @@
 //! Items, their images, and who added what.
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::State;
@@ -91,6 +93,19 @@ impl State {
     pub(in crate::sandbox) fn images(&self, item_id: i64) -> rusqlite::Result<Vec<(i64, String)>> {
         let sql = "SELECT image_no, url FROM images WHERE item_id = ?1 ORDER BY image_no";
         self.conn().prepare_cached(sql)?.query_map([item_id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+
+    /// The images of a shop's items, by item and number.
+    pub(in crate::sandbox) fn all_images(&self, account: &str) -> rusqlite::Result<BTreeMap<i64, BTreeMap<i64, String>>> {
+        let sql = "SELECT item_id, image_no, url FROM images JOIN items USING (item_id) WHERE account = ?1";
+        let conn = self.conn();
+        let mut select = conn.prepare_cached(sql)?;
+        let mut rows = select.query([account])?;
+        let mut images: BTreeMap<i64, BTreeMap<i64, String>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            images.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
+        }
+        Ok(images)
     }
 
     /// `None` takes the image away; false: there was none.

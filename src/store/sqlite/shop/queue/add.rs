@@ -117,7 +117,8 @@ fn judge(
 fn complete(conn: &Connection, asin: &Asin) -> rusqlite::Result<Option<Complete>> {
     let complete = |row: &Row<'_>| Ok(Complete { title: row.get(0)?, cost: row.get(1)?, images: row.get(2)? });
     conn.prepare_cached(
-        "SELECT trim(coalesce(title, '')) <> '', cost_yen IS NOT NULL, coalesce(json_array_length(images), 0) > 0 FROM products WHERE asin = ?1",
+        "SELECT trim(coalesce(title, '')) <> '', cost_yen IS NOT NULL, coalesce(json_array_length(images), 0) > 0
+         FROM products LEFT JOIN product_texts USING (asin) WHERE asin = ?1",
     )?
     .query_row([asin.as_str()], complete)
     .optional()

@@ -1,4 +1,4 @@
-//! The parameter `pricing`: its keys, how it is read, and what is wrong with rules that would sell at a loss, not at all, or cheaper as the cost rises.
+//! The parameter `pricing` of all handlers that write prices: its keys, how it is read, and what is wrong with rules that would sell at a loss, not at all, or cheaper as the cost rises.
 use crate::{
     config::keys::{Complaint, Key, Kind},
     core::value::{Params, Value, decimal_text},

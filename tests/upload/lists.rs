@@ -1,0 +1,29 @@
+//! What is due is listed, with all it needs.
+use taskrun::{
+    shop::{product::ListingState, upload::State},
+    store::shop::Catalogue as _,
+};
+
+use super::desk::{ADD, Desk, IMAGE, PRICE, SHOP, asin};
+
+#[tokio::test]
+async fn what_is_due_is_listed_with_its_images_and_stands_in_the_catalogue() {
+    let desk = Desk::new().await;
+    desk.stock(1..=3, SHOP).await;
+    let ids = desk.queue(1..=3, SHOP).await;
+    let ended = desk.tick(SHOP).await;
+    assert_eq!(ended.summary(), "3 listed");
+    for (n, id) in (1..=3).zip(ids) {
+        desk.assert_listed(n, SHOP, 7);
+        let item = desk.item(id).await;
+        let shown = &desk.shown(n, SHOP)[0];
+        assert_eq!((item.state, item.item_id.as_deref()), (State::Success, Some(shown.item_id.to_string().as_str())));
+        assert_eq!((shown.price, shown.stock, shown.title.as_str()), (PRICE, 1, format!("ステンレス水筒 {n}").as_str()));
+        let entry = desk.bench.store.product(asin(n), 10).await.unwrap().unwrap();
+        let listing = &entry.listings[0];
+        assert_eq!((listing.state, listing.price, listing.visible), (ListingState::Listed, Some(PRICE), Some(true)));
+        assert!(listing.written_at.is_some() && entry.prices.len() == 1);
+    }
+    assert_eq!((desk.made(ADD).len(), desk.made(IMAGE).len()), (3, 21));
+    assert_eq!(desk.tick(SHOP).await.summary(), "nothing is due");
+}

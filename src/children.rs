@@ -2,7 +2,7 @@
 //!
 //! A child of ours leads a process group of its own, and it and all its descendants carry [`MARKER`] in their environment. The group is ended at
 //! once when its run ends; a descendant that left the group is found by the marker. Where there is no /proc, groups are all we can end.
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group, test_kill_process_group};
 
@@ -40,6 +40,25 @@ pub fn boot_id() -> String {
 /// When a process started, in clock ticks since boot. `None`: there is no such process, or no /proc.
 pub fn start_time(pid: u32) -> Option<u64> {
     Some(stat(pid)?.start_time)
+}
+
+/// What names this process among all of this machine, for [`is_gone`].
+pub fn this_process() -> Arc<str> {
+    name_of(std::process::id()).into()
+}
+
+/// Whether the process of that name is proved to have ended. One of another boot or of another container may live, for all we know.
+pub fn is_gone(name: &str) -> bool {
+    let Some(pid) = name.rsplit_once(' ').and_then(|(rest, _)| rest.rsplit_once(' ')?.1.parse().ok()) else { return false };
+    let known = |name: &str| name.rsplit_once(' ').and_then(|(rest, _)| Some(rest.rsplit_once(' ')?.0.to_owned()));
+    let has_ended = || stat(pid).is_none_or(|stat| stat.ended) || name_of(pid) != name;
+    has_proc() && known(name) == known(&name_of(pid)) && has_ended()
+}
+
+/// Boot, container, number and start of a process.
+fn name_of(pid: u32) -> String {
+    let container = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {} {pid} {}", boot_id(), container.display(), start_time(pid).unwrap_or(0))
 }
 
 /// Sends a signal to every member of a process group. False: it has none.
@@ -174,6 +193,20 @@ mod tests {
         let mut child = sleeper(&marker("children-1", RunId(7), 1));
         assert_eq!(kill_groups(&[group_of(&child)]), 1);
         assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_process_is_gone_when_it_has_ended_here_and_now() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let name = name_of(child.id());
+        assert!(!is_gone(&name) && !is_gone(&this_process()));
+        let (rest, start) = name.rsplit_once(' ').unwrap();
+        assert!(is_gone(&format!("{rest} {}", start.parse::<u64>().unwrap() + 1)), "another process has its number");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_gone(&name));
+        assert!(!is_gone(&name.replace(&boot_id(), "other")), "it may live on another machine");
+        assert!(!is_gone("") && !is_gone("nonsense"));
     }
 
     #[test]

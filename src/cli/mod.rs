@@ -10,6 +10,7 @@ use self::{
 };
 use crate::config::LogLevel;
 
+mod accounts;
 mod backup;
 mod check;
 mod dry;
@@ -98,6 +99,7 @@ enum Command {
     Reload(talk::ReloadArgs),
     Stop(talk::StopArgs),
     Products(products::Args),
+    Accounts(accounts::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Trigger(talk::TriggerArgs),
@@ -156,6 +158,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Reload(args) => talk::reload(args, place).await,
             Command::Stop(args) => talk::stop(args, place).await,
             Command::Products(args) => products::run(args, place).await,
+            Command::Accounts(args) => accounts::run(args, place).await,
             Command::Pause(args) => pause::pause(args, place).await,
             Command::Resume(args) => pause::resume(args, place).await,
             Command::Trigger(args) => talk::trigger(args, place).await,

@@ -11,7 +11,7 @@ use crate::{
     clock::BoxFuture,
     config::keys::{HandlerSpec, Key, Kind},
     errors::chain,
-    marketplace::{CallError, Client, Market},
+    marketplace::{CallError, Client, Market, refresh_lives},
     notify::{Event, Level, Notice},
     shop::quota::Purpose,
     store::{
@@ -159,7 +159,7 @@ fn planned(client: Client<'_>, refreshed_at: Option<Timestamp>, now: Timestamp) 
 fn warn_of_end(ctx: &AttemptContext, client: Client<'_>, refreshed_at: Option<Timestamp>, error: &CallError) {
     let alert_before = ctx.params.duration("alert_before").unwrap_or(ALERT_BEFORE);
     let now = ctx.clock.now().wall;
-    let ends_at = refreshed_at.zip(client.refresh_lives()).and_then(|(at, lives)| at.saturating_add(lives).ok());
+    let ends_at = refreshed_at.zip(refresh_lives(client.key().platform)).and_then(|(at, lives)| at.saturating_add(lives).ok());
     let Some(ends_at) = ends_at.filter(|ends_at| ends_at.duration_since(now) <= alert_before) else { return };
     let name = &client.key().account;
     let text = format!(

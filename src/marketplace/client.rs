@@ -6,10 +6,18 @@ use super::{
     amazon::{Seller, Standing},
     base::Shop,
 };
-use crate::{access::Caller, core::value::Secret, store::shop::AccountKey};
+use crate::{access::Caller, core::value::Secret, shop::product::Platform, store::shop::AccountKey};
 
 /// BASE's refresh tokens live 30 days. Each refresh gives a new one.
 const BASE_REFRESH_LIVES: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How long a platform's refresh tokens live; `None`: until somebody takes the authorisation back.
+pub fn refresh_lives(platform: Platform) -> Option<SignedDuration> {
+    match platform {
+        Platform::Amazon => None,
+        Platform::Base => Some(BASE_REFRESH_LIVES),
+    }
+}
 
 /// The client of an account.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +42,6 @@ impl<'m> Client<'m> {
         match self {
             Self::Seller(seller) => seller.key(),
             Self::Shop(shop) => shop.key(),
-        }
-    }
-
-    /// How long its refresh tokens live; `None`: until somebody takes the authorisation back.
-    pub fn refresh_lives(&self) -> Option<SignedDuration> {
-        match self {
-            Self::Seller(_) => None,
-            Self::Shop(_) => Some(BASE_REFRESH_LIVES),
         }
     }
 

@@ -23,7 +23,7 @@ mod limit;
 pub mod shop;
 mod token;
 
-pub use client::Client;
+pub use client::{Client, refresh_lives};
 pub use http::Written;
 
 /// A request that began so long ago, in real time, is not on its way any more: it was answered or given up, and the other side has had time to finish.

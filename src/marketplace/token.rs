@@ -1,8 +1,9 @@
 //! Accounts' tokens: taken from the store, renewed before they end, by one at a time over all processes.
 //!
-//! BASE gives a new refresh token with each refresh, and the old one is dead. So a refresh is written down before it is sent, its pair is kept
-//! before anybody uses it, and one whose answer was lost is tried once more, after a rest. What is refused then is refused for good: nobody tries
-//! again until a person logs in. The access token that is there goes on until it ends.
+//! BASE gives a new refresh token with each refresh, and the old one is dead, at once or after a moment of grace. So a refresh is written down before
+//! it is sent, its pair is kept before anybody uses it, and where its answer was lost it is tried once more, at once: by whoever sent it, or, after a
+//! kill, by the next who needs it. What is refused then is refused for good: nobody tries again until a person logs in. Where no answer comes at
+//! all, there is a try a minute. The access token that is there goes on until it ends.
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,17 +13,19 @@ use tokio_util::task::TaskTracker;
 use super::{CallError, amazon::lwa, base::oauth, http::REQUEST_MAX};
 use crate::{
     access::Caller,
+    children,
     clock::Clock,
     core::value::Secret,
-    store::shop::{AccountKey, Claim, NoPair, Park, Parked, ShopStore, Token, TokenPair},
+    store::shop::{AccountKey, Claim, Claimant, NoPair, Park, Parked, ShopStore, Token, TokenPair},
 };
 
 /// How long a new pair is tried to be kept where the store takes no writes, in real time: nobody else has it.
 const KEEP_MAX: Duration = Duration::from_secs(30);
 const KEEP_TRIES: usize = 30;
 const KEEP_AGAIN: Duration = Duration::from_secs(1);
-/// How long a refresh may take before another process may try, in real time: longer than a request and the keeping of its pair can.
-const CLAIM: Duration = Duration::from_secs(REQUEST_MAX.as_secs() + KEEP_MAX.as_secs() + 15);
+/// How long a refresh may take before another process may try, in real time: longer than two requests and the keeping of the pair can. A process that
+/// is proved dead is not waited for.
+const CLAIM: Duration = Duration::from_secs(2 * REQUEST_MAX.as_secs() + KEEP_MAX.as_secs() + 15);
 /// From a refresh that failed to the next one, whoever makes it, in real time.
 const REST: Duration = Duration::from_mins(1);
 /// How often somebody who waits for another's refresh looks again, in real time.
@@ -71,18 +74,25 @@ impl Grant {
         }
     }
 
+    /// Whether there may be a new pair that nobody has seen.
+    fn may_be_lost(&self, error: &NoGrant) -> bool {
+        let sent = matches!(
+            error,
+            NoGrant::Call(CallError::NoAnswer { sent: true, .. } | CallError::Unwell { .. } | CallError::Unreadable { .. })
+        );
+        sent && matches!(self, Self::Base(_))
+    }
+
     /// What becomes of the account's tokens when a refresh ended so. `rest`: until when nobody tries again.
-    fn lost(&self, error: &NoGrant, rest: Timestamp) -> NoPair {
-        let may_be_lost = || match self {
-            Self::Lwa(_) => NoPair::Nothing,
-            Self::Base(_) => NoPair::Lost(rest),
-        };
+    fn ended(&self, error: &NoGrant, rest: Timestamp) -> NoPair {
         match error {
+            error if self.may_be_lost(error) => NoPair::Lost(rest),
             NoGrant::Token(said) => NoPair::Refused(said.as_str().into()),
             NoGrant::Call(error) => match error {
-                CallError::NoAnswer { sent: true, .. } | CallError::Unwell { .. } | CallError::Unreadable { .. } => may_be_lost(),
                 CallError::Refused { .. } | CallError::Limited { .. } => NoPair::Denied(rest),
-                CallError::NoAnswer { sent: false, .. }
+                CallError::NoAnswer { .. }
+                | CallError::Unwell { .. }
+                | CallError::Unreadable { .. }
                 | CallError::NoClient { .. }
                 | CallError::Cancelled
                 | CallError::Fenced
@@ -164,8 +174,11 @@ impl Tokens {
 
     /// A new pair, however long the old one would last.
     pub(super) async fn renew_now(&self, caller: &Caller) -> Result<(), CallError> {
-        let known = self.known().await?;
-        self.renew(caller, known.generation).await.map(drop)
+        match self.renew(caller, self.known().await?.generation).await {
+            // Another pair has taken its place: that one's turn.
+            Err(CallError::Again { .. }) => self.renew(caller, self.known().await?.generation).await.map(drop),
+            renewed => renewed.map(drop),
+        }
     }
 
     /// Redeems what a person's login gave, a code or a refresh token, and keeps the pair. Like a refresh, it is never broken off.
@@ -196,15 +209,18 @@ impl Tokens {
 
     /// Where somebody else is at it, `meanwhile` is used, if it is there.
     async fn renew_or(&self, caller: &Caller, generation: i64, meanwhile: Option<&Access>) -> Result<Access, CallError> {
+        let mut dead = None;
         loop {
-            let now = caller.now();
-            let until = later(now, caller.clock.as_ref(), CLAIM);
-            match self.store.claim_refresh(self.account.clone(), generation, now, until).await? {
+            let at = caller.now();
+            let until = later(at, caller.clock.as_ref(), CLAIM);
+            let claimant = Claimant { holder: children::this_process(), dead: dead.take(), at, until };
+            match self.store.claim_refresh(self.account.clone(), generation, claimant).await? {
                 Claim::Yours(token) => return self.refresh(caller, token).await,
                 Claim::Renewed(token) => return self.newer(caller, &token),
                 Claim::Refused(said) => return Err(self.login(&said)),
                 Claim::Resting(until) => return Err(self.resting(until)),
-                Claim::Busy => {
+                Claim::Busy(holder) if children::is_gone(&holder) => dead = Some(holder),
+                Claim::Busy(_) => {
                     if let Some(meanwhile) = meanwhile {
                         return Ok(meanwhile.clone());
                     }
@@ -240,15 +256,26 @@ impl Tokens {
     }
 
     async fn exchange(&self, clock: &dyn Clock, token: Token) -> Result<Access, NoGrant> {
-        let asked_at = clock.now().wall;
-        let error = match self.grant.refresh(&token.refresh, asked_at).await {
+        let mut asked_at = clock.now().wall;
+        let mut lost_at = token.sent_at;
+        let mut result = self.grant.refresh(&token.refresh, asked_at).await;
+        if let Err(error) = &result
+            && lost_at.is_none()
+            && self.grant.may_be_lost(error)
+        {
+            tracing::warn!("{}: {error}; the old refresh token is tried once more", self.account.account);
+            lost_at = Some(asked_at);
+            asked_at = clock.now().wall;
+            result = self.grant.refresh(&token.refresh, asked_at).await;
+        }
+        let error = match result {
             Ok(pair) => return Ok(self.keep(token.generation, pair, asked_at).await?),
-            Err(NoGrant::Token(said)) => NoGrant::Token(after_lost(said, token.sent_at)),
+            Err(NoGrant::Token(said)) => NoGrant::Token(after_lost(said, lost_at)),
             Err(error) => error,
         };
         tracing::warn!("{}: no new token: {error}", self.account.account);
         let rest = later(clock.now().wall, clock, REST);
-        self.store.end_refresh(self.account.clone(), token.generation, self.grant.lost(&error, rest)).await.map_err(CallError::from)?;
+        self.store.end_refresh(self.account.clone(), token.generation, self.grant.ended(&error, rest)).await.map_err(CallError::from)?;
         Err(error)
     }
 

@@ -24,7 +24,7 @@ pub use queue::{
     NextStep, Ordered, Queue, Settled, StepState, Target, Today, Wanted, Which,
 };
 pub use quotas::{Demand, Limit, QuotaKey, QuotaRow, Quotas};
-pub use tokens::{Claim, NoPair, Token, TokenPair, Tokens};
+pub use tokens::{Claim, Claimant, NoPair, Token, TokenPair, Tokens};
 
 /// The answer to a write that carries a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

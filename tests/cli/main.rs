@@ -1,10 +1,12 @@
 //! The command line as people and scripts meet it: the real binary, its output and its exit codes. No test needs the network.
 #![cfg(test)]
 
+mod accounts;
 mod backup;
 mod commands;
 mod daemon;
 mod history;
+mod market;
 mod next;
 mod once;
 mod practice;

@@ -13,7 +13,8 @@ use taskrun::{
     store::{
         Fence,
         shop::{
-            AccountKey, Claim, Demand, Fate, Guarded, Intent, Limit, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token, TokenPair,
+            AccountKey, Claim, Claimant, Demand, Fate, Guarded, Intent, Limit, NewListing, NoPair, OpenIntent, QuotaKey, ShopStore, Token,
+            TokenPair,
         },
     },
 };
@@ -158,9 +159,11 @@ async fn one_refreshes_and_the_others_get_what_it_got() {
     assert_eq!(shop.token(account("a"), None).await.unwrap(), None);
     let first = shop.token(account("a"), Some(Secret::new("first"))).await.unwrap().unwrap();
     assert_eq!((first.generation, first.access.clone(), first.refresh.expose()), (0, None, "first"));
-    let claim = |generation, at| shop.claim_refresh(account("a"), generation, minute(at), minute(at + 1));
+    let claim = |generation, at| {
+        shop.claim_refresh(account("a"), generation, Claimant { holder: "me".into(), dead: None, at: minute(at), until: minute(at + 1) })
+    };
     assert_eq!(claim(0, 0).await.unwrap(), Claim::Yours(first.clone()));
-    assert_eq!(claim(0, 0).await.unwrap(), Claim::Busy);
+    assert_eq!(claim(0, 0).await.unwrap(), Claim::Busy("me".into()));
     assert_eq!(
         claim(0, 1).await.unwrap(),
         Claim::Yours(Token { sent_at: Some(minute(0)), ..first }),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use taskrun::{
     core::value::Secret,
     shop::product::Platform,
-    store::shop::{AccountKey, Claim, NoPair, Park, Parked, ShopStore, Token, TokenPair},
+    store::shop::{AccountKey, Claim, Claimant, NoPair, Park, Parked, ShopStore, Token, TokenPair},
 };
 
 use crate::world::{World, minute};
@@ -24,7 +24,8 @@ async fn with(shop: &Arc<dyn ShopStore>, configured: &str) -> Token {
 }
 
 async fn claim(shop: &Arc<dyn ShopStore>, generation: i64, at: i64) -> Claim {
-    shop.claim_refresh(account(), generation, minute(at), minute(at + 1)).await.unwrap()
+    let claimant = Claimant { holder: "me".into(), dead: None, at: minute(at), until: minute(at + 1) };
+    shop.claim_refresh(account(), generation, claimant).await.unwrap()
 }
 
 async fn is_parked(shop: &Arc<dyn ShopStore>) -> bool {
@@ -56,14 +57,14 @@ async fn after_a_lost_answer_there_is_a_rest_and_then_another_try_that_knows_of_
     shop.end_refresh(account(), 0, NoPair::Lost(minute(5))).await.unwrap();
     assert_eq!(claim(&shop, 0, 4).await, Claim::Resting(minute(5)));
     assert!(matches!(claim(&shop, 0, 5).await, Claim::Yours(Token { sent_at: Some(at), .. }) if at == minute(0)));
-    assert_eq!(claim(&shop, 0, 5).await, Claim::Busy, "who has it does not rest");
+    assert_eq!(claim(&shop, 0, 5).await, Claim::Busy("me".into()), "who has it does not rest");
     shop.end_refresh(account(), 0, NoPair::Denied(minute(7))).await.unwrap();
     assert_eq!(with(&shop, "first").await.sent_at, None, "an answer came");
     assert_eq!(claim(&shop, 0, 6).await, Claim::Resting(minute(7)));
     shop.try_again(account()).await.unwrap();
     assert!(matches!(claim(&shop, 0, 6).await, Claim::Yours(_)), "a person does not wait");
     shop.try_again(account()).await.unwrap();
-    assert_eq!(claim(&shop, 0, 6).await, Claim::Busy, "but nobody comes between a refresh and its answer");
+    assert_eq!(claim(&shop, 0, 6).await, Claim::Busy("me".into()), "but nobody comes between a refresh and its answer");
 }
 
 #[tokio::test]
@@ -131,4 +132,19 @@ async fn a_slip_in_the_configuration_does_not_cost_the_shop_its_login() {
     assert!(matches!(claim(&shop, rescued.generation, 1).await, Claim::Yours(_)), "at once");
     shop.end_refresh(account(), rescued.generation, NoPair::Refused("no".into())).await.unwrap();
     assert_eq!(with(&shop, "another slip").await.refused.as_deref(), Some("no"), "there is nothing left to go back to");
+}
+
+#[tokio::test]
+async fn the_claim_of_a_process_that_is_proved_dead_is_taken_over_at_once() {
+    let w = World::sqlite();
+    let shop = w.shop();
+    with(&shop, "first").await;
+    claim(&shop, 0, 0).await;
+    let next = |dead: &str| Claimant { holder: "next".into(), dead: Some(dead.into()), at: minute(0), until: minute(1) };
+    assert_eq!(shop.claim_refresh(account(), 0, next("another")).await.unwrap(), Claim::Busy("me".into()));
+    let Claim::Yours(token) = shop.claim_refresh(account(), 0, next("me")).await.unwrap() else { panic!("not so") };
+    assert_eq!(token.sent_at, Some(minute(0)), "what it sent is open");
+    assert_eq!(shop.claim_refresh(account(), 0, next("me")).await.unwrap(), Claim::Busy("next".into()), "only once");
+    shop.end_refresh(account(), 0, NoPair::Lost(minute(1))).await.unwrap();
+    assert_eq!(shop.claim_refresh(account(), 0, next("next")).await.unwrap(), Claim::Resting(minute(1)), "the rest is everybody's");
 }

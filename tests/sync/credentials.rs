@@ -115,14 +115,14 @@ async fn another_attempt_renews_only_what_failed() {
     desk.bench.clock.advance(DAY);
     let ctx = AttemptContext { notifier: desk.told.clone(), ..desk.bench.context(Access::Live(desk.bench.admit().await)) };
     let handler = RefreshTokens::new(Arc::clone(&desk.market), Arc::new(desk.bench.store.clone()));
-    desk.trouble(TOKEN, 1, FaultKind::Status(503));
+    desk.trouble(TOKEN, 2, FaultKind::Status(503));
     let error = handler.run(&ctx).await.unwrap_err();
     assert!(matches!(error, HandlerError::Transient { .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.starts_with("2 renewed; base_account_1 failed: BASE's login: the answer was 503"), "{message}");
     desk.bench.clock.advance(MINUTE);
     assert_eq!(handler.run(&ctx).await.unwrap().summary, "3 renewed");
-    assert_eq!(desk.bench.calls(TOKEN).iter().map(|call| call.status).collect::<Vec<_>>(), [200, 200, 503, 200, 200]);
+    assert_eq!(desk.bench.calls(TOKEN).iter().map(|call| call.status).collect::<Vec<_>>(), [200, 200, 503, 503, 200, 200]);
     assert_eq!(desk.heard(), [], "nothing that a person would have to see to");
 }
 
@@ -147,8 +147,9 @@ async fn people_hear_of_a_refresh_token_that_grows_old_and_cannot_be_renewed() {
     desk.refresh().await.unwrap();
     for day in 1..=26 {
         desk.bench.clock.advance(DAY);
-        desk.trouble(TOKEN, 2, FaultKind::Status(503));
+        desk.trouble(TOKEN, 4, FaultKind::Status(503));
         desk.refresh().await.unwrap_err();
+        desk.bench.sandbox.clear_faults();
         let heard = desk.heard();
         let expected = if day < 25 { 0 } else { 2 };
         assert_eq!(heard.len(), expected, "day {day}: {heard:?}");

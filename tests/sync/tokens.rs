@@ -9,9 +9,9 @@ use taskrun::{
     core::value::Secret,
     handlers::{Access, Plan},
     marketplace::{CallError, Market},
-    sandbox::{Fault, FaultKind, seed},
+    sandbox::{Fault, FaultKind, control::Switch, seed},
     store::{
-        shop::{Claim, ShopStore, Token, Tokens as _},
+        shop::{Claim, Claimant, ShopStore, Token, Tokens as _},
         sqlite::SqliteStore,
     },
 };
@@ -73,19 +73,14 @@ async fn a_token_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
-async fn when_the_answer_is_lost_the_old_token_goes_on_and_the_refresh_is_tried_once_more() {
+async fn when_the_answer_is_lost_the_refresh_is_tried_once_more_and_the_old_token_goes_on_until_it_ends() {
     let bench = Bench::new().await;
     let market = used(&bench, 4).await;
     lose_the_next_answer(&bench);
     for _ in 0..20 {
         call(&bench, &market).await.unwrap();
     }
-    assert_eq!(refreshes(&bench), [200, 200], "the second was made, and its answer lost");
-    bench.clock.advance(MINUTE);
-    for _ in 0..20 {
-        call(&bench, &market).await.unwrap();
-    }
-    assert_eq!(refreshes(&bench), [200, 200, 400], "the old refresh token is dead: one more try, and never again");
+    assert_eq!(refreshes(&bench), [200, 200, 400], "made, and its answer lost; once more, and the old refresh token is dead: never again");
     bench.clock.advance(4 * MINUTE);
     for _ in 0..20 {
         let error = call(&bench, &market).await.unwrap_err();
@@ -93,6 +88,21 @@ async fn when_the_answer_is_lost_the_old_token_goes_on_and_the_refresh_is_tried_
         assert!(error.to_string().contains("the answer to a refresh sent at 2026-03-30T00:56:00Z was lost"), "{error}");
     }
     assert_eq!(refreshes(&bench).len(), 3);
+}
+
+#[tokio::test]
+async fn a_marketplace_with_some_grace_gives_the_pair_again() {
+    for (plan, grace_s) in [("token:drop#1", 0), ("token:503#1", 0), ("token:html+#1", 5), ("token:drop+#1", 5), ("token:cut#1", 60)] {
+        let bench = Bench::new().await;
+        let market = used(&bench, 0).await;
+        bench.sandbox.set_switch(shop(), Switch { grace_s: Some(grace_s), ..Switch::default() });
+        bench.sandbox.plan(&plan.parse().unwrap());
+        call(&bench, &market).await.unwrap();
+        let token = token(&bench).await;
+        assert_eq!((token.generation, token.sent_at), (2, None), "{plan}");
+        bench.clock.advance(61 * MINUTE);
+        call(&bench, &market).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -104,10 +114,10 @@ async fn a_refresh_whose_answer_never_comes_is_tried_once_a_minute() {
     let mut ended = Err(CallError::Cancelled);
     while ended.is_err() {
         ended = call(&bench, &market).await;
-        bench.clock.advance(5_000);
+        bench.clock.advance(10_000);
     }
     let minutes: Vec<_> = bench.calls(TOKEN).iter().skip(1).map(|entry| (entry.at_ms - began) / 60_000).collect();
-    assert_eq!(minutes, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(minutes, [0, 0, 1, 2, 3, 4], "two at first, then one a minute");
     assert_eq!(token(&bench).await.sent_at, None);
 }
 
@@ -148,12 +158,13 @@ async fn a_process_that_died_in_the_middle_is_waited_for_and_the_old_token_goes_
     let bench = Bench::new().await;
     let market = used(&bench, 4).await;
     // What a kill leaves: a claim, and that something was sent.
-    let now = bench.clock.now().wall;
-    let claimed = bench.store.claim_refresh(shop_key(shop()), 1, now, now + SignedDuration::from_secs(75)).await.unwrap();
+    let at = bench.clock.now().wall;
+    let claimant = Claimant { holder: "on another machine".into(), dead: None, at, until: at + SignedDuration::from_secs(105) };
+    let claimed = bench.store.claim_refresh(shop_key(shop()), 1, claimant).await.unwrap();
     assert!(matches!(claimed, Claim::Yours(_)));
     call(&bench, &market).await.unwrap();
     assert_eq!(refreshes(&bench), [200], "nobody knows whether it lives");
-    bench.clock.advance(75_000);
+    bench.clock.advance(105_000);
     call(&bench, &market).await.unwrap();
     assert_eq!(refreshes(&bench), [200, 200], "it was never sent, as it turns out");
     assert_eq!(token(&bench).await.generation, 2);

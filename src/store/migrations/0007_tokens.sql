@@ -4,6 +4,8 @@ ALTER TABLE tokens ADD COLUMN refreshed_at_ms INTEGER;
 ALTER TABLE tokens ADD COLUMN sent_at_ms INTEGER;
 -- Nobody holds the claim: the last try failed, and there is none before its end.
 ALTER TABLE tokens ADD COLUMN resting INTEGER NOT NULL DEFAULT 0 CHECK (resting IN (0, 1));
+-- The process that holds the claim, so that it can be proved dead.
+ALTER TABLE tokens ADD COLUMN claimed_by TEXT;
 -- What was said when the refresh token was refused for good.
 ALTER TABLE tokens ADD COLUMN refused TEXT;
 -- The refresh token before, for a rescue.

@@ -43,12 +43,25 @@ pub enum Claim {
     Yours(Token),
     /// Somebody else has refreshed meanwhile.
     Renewed(Token),
-    /// Somebody else is at it, or died in the middle of it.
-    Busy,
+    /// Somebody else is at it: by this holder. It may have died in the middle of it.
+    Busy(Arc<str>),
     /// The last try failed; there is none before then.
     Resting(Timestamp),
     /// The refresh token was refused for good, with these words.
     Refused(Arc<str>),
+}
+
+/// Who wants to refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimant {
+    /// What names the process among all.
+    pub holder: Arc<str>,
+    /// A holder that is proved dead: its claim counts for nothing.
+    pub dead: Option<Arc<str>>,
+    /// Now.
+    pub at: Timestamp,
+    /// When the claim is over at the latest.
+    pub until: Timestamp,
 }
 
 /// Why a refresh gave no pair.
@@ -70,9 +83,8 @@ pub enum NoPair {
 pub trait Tokens: Send + Sync + std::fmt::Debug {
     /// An account's tokens. A refresh token in the configuration is the first one, and when it is changed there, the first one again.
     fn token(&self, account: AccountKey, configured: Option<Secret>) -> Answer<Option<Token>>;
-    /// Asks to be the one who refreshes, until `until` at most, and writes down that a refresh is sent. `generation` is the pair that the caller
-    /// knows.
-    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> Answer<Claim>;
+    /// Asks to be the one who refreshes, and writes down that a refresh is sent. `generation` is the pair that the caller knows.
+    fn claim_refresh(&self, account: AccountKey, generation: i64, claimant: Claimant) -> Answer<Claim>;
     /// Keeps a new pair, durably, in place of pair `generation`, and ends the claim. False: that pair is no longer the newest.
     fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair, at: Timestamp) -> Answer<bool>;
     /// Ends the claim without a new pair. A configured refresh token that was refused before it ever gave a pair makes way for the pair before it.

@@ -10,7 +10,7 @@ use crate::{
     core::value::Secret,
     store::{
         Answer,
-        shop::{AccountKey, Claim, NoPair, Token, TokenPair, Tokens},
+        shop::{AccountKey, Claim, Claimant, NoPair, Token, TokenPair, Tokens},
     },
 };
 
@@ -19,8 +19,8 @@ impl Tokens for SqliteStore {
         self.db.write("read an account's tokens", move |conn| token(conn, &account, configured.as_ref()))
     }
 
-    fn claim_refresh(&self, account: AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> Answer<Claim> {
-        self.db.write("claim a refresh", move |conn| claim(conn, &account, generation, at, until))
+    fn claim_refresh(&self, account: AccountKey, generation: i64, claimant: Claimant) -> Answer<Claim> {
+        self.db.write("claim a refresh", move |conn| claim(conn, &account, generation, &claimant))
     }
 
     fn keep_token(&self, account: AccountKey, generation: i64, pair: TokenPair, at: Timestamp) -> Answer<bool> {
@@ -91,8 +91,9 @@ fn find(conn: &Connection, account: &AccountKey) -> rusqlite::Result<Option<Toke
         .optional()
 }
 
-fn claim(conn: &Connection, account: &AccountKey, generation: i64, at: Timestamp, until: Timestamp) -> rusqlite::Result<Claim> {
-    let Some(token) = find(conn, account)? else { return Ok(Claim::Busy) };
+fn claim(conn: &Connection, account: &AccountKey, generation: i64, claimant: &Claimant) -> rusqlite::Result<Claim> {
+    let Claimant { holder, dead, at, until } = claimant;
+    let Some(token) = find(conn, account)? else { return Ok(Claim::Refused("there is no refresh token any more".into())) };
     if token.generation != generation {
         return Ok(Claim::Renewed(token));
     }
@@ -102,21 +103,26 @@ fn claim(conn: &Connection, account: &AccountKey, generation: i64, at: Timestamp
     // A claim that lies much further ahead than this one was made before the clock was set back.
     let claimed = conn
         .prepare_cached(
-            "UPDATE tokens SET claimed_until_ms = :until, sent_at_ms = :at, resting = 0 WHERE platform = :platform AND account = :account
-               AND (claimed_until_ms IS NULL OR claimed_until_ms <= :at OR claimed_until_ms > 2 * :until - :at)",
+            "UPDATE tokens SET claimed_until_ms = :until, claimed_by = :holder, sent_at_ms = :at, resting = 0
+             WHERE platform = :platform AND account = :account AND (claimed_until_ms IS NULL OR claimed_until_ms <= :at
+               OR claimed_until_ms > 2 * :until - :at OR (claimed_by = :dead AND NOT resting))",
         )?
         .execute(named_params! {
             ":platform": account.platform.word(), ":account": account.account, ":at": at.as_millisecond(), ":until": until.as_millisecond(),
+            ":holder": holder, ":dead": dead,
         })?;
     if claimed > 0 {
         return Ok(Claim::Yours(token));
     }
-    conn.prepare_cached("SELECT resting, claimed_until_ms FROM tokens WHERE platform = ?1 AND account = ?2")?.query_row(
-        params![account.platform.word(), account.account],
-        |row| {
-            if row.get("resting")? { Ok(Claim::Resting(instant(row, "claimed_until_ms")?)) } else { Ok(Claim::Busy) }
-        },
-    )
+    conn.prepare_cached(
+        "SELECT resting, claimed_until_ms, coalesce(claimed_by, '') AS holder FROM tokens WHERE platform = ?1 AND account = ?2",
+    )?
+    .query_row(params![account.platform.word(), account.account], |row| {
+        if row.get("resting")? {
+            return Ok(Claim::Resting(instant(row, "claimed_until_ms")?));
+        }
+        Ok(Claim::Busy(row.get::<_, Box<str>>("holder")?.into()))
+    })
 }
 
 /// What makes way for a new pair, and what holds no more once it is there.

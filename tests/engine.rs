@@ -551,3 +551,56 @@ async fn ran_late(house: &House, since: RunId, now: Timestamp) -> BTreeMap<Strin
     }
     times
 }
+
+/// Work that takes so long by the wall clock, each time.
+fn taking(minutes: i64, clock: &Arc<SetClock>) -> Own {
+    let clock = Arc::clone(clock);
+    Own::new(move |ctx| {
+        let clock = Arc::clone(&clock);
+        Box::pin(async move {
+            let until = ctx.fire_at.saturating_add(SignedDuration::from_mins(minutes)).unwrap();
+            while clock.now().wall < until {
+                ctx.cancel.run_until_cancelled(tokio::time::sleep(Duration::from_millis(10))).await.ok_or(HandlerError::Cancelled)?;
+            }
+            Ok(Report::default())
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acceptance_19_a_run_of_162_minutes_every_three_hours_starts_on_the_grid_each_time() {
+    let three_hours = SignedDuration::from_hours(3);
+    let house = House::new();
+    let set_to = |to: Timestamp| house.clock.set(house.clock.off() + to.duration_since(house.clock.now().wall));
+    let grid = |at: Timestamp| Timestamp::from_second(at.as_second().div_euclid(three_hours.as_secs()) * three_hours.as_secs()).unwrap();
+    let first = grid(house.clock.now().wall) + three_hours;
+    let just_before = |at: Timestamp| at - SignedDuration::from_millis(300);
+    set_to(just_before(first));
+    let tasks =
+        "tasks:\n  sync: { handler: own, schedule: '0 */3 * * *' }\n  long: { handler: again, schedule: '0 */3 * * *', overlap: skip }\n";
+    let running = house.start(tasks, taking(162, &house.clock)).await;
+    let mut fires = Vec::new();
+    for cycle in 0..4 {
+        let due = first + three_hours * cycle;
+        set_to(just_before(due));
+        for task in ["sync", "long"] {
+            let row = house.wait_for_row(task, "began on the grid", |row| row.fire_at == due && row.started_at.is_some()).await;
+            let late = row.started_at.unwrap().duration_since(due);
+            assert!(late >= SignedDuration::ZERO && late < SignedDuration::from_secs(20), "{task}, cycle {cycle}: {late}");
+        }
+        // It is at work for 162 minutes, and 18 are left until the next is due.
+        set_to(due + SignedDuration::from_mins(161));
+        assert_eq!(running.control.status().await.unwrap().runs.len(), 2, "still at work");
+        set_to(due + SignedDuration::from_mins(162));
+        for task in ["sync", "long"] {
+            let ended = |row: &HistoryRow| row.fire_at == due && matches!(row.state, RowState::Ended { end: RunEnd::Succeeded, .. });
+            house.wait_for_row(task, "ended before the next is due", ended).await;
+        }
+        fires.push(due);
+    }
+    for task in ["sync", "long"] {
+        let rows = house.rows(task).await;
+        assert_eq!(rows.iter().map(|row| row.fire_at).collect::<Vec<_>>(), fires, "{task}: no drift, nothing skipped: {rows:?}");
+    }
+    assert!(running.stop().await.in_time);
+}

@@ -13,6 +13,7 @@ use super::{AttemptContext, Handler, HandlerError, Report, parking};
 use crate::{
     access::Caller,
     clock::BoxFuture,
+    core::value::decimal_text,
     errors::chain,
     marketplace::{CallError, Market, amazon::Seller, base::Shop},
     shop::{
@@ -133,7 +134,11 @@ impl SyncInventory {
         let phases = sync.settings.rules.phases;
         let fetched = if phases.fetch {
             let fetched = sync.fetch(self.seller(&sync.settings)?, catalogue).await;
-            sync.tell_stale(catalogue, past, fetched.is_err());
+            match &fetched {
+                Ok(_) => sync.tell_stale(catalogue, past, false),
+                Err(HandlerError::Transient { .. } | HandlerError::Permanent { .. }) => sync.tell_stale(catalogue, past, true),
+                Err(HandlerError::NotYet { .. } | HandlerError::Cancelled | HandlerError::Fenced) => {}
+            }
             let fetched = fetched?;
             if fetched.is_closed {
                 return Ok(Report { summary: fetched.to_string() });
@@ -233,14 +238,21 @@ impl Sync<'_> {
         }
     }
 
+    /// Whether the run may wait until then. What it has read keeps fresh for a while: if it waited for longer, it would have nothing to write.
+    fn is_soon_enough(&self, until: Timestamp) -> bool {
+        let fresh_until = self.ctx.fire_at.saturating_add(self.settings.rules.data_max_age).unwrap_or(Timestamp::MAX);
+        until < fresh_until
+    }
+
     /// What an error means for the attempt as a whole. A limit that is used up is no failure.
     fn failure(&self, error: &CallError) -> HandlerError {
         match error {
             CallError::Cancelled => HandlerError::Cancelled,
             CallError::Fenced => HandlerError::Fenced,
-            CallError::Limited { until, .. } | CallError::Parked { until: Some(until), .. } => {
+            CallError::Limited { until, .. } | CallError::Parked { until: Some(until), .. } if self.is_soon_enough(*until) => {
                 HandlerError::NotYet { message: chain(error), until: *until }
             }
+            CallError::Limited { .. } | CallError::Parked { .. } => HandlerError::Permanent { message: chain(error) },
             error if error.is_passing() => HandlerError::Transient { message: chain(error), retry_after: error.retry_after(self.now()) },
             error => HandlerError::Permanent { message: chain(error) },
         }
@@ -249,10 +261,7 @@ impl Sync<'_> {
 
 /// Millionths as people write a share: `5%`, `2.5%`.
 fn percent(millionths: i64) -> String {
-    let (whole, rest) = (millionths / 10_000, millionths % 10_000);
-    let rest = format!("{rest:04}");
-    let rest = rest.trim_end_matches('0');
-    if rest.is_empty() { format!("{whole}%") } else { format!("{whole}.{rest}%") }
+    format!("{}%", decimal_text(millionths.saturating_mul(100)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! How an attempt ends: the sentence for the history, and whether the run is over, goes on later, or has failed.
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use jiff::SignedDuration;
 
@@ -71,8 +71,9 @@ impl Sync<'_> {
         if let Some(until) = until {
             return Err(HandlerError::NotYet { message: text, until });
         }
-        let mut problems =
-            past.shops.values().filter_map(|shop| shop.problem.clone()).filter(|problem| !text.contains(problem)).collect::<Vec<_>>();
+        let is_told = |account: &Arc<str>| unfinished.iter().any(|unfinished| unfinished.account == *account);
+        let of_earlier_attempts = past.shops.iter().filter(|(account, _)| !is_told(account));
+        let mut problems: Vec<_> = of_earlier_attempts.filter_map(|(_, shop)| shop.problem.clone()).collect();
         problems.extend(past.braked.as_ref().map(|reason| format!("brake: {reason}")));
         let errors = fetched.map_or(0, Fetched::errors) + total.errors;
         if self.settings.fail_if.is_passed(errors, products) {

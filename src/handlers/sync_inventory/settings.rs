@@ -183,6 +183,8 @@ mod tests {
         assert_eq!((usual.max_hide, &usual.offers, usual.rules.phases), (50_000, &OfferRule::default(), Phases::ALL));
         assert_eq!(usual.rules.pricing, Pricing::default());
         assert_eq!((usual.rules.restock, usual.rules.data_max_age), (Restock::AfterFreshCheck, SignedDuration::from_hours(4)));
+        assert_eq!((usual.max_items, usual.max_delist, &*usual.lanes), (None, 20, &[Lane::Batch][..]));
+        assert_eq!(usual.fail_if, FailIf::parse("errors > 10%").unwrap());
         assert_eq!(settings("pricing: {}"), usual);
         assert_eq!(settings("offers: {}"), usual);
     }
@@ -192,6 +194,9 @@ mod tests {
         assert_eq!(settings("phases: [visibility]").rules.phases, [Phase::Visibility].into_iter().collect());
         assert_eq!(settings("phases: fetch").rules.phases, [Phase::Fetch].into_iter().collect());
         assert_eq!(settings("restock: never").rules.restock, Restock::Never);
+        assert_eq!(settings("lanes: [single, batch, single]").lanes, [Lane::Batch, Lane::Single]);
+        assert_eq!((settings("max_items: 30").max_items, settings("max_delist: 0").max_delist), (Some(30), 0));
+        assert_eq!(settings("fail_if: errors > 2%").fail_if, FailIf::parse("errors > 2%").unwrap());
         assert_eq!(settings("offers: {ships_within: none}").offers, OfferRule { ships_within: None, ..OfferRule::default() });
         let all = "offers: {condition: used, free_shipping: false, ships_within: 2d, available_now: false, invitation_only: true}";
         let rule = OfferRule {
@@ -226,9 +231,10 @@ mod tests {
     fn the_table_has_the_rules_words() {
         let words = |params: &[Key], name: &str| match params.iter().find(|key| key.name == name).map(|key| key.kind) {
             Some(Kind::Word(words)) => words.to_vec(),
-            Some(Kind::Checked(Kind::List(Kind::Word(words)), _)) => words.to_vec(),
+            Some(Kind::List(Kind::Word(words)) | Kind::Checked(Kind::List(Kind::Word(words)), _)) => words.to_vec(),
             other => panic!("{name}: {other:?}"),
         };
+        assert_eq!(words(SPEC.params, "lanes"), Lane::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(SPEC.params, "restock"), Restock::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(SPEC.params, "phases"), Phase::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(OFFERS, "condition"), Condition::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());

@@ -130,10 +130,8 @@ impl Sync<'_> {
         Ok((Unfinished { account, left, why }, problem))
     }
 
-    /// What was read keeps fresh for a while: a run that would wait for longer has nothing to write then.
     fn parked(&self, until: Option<Timestamp>) -> Left {
-        let fresh_until = self.ctx.fire_at.saturating_add(self.settings.rules.data_max_age).unwrap_or(Timestamp::MAX);
-        until.filter(|until| *until < fresh_until).map_or(Left::Parked, Left::Until)
+        until.filter(|until| self.is_soon_enough(*until)).map_or(Left::Parked, Left::Until)
     }
 
     /// Tells a person, once in a run, that the brake tripped.

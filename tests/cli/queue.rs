@@ -29,13 +29,15 @@ fn shop(n: usize) -> Shop {
 
 fn fill(shop: &Shop, store: &str, n: usize) {
     drop(SqliteStore::open(&shop.file(store)).unwrap());
-    let insert =
-        "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, images, images_fetched_at_ms, created_at_ms)
-        VALUES (?1, '水筒', 0, 1980, 0, '[\"https://example.com/1.jpg\"]', 0, 0)";
+    let insert = "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, created_at_ms)
+        VALUES (?1, '水筒', 0, 1980, 0, 0)";
     let conn = rusqlite::Connection::open(shop.file(store)).unwrap();
     for n in 1..=n {
         conn.execute(insert, [asin(n)]).unwrap();
     }
+    let images =
+        "INSERT INTO product_texts (asin, images, images_fetched_at_ms) SELECT asin, '[\"https://example.com/1.jpg\"]', 0 FROM products";
+    conn.execute(images, []).unwrap();
     conn.execute("INSERT INTO products (asin, created_at_ms) VALUES ('B0UNTITLED', 0)", []).unwrap();
 }
 

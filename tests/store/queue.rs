@@ -90,6 +90,10 @@ fn error(code: &str) -> ItemError {
     ItemError { code: code.into(), text: "the shop said no".into() }
 }
 
+/// A picture for each product.
+pub(crate) const IMAGES: &str =
+    "INSERT INTO product_texts (asin, images, images_fetched_at_ms) SELECT asin, '[\"https://example.com/1.jpg\"]', 0 FROM products";
+
 /// A store with `n` whole products in the catalogue.
 struct House {
     world: World,
@@ -104,12 +108,13 @@ impl House {
         let tx = conn.transaction().unwrap();
         for asin in asins(n) {
             tx.execute(
-                "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, images, images_fetched_at_ms, created_at_ms)
-                 VALUES (?1, '水筒', 0, 1980, 0, '[\"https://example.com/1.jpg\"]', 0, 0)",
+                "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, created_at_ms)
+                 VALUES (?1, '水筒', 0, 1980, 0, 0)",
                 [asin.as_str()],
             )
             .unwrap();
         }
+        tx.execute(IMAGES, []).unwrap();
         tx.commit().unwrap();
         let daemon = world.daemon().await;
         Self { shop: world.shop(), world, daemon }
@@ -229,7 +234,7 @@ async fn incomplete_products_never_enter_and_the_reason_is_named() {
     let house = House::with(4).await;
     house.sql(
         "UPDATE products SET title = ' ' WHERE asin = 'B000000001'; UPDATE products SET cost_yen = NULL, cost_fetched_at_ms = NULL WHERE asin = 'B000000002';
-         UPDATE products SET images = '[]' WHERE asin = 'B000000003';",
+         UPDATE product_texts SET images = '[]' WHERE asin = 'B000000003';",
     );
     let report = house.add(scan(&["a"], false)).await;
     let refused: Vec<&str> = report.refused.iter().map(|(_, refusal)| refusal.word()).collect();

@@ -85,10 +85,11 @@ impl Walk {
         let world = World::sqlite();
         let conn = rusqlite::Connection::open(world.file()).unwrap();
         for n in 1..=PRODUCTS {
-            let insert = "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, images, images_fetched_at_ms, created_at_ms)
-                VALUES (?1, 'x', 0, 1, 0, '[\"x\"]', 0, 0)";
+            let insert = "INSERT INTO products (asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, created_at_ms)
+                VALUES (?1, 'x', 0, 1, 0, 0)";
             conn.execute(insert, [asin(n).as_str()]).unwrap();
         }
+        conn.execute(crate::queue::IMAGES, []).unwrap();
         let daemon = world.daemon().await;
         let store = SqliteStore::open(&world.file()).unwrap();
         let now = "2026-11-24T00:00:00Z".parse().unwrap();

@@ -23,8 +23,10 @@ fn holds(readme: &str, commands: usize) {
     let examples = read(&fs::read_to_string(readme).unwrap());
     assert!(commands <= examples.commands.len(), "the examples are gone: {examples:?}");
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("examples")).unwrap();
-    for file in ["tasks.yaml", "examples/products.csv"] {
+    for name in ["examples", "deploy"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for file in ["tasks.yaml", "deploy/publish-rules.yaml", "examples/products.csv"] {
         fs::copy(file, folder.path().join(file)).unwrap();
     }
     for (name, text) in &examples.files {

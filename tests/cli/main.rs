@@ -12,4 +12,5 @@ mod once;
 mod practice;
 mod products;
 mod queue;
+mod secrets;
 mod shop;

@@ -160,7 +160,7 @@ async fn people_hear_of_a_refresh_token_that_grows_old_and_cannot_be_renewed() {
 }
 
 #[tokio::test]
-async fn a_dead_refresh_token_parks_the_shop_and_is_told_once() {
+async fn acceptance_12_a_dead_refresh_token_parks_the_shop_and_is_told_once() {
     let desk = Desk::new().await;
     let [first, second] = seed::SHOPS;
     desk.refresh().await.unwrap();

@@ -135,7 +135,7 @@ async fn a_refresh_that_was_never_sent_needs_no_rest() {
 }
 
 #[tokio::test]
-async fn of_many_processes_one_refreshes_at_a_time() {
+async fn acceptance_12_of_many_processes_one_refreshes_at_a_time() {
     let bench = Arc::new(Bench::new().await);
     used(&bench, 0).await;
     for round in 1..=5 {
@@ -151,6 +151,18 @@ async fn of_many_processes_one_refreshes_at_a_time() {
         }
         assert_eq!(refreshes(&bench), vec![200; 1 + round], "one for all of them");
     }
+}
+
+#[tokio::test]
+async fn acceptance_12_tokens_and_calls_go_through_the_shops_proxy() {
+    let bench = Bench::new().await;
+    // Nobody listens where the marketplace is said to be: only the proxy, which is the marketplace itself, gets anything.
+    let mut accounts = accounts();
+    accounts.get_mut(shop()).unwrap().proxy = Some(Secret::new(bench.sandbox.endpoint()));
+    let shops: Arc<dyn ShopStore> = Arc::new(bench.store.clone());
+    let market = Market::connect(&marketplaces("http://127.0.0.1:1"), &accounts, &shops);
+    assert_eq!(call(&bench, &market).await.unwrap(), bench.sandbox.items(shop()).len());
+    assert_eq!(refreshes(&bench), [200]);
 }
 
 #[tokio::test]

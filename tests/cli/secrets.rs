@@ -1,0 +1,143 @@
+//! Canaries: a secret is planted in every credential, everything is run, badly and well, and none of them is seen anywhere.
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
+
+use rusqlite::{Connection, OpenFlags, types::ValueRef};
+use taskrun::sandbox::Side;
+
+use crate::{market::Market, shop::wait_until};
+
+/// What every value of this kind begins with.
+const CANARY: &str = "canary";
+
+/// The marketplace's secrets and tokens, and a proxy's password.
+fn planted() -> Market {
+    let mut market = Market::with(|world| {
+        for client in &mut world.clients {
+            client.secret = format!("{CANARY}-secret-{:?}", client.side);
+        }
+        for account in &mut world.accounts {
+            let kind = if account.side == Side::Amazon { "Atzr|" } else { "" };
+            account.refresh = format!("{kind}{CANARY}-refresh-{}", account.name);
+        }
+    });
+    market.set("PROXY", &format!("http://{CANARY}-user:{CANARY}-password@127.0.0.1:1"));
+    market
+}
+
+fn open(path: &Path) -> Connection {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// Every value in every table but these.
+fn dump(path: &Path, but: &[&str]) -> String {
+    let conn = open(path);
+    let mut names = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+    let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut text = String::new();
+    for name in names.iter().filter(|name| !but.contains(&name.as_str())) {
+        let mut rows = conn.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                match row.get_ref(column).unwrap() {
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
+                    ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => {}
+                }
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// The text of every file under a folder, but for databases and the marketplace's own.
+fn files(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "market" {
+                files(&path, text);
+            }
+        } else if !name.contains(".db") && path.metadata().unwrap().is_file() {
+            text.push_str(&String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
+        }
+    }
+}
+
+/// Every token that the marketplace has given out, and every one it was given.
+fn tokens(market: &Market) -> BTreeSet<String> {
+    let mut tokens = BTreeSet::new();
+    for (file, sql) in [
+        ("market/sandbox.db", "SELECT token FROM access UNION SELECT token FROM refresh"),
+        ("state/taskrun.db", "SELECT access FROM tokens UNION SELECT refresh FROM tokens UNION SELECT previous_refresh FROM tokens"),
+    ] {
+        let conn = open(&market.shop.file(file));
+        let mut rows = conn.prepare(sql).unwrap();
+        tokens.extend(rows.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap().filter_map(Result::unwrap));
+    }
+    tokens
+}
+
+#[test]
+fn acceptance_20_no_secret_is_seen_in_a_log_a_status_an_error_a_notice_or_another_table() {
+    let mut market = planted();
+    let mut seen = String::new();
+    let mut run = |market: &Market, line: &str| {
+        let done = market.run_with(&format!("{line} --log-level trace"), &format!("{CANARY}-typed\n"));
+        seen.push_str(&done.out);
+        seen.push_str(&done.err);
+    };
+    let all = [
+        "once refresh_tokens",
+        "once refresh_tokens --dry-run",
+        "once validate_credentials",
+        "once sync_inventory",
+        "accounts check --json",
+        "accounts list --json",
+        "accounts list",
+    ];
+    all.iter().for_each(|line| run(&market, line));
+    // Everything goes wrong: answers that are no answers, refusals, logins with nonsense, a proxy that is not there, keys that are no good.
+    for plan in ["base:html", "amazon:400", "token:drop+", "all:redirect=host", "token:mistyped", "lwa:page"] {
+        market.sandbox.plan(&plan.parse().unwrap());
+        all.iter().for_each(|line| run(&market, line));
+        market.sandbox.clear_faults();
+    }
+    market.write(", proxy: \"${PROXY}\"");
+    all.iter().for_each(|line| run(&market, line));
+    for line in ["accounts login amazon_main", "accounts login base_account_2", "accounts login base_account_1 --code canary-code"] {
+        run(&market, line);
+    }
+    market.write("");
+    market.set("FIRST", &format!("{CANARY}-slip"));
+    market.set("LWA_SECRET", &format!("{CANARY}-wrong-key"));
+    market.set("BASE_SECRET", &format!("{CANARY}-wrong-key"));
+    market.sandbox.revoke(taskrun::sandbox::seed::SHOPS[0]);
+    all.iter().for_each(|line| run(&market, line));
+    let mut daemon = market.command("run --log-level trace").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the daemon answers", || market.run("status --json").code == 0);
+    for line in [
+        "trigger validate_credentials",
+        "status --json",
+        "status",
+        "history --json",
+        "check",
+        "list --json",
+        "explain refresh_tokens",
+        "stop",
+    ] {
+        run(&market, line);
+    }
+    assert!(daemon.wait().unwrap().success());
+    files(market.shop.path(), &mut seen);
+    seen.push_str(&dump(&market.shop.file("state/taskrun.db"), &["tokens"]));
+    assert!(seen.contains("refresh_tokens") && seen.contains("no new token"), "there was something to see");
+    let tokens = tokens(&market);
+    assert!(tokens.len() > 10 && dump(&market.shop.file("state/taskrun.db"), &[]).contains(CANARY), "and something that could be seen");
+    let told: Vec<_> = tokens.iter().filter(|token| seen.contains(token.as_str())).collect();
+    assert!(told.is_empty(), "{told:?}");
+    let at: Vec<_> = seen.lines().filter(|line| line.contains(CANARY)).collect();
+    assert!(at.is_empty(), "{at:#?}");
+}

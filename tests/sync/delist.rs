@@ -14,7 +14,9 @@ const SHOP: &str = seed::SHOPS[0];
 /// Deletes items at the shop, as its owner's hand would, behind our back.
 fn vanish(bench: &Bench, count: usize) -> Vec<(String, i64)> {
     let gone: Vec<_> = (0..count).map(|n| bench.sold(n)).collect();
-    gone.iter().for_each(|(_, item)| bench.sandbox.remove_item(*item));
+    for (_, item) in &gone {
+        bench.sandbox.remove_item(*item);
+    }
     gone
 }
 

@@ -28,7 +28,6 @@ use super::bench::{Bench, Ended, LIMIT, Told, accounts, instance, marketplaces};
 
 pub(crate) const ADD: &str = "/1/items/add";
 pub(crate) const IMAGE: &str = "/1/items/add_image";
-pub(crate) const ITEMS: &str = "/1/items";
 pub(crate) const SHOP: &str = seed::SHOPS[0];
 pub(crate) const OTHER: &str = seed::SHOPS[1];
 pub(crate) const COST: i64 = 1505;
@@ -73,6 +72,13 @@ impl Desk {
         let market = Arc::new(Market::connect(&marketplaces(&bench.sandbox.endpoint()), &accounts, &store));
         let handler = UploadTick::new(publish, &accounts, market, store);
         Self { bench, handler, told }
+    }
+
+    /// The same desk in a new process, under other rules.
+    pub(crate) fn under(self, publish: Option<Publish>) -> Self {
+        let (accounts, store): (_, Arc<dyn ShopStore>) = (accounts(), Arc::new(self.bench.store.clone()));
+        let market = Arc::new(Market::connect(&marketplaces(&self.bench.sandbox.endpoint()), &accounts, &store));
+        Self { handler: UploadTick::new(publish, &accounts, market, store), ..self }
     }
 
     pub(crate) fn set(mut self, key: &str, value: Value) -> Self {
@@ -131,6 +137,12 @@ impl Desk {
         instance.account = Some(shop.into());
         instance.timing.zone = tokyo();
         Arc::new(instance)
+    }
+
+    /// Another task that lists at the same shop: nothing supersedes it, and no park keeps it from starting.
+    pub(crate) fn twin(&self, shop: &str) -> Arc<Instance> {
+        let instance = (*self.instance(shop)).clone();
+        Arc::new(Instance { name: format!("twin@{shop}").as_str().into(), task: "twin".into(), parks: false, ..instance })
     }
 
     pub(crate) async fn admit(&self, shop: &str) -> Fence {

@@ -5,4 +5,8 @@
 #[allow(dead_code, reason = "the sync's tests use the rest")]
 mod bench;
 mod desk;
+mod errors;
+mod gate;
+mod limits;
 mod lists;
+mod once;

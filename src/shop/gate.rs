@@ -4,7 +4,7 @@
 //! taken in, before it is created at a shop, and every night for what is live.
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::product::Asin;
+use super::product::{Asin, Details};
 
 mod text;
 
@@ -83,6 +83,31 @@ pub struct Reason {
     /// What was found, as the rules write it.
     pub found: Arc<str>,
     pub score: u32,
+}
+
+impl Rules {
+    /// What was found, for a person: `alcohol: ビール (100); version 3 of the rules`.
+    pub fn explain(&self, reasons: &[Reason]) -> String {
+        let found: Vec<_> = reasons.iter().map(|Reason { rule, found, score }| format!("{rule}: {found} ({score})")).collect();
+        format!("{}; version {} of the rules", found.join(", "), self.version)
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// A product by its details; what is not known says nothing.
+    pub fn of(asin: &'a Asin, details: &'a Details) -> Self {
+        fn text(value: Option<&String>) -> &str {
+            value.map_or("", String::as_str)
+        }
+        let Details { title, description, brand, category, .. } = details;
+        Self {
+            asin,
+            title: text(title.as_ref()),
+            description: text(description.as_ref()),
+            brand: text(brand.as_ref()),
+            category: text(category.as_ref()),
+        }
+    }
 }
 
 /// Judges a product by the rules.

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use super::product::{Asin, Details, ListingState, Platform};
+use super::{
+    gate::{self, Candidate, Rules, Verdict},
+    product::{Asin, Details, ListingState, Platform},
+};
 use crate::core::task::words;
 
 mod fields;
@@ -164,6 +167,8 @@ pub enum Fault {
     Gone(ListingState),
     #[error("what is to be listed needs a title, and none is known")]
     NoTitle,
+    #[error("it may not be listed: {0}")]
+    Prohibited(String),
 }
 
 fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
@@ -175,12 +180,15 @@ fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
 pub enum Oddity {
     /// BASE refuses characters of four bytes, such as emoji.
     FourBytes(Column, char),
+    /// It may not be listed, or a person has to look at it first.
+    Gate(String),
 }
 
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FourBytes(column, c) => write!(f, "{column}: BASE refuses the character {c} ({})", c.escape_unicode()),
+            Self::Gate(why) => f.write_str(why),
         }
     }
 }
@@ -228,6 +236,7 @@ type Within = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 pub struct Checker {
     accounts: Accounts,
+    gate: Option<Arc<Rules>>,
     products: HashMap<Asin, Said>,
     listings: HashMap<(Asin, Arc<str>), u64>,
     skus: HashMap<Within, u64>,
@@ -236,7 +245,13 @@ pub struct Checker {
 
 impl Checker {
     pub fn new(accounts: Accounts) -> Self {
-        Self { accounts, products: HashMap::new(), listings: HashMap::new(), skus: HashMap::new(), items: HashMap::new() }
+        Self { accounts, gate: None, products: HashMap::new(), listings: HashMap::new(), skus: HashMap::new(), items: HashMap::new() }
+    }
+
+    /// Refuses what is to be listed and may not be by these rules, and points out what else they say.
+    #[must_use]
+    pub fn behind(self, gate: Option<Arc<Rules>>) -> Self {
+        Self { gate, ..self }
     }
 
     /// Reads a row, by itself and beside those before it.
@@ -251,9 +266,27 @@ impl Checker {
         let row = Row { line: raw.line, asin, details, listings, earlier };
         self.is_new(&row)?;
         self.agrees(&row)?;
+        let prohibited = self.pass(&row)?;
         self.remember(&row);
-        let oddities = oddities(&row);
+        let mut oddities = oddities(&row);
+        oddities.extend(prohibited);
         Ok((row, oddities))
+    }
+
+    /// Whether the gate lets a row pass. What is at a shop already is taken all the same: it has to be known to be hidden.
+    fn pass(&self, row: &Row) -> Result<Option<Oddity>, Refusal> {
+        let Some(rules) = &self.gate else { return Ok(None) };
+        let to_be_listed = row.listings.iter().any(|placing| placing.item_id.is_none());
+        match gate::judge(&Candidate::of(&row.asin, &row.details), rules) {
+            Verdict::Pass => Ok(None),
+            Verdict::Block(reasons) if to_be_listed => {
+                Err(Refusal::new(Column::Asin, row.asin.as_str(), Fault::Prohibited(rules.explain(&reasons))))
+            }
+            Verdict::Block(reasons) => Ok(Some(Oddity::Gate(format!("it may not be listed: {}", rules.explain(&reasons))))),
+            Verdict::Review(reasons) => {
+                Ok(Some(Oddity::Gate(format!("a person has to look at it before it is listed: {}", rules.explain(&reasons)))))
+            }
+        }
     }
 
     /// Refuses what an earlier row has said already.

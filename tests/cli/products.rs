@@ -307,3 +307,17 @@ fn what_a_sync_took_out_of_the_books_is_put_back() {
     shop.run("products relist B0TEST0001").ends(0);
     assert!(shop.run("products list").ends(0).out.contains("shop_a listed 1980, shop_b listed 2080"));
 }
+
+#[test]
+fn what_may_not_be_listed_is_refused_and_what_is_live_is_taken_and_told() {
+    let shop = Shop::new(&format!("publish: {{ rules: rules.yaml }}\n{TASKS}"));
+    fs::write(shop.file("rules.yaml"), "version: 4\ngroups: { alcohol: { score: 100, words: [ビール] } }\n").unwrap();
+    let rows =
+        "asin,title,account,item_id\nB0TEST0001,クラフトビール,shop_a,\nB0TEST0002,ビールグラス,shop_a,77\nB0TEST0003,水筒,shop_a,\n";
+    fs::write(shop.file("p.csv"), rows).unwrap();
+    let done = shop.run("products import p.csv").ends(1);
+    assert!(done.out.contains("line 2") && done.out.contains("alcohol: ビール (100); version 4 of the rules"), "{done:#?}");
+    assert!(done.err.contains("line 3") && done.err.contains("it may not be listed"), "{done:#?}");
+    shop.run("products list").ends(0).prints(&["B0TEST0002", "B0TEST0003"]);
+    shop.run("products show B0TEST0001").ends(1);
+}

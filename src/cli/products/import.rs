@@ -19,6 +19,7 @@ use crate::{
     core::value::decimal_text,
     shop::{
         difference::brake_trips,
+        gate::Rules,
         import::{Accounts, Change, Checker, Known, Oddity, Refusal, Row, weigh},
         product::Asin,
     },
@@ -75,7 +76,7 @@ fn share(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
-    let accounts = accounts(place, &args.account)?;
+    let (accounts, gate) = configured(place, &args.account)?;
     let source = Source::open(&args.file, args.format, &args.ignore)?;
     let now = place.now()?;
     let store = place.existing_store().await?;
@@ -84,7 +85,7 @@ pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         Some(store) => store.weigh(rows).await.map_err(Failure::from),
         None => Ok(rows.iter().map(|row: &Row| weigh(row, &Known::nothing(row).after_earlier_rows(row))).collect()),
     };
-    let seen = look.go(accounts.clone(), look_only).await?;
+    let seen = look.go(Checker::new(accounts.clone()).behind(gate.clone()), look_only).await?;
     if let Some(store) = &store {
         brake(&seen, store.count_products().await?, args.max_change)?;
     }
@@ -93,7 +94,7 @@ pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     }
     let (store, copy) = prepare(place, store, &seen, now).await?;
     let take_in = async |rows| store.take_in(rows, now).await.map_err(Failure::from);
-    let taken = Pass::new(&source, place, Some(args.json)).go(accounts, take_in).await?;
+    let taken = Pass::new(&source, place, Some(args.json)).go(Checker::new(accounts).behind(gate), take_in).await?;
     taken.tell(&source, place, &args, copy)
 }
 
@@ -126,8 +127,8 @@ fn brake(seen: &Tally, products: u32, max_change: i64) -> Result<(), Failure> {
     Err(Failure::usage(message).advise("`--dry-run` and `products show ASIN` say what differs; if it is meant, say `--max-change 100%`"))
 }
 
-/// The accounts of the configuration; those that the command line names must be shops.
-pub(super) fn accounts(place: &Place, usual: &[String]) -> Result<Accounts, Failure> {
+/// The accounts of the configuration, and what may be listed there; accounts that the command line names must be shops.
+pub(super) fn configured(place: &Place, usual: &[String]) -> Result<(Accounts, Option<Arc<Rules>>), Failure> {
     let mut config = place.load_without_secrets()?;
     if place.practice().is_some() {
         practice::stand_in(&mut config, "");
@@ -136,7 +137,7 @@ pub(super) fn accounts(place: &Place, usual: &[String]) -> Result<Accounts, Fail
     let accounts = Accounts { known, usual: Vec::new() };
     let shop = |name: &String| accounts.shop(name).map_err(|fault| Failure::usage(format!("--account {name}: {fault}")));
     let usual = usual.iter().map(|name| shop(name).map(|(_, name)| name)).collect::<Result<_, _>>()?;
-    Ok(Accounts { usual, ..accounts })
+    Ok((Accounts { usual, ..accounts }, config.publish.map(|publish| publish.rules)))
 }
 
 /// One going through the file.
@@ -160,8 +161,7 @@ impl<'a> Pass<'a> {
         Self { source, place, told, tally: Tally::default(), bar }
     }
 
-    async fn go(&mut self, accounts: Accounts, step: impl AsyncFn(Vec<Row>) -> Result<Weighed, Failure>) -> Result<Tally, Failure> {
-        let mut checker = Checker::new(accounts);
+    async fn go(&mut self, mut checker: Checker, step: impl AsyncFn(Vec<Row>) -> Result<Weighed, Failure>) -> Result<Tally, Failure> {
         let mut rows = self.source.rows()?;
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(raw) = rows.next()? {

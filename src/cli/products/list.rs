@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 
 /// Refuses a name that is no account of the configuration.
 fn known_account(place: &Place, name: &str) -> Result<(), Failure> {
-    let known = super::import::accounts(place, &[])?.known;
+    let known = super::import::configured(place, &[])?.0.known;
     if known.contains_key(name) {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use super::Sync;
 use crate::{
     handlers::HandlerError,
     shop::{
-        gate::{Candidate, Reason, Rules, Verdict, judge},
+        gate::{Candidate, Rules, Verdict, judge},
         product::Asin,
     },
 };
@@ -24,12 +24,8 @@ impl Sync<'_> {
         loop {
             let portion = self.store.listed_details(after, PORTION).await.map_err(|error| self.failure(&error.into()))?;
             for (asin, details) in &portion {
-                let text = |value: &Option<String>| value.clone().unwrap_or_default();
-                let (title, description) = (text(&details.title), text(&details.description));
-                let (brand, category) = (text(&details.brand), text(&details.category));
-                let candidate = Candidate { asin, title: &title, description: &description, brand: &brand, category: &category };
-                if let Verdict::Block(reasons) = judge(&candidate, rules) {
-                    bans.insert(asin.clone(), why(&reasons, rules));
+                if let Verdict::Block(reasons) = judge(&Candidate::of(asin, details), rules) {
+                    bans.insert(asin.clone(), format!("may not be listed: {}", rules.explain(&reasons)));
                 }
             }
             after = portion.last().map(|(asin, _)| asin.clone());
@@ -38,9 +34,4 @@ impl Sync<'_> {
             }
         }
     }
-}
-
-fn why(reasons: &[Reason], rules: &Rules) -> String {
-    let found: Vec<_> = reasons.iter().map(|reason| format!("{} ({})", reason.rule, reason.found)).collect();
-    format!("may not be listed by version {} of the rules: {}", rules.version, found.join(", "))
 }

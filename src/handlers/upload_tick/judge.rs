@@ -1,5 +1,5 @@
 //! The publish gate: whether an item may be listed, under which words and for how much. Nothing is made at a shop past it.
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use crate::{
     config::Publish,
     marketplace::shop::NewItem,
     shop::{
-        gate::{self, Candidate, Reason, Verdict},
+        gate::{self, Candidate, Verdict},
         price::{Price, selling_price},
         product::{DatedDetails, Product, Stock},
     },
@@ -108,19 +108,9 @@ fn forbidden(item: &Item, product: &Product, details: &DatedDetails, publish: &P
     match gate::judge(&candidate, &publish.rules) {
         Verdict::Pass => None,
         Verdict::Review(_) if item.approved => None,
-        Verdict::Review(reasons) => Some(Settled::Questionable(item_error("review", told(&reasons, publish)))),
-        Verdict::Block(reasons) => Some(Settled::Failed(item_error("prohibited", told(&reasons, publish)))),
+        Verdict::Review(reasons) => Some(Settled::Questionable(item_error("review", publish.rules.explain(&reasons)))),
+        Verdict::Block(reasons) => Some(Settled::Failed(item_error("prohibited", publish.rules.explain(&reasons)))),
     }
-}
-
-fn told(reasons: &[Reason], publish: &Publish) -> String {
-    let mut text = String::new();
-    for Reason { rule, found, score } in reasons {
-        let and = if text.is_empty() { "" } else { ", " };
-        _ = write!(text, "{and}{rule}: {found} ({score})");
-    }
-    _ = write!(text, "; version {} of the rules", publish.rules.version);
-    text
 }
 
 /// It goes back, uncounted, for something that the next sync may change.

@@ -111,7 +111,7 @@ impl Shop {
             if let Some(address) = said.lines().next().and_then(|line| line.strip_prefix("http://")) {
                 break address.to_owned();
             }
-            if begun.elapsed() > Duration::from_secs(60) {
+            if begun.elapsed() > Duration::from_mins(1) {
                 return Err("the marketplace does not open".into());
             }
             thread::sleep(Duration::from_millis(20));
@@ -169,8 +169,8 @@ impl Shop {
     /// The offers batches after a request, oldest first.
     fn batches(&self, after: i64) -> Outcome<Vec<Batch>> {
         let found = self.ask("GET", &format!("/sandbox/ledger?operation=offers&after={after}"), "")?;
-        let entries = found["entries"].as_array().ok_or("no ledger")?;
-        let number = |entry: &Value, key: &str| entry[key].as_i64().unwrap_or_default();
+        let entries = found.get("entries").and_then(Value::as_array).ok_or("no ledger")?;
+        let number = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_i64).unwrap_or_default();
         Ok(entries
             .iter()
             .map(|entry| Batch { seq: number(entry, "seq"), at_ms: number(entry, "at_ms"), status: number(entry, "status") })
@@ -181,7 +181,7 @@ impl Shop {
     fn waits(&self) -> Outcome<bool> {
         let output = Command::new(&self.binary).args(["history", "--json", "-n", "1"]).current_dir(self.dir.path()).output()?;
         let rows: Value = serde_json::from_slice(&output.stdout)?;
-        Ok(rows[0]["state"] == "backoff" || rows[0]["state"] == "waiting")
+        Ok(matches!(rows.pointer("/0/state").and_then(Value::as_str), Some("backoff" | "waiting")))
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Outcome<Value> {

@@ -13,7 +13,7 @@ use taskrun::{
     children::{boot_id, group_lives, kill_groups, start_time},
     clock::{BoxFuture, Clock, SystemClock},
     core::{
-        task::{Backoff, CatchUp, Generation, Instance, OnLost, Overlap, RetryPolicy, RunId, Trigger},
+        task::{Backoff, CatchUp, Generation, Instance, OnLost, Overlap, RetryPolicy, RunId},
         timing::Timing,
         value::{Params, Value},
     },
@@ -137,7 +137,6 @@ impl Bench {
             generation: Some(Generation(1)),
             instance: Arc::new(Self::instance()),
             params: self.params.clone(),
-            trigger: Trigger::Schedule,
             fire_at: Timestamp::UNIX_EPOCH,
             closes_at: None,
             cancel: self.cancel.clone(),

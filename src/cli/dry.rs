@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     core::{
         event::{NotYet, Outcome, OutcomeKind, RunEnd},
-        task::{Instance, RunId, Trigger},
+        task::{Instance, RunId},
     },
     engine::{self, signal::Signal},
     handlers::{AttemptContext, Children, Handler, HandlerError},
@@ -97,7 +97,6 @@ fn context(instance: &Arc<Instance>, config: &Config, presence: &Presence, cance
         generation: None,
         instance: Arc::clone(instance),
         params: instance.with.clone(),
-        trigger: Trigger::Manual,
         fire_at: presence.clock.now().wall,
         closes_at: None,
         cancel,

@@ -92,7 +92,6 @@ impl Workshop {
             attempt: job.attempt,
             generation: Some(job.generation),
             params: job.instance.with.clone(),
-            trigger: job.trigger,
             fire_at: job.fire_at,
             closes_at,
             cancel: cancel.clone(),

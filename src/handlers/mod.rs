@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{BoxFuture, Clock},
     core::{
-        task::{Generation, Instance, RunId, Trigger},
+        task::{Generation, Instance, RunId},
         value::Params,
     },
     notify::Notifier,
@@ -95,8 +95,6 @@ pub struct AttemptContext {
     pub instance: Arc<Instance>,
     /// The parameters: those of the instance, and what `--set` changed.
     pub params: Params,
-    /// Why the run was asked for.
-    pub trigger: Trigger,
     /// The nominal instant of this run; the same for every attempt.
     pub fire_at: Timestamp,
     /// When the business hours end: no new item is taken from then on. `None`: no hours, or a start by hand outside them.

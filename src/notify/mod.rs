@@ -13,8 +13,6 @@ words! {
     Event {
         /// An account is not called any more, until a time or a person.
         Parked = "parked",
-        /// An account is called again.
-        Unparked = "unparked",
         /// An account's authorisation ends soon; a person has to renew it.
         TokenEnding = "token_ending",
         /// A brake stopped what looked like a fault.

@@ -1,5 +1,6 @@
 //! The practice marketplace in a process of its own, and the tasks.yaml of a shop that sells there.
 use std::{
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
@@ -41,10 +42,12 @@ impl Market {
         let mut accounts = String::new();
         for account in &keys.accounts {
             secret(&format!("{}.token", account.name), account.refresh_token);
-            accounts.push_str(&format!(
-                "  {}: {{ platform: {}, refresh_token: {{ file: {}.token }} }}\n",
+            writeln!(
+                accounts,
+                "  {}: {{ platform: {}, refresh_token: {{ file: {}.token }} }}",
                 account.name, account.platform, account.name
-            ));
+            )
+            .unwrap();
         }
         world.write(&format!(
             "marketplaces:\n  amazon: {{ region: fe, marketplace_id: A1VC38T7YXB528, client_id: {}, client_secret: {{ file: lwa.secret }}, endpoint: \"{endpoint}\", \

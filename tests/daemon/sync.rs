@@ -12,7 +12,7 @@ use taskrun::{
 };
 
 use super::{
-    harness::{Row, World, stress, wait_for, watch},
+    harness::{Process, Row, World, stress, wait_for, watch},
     market::Market,
 };
 
@@ -63,17 +63,20 @@ fn asked(ledger: &[Value]) -> Asked {
     Asked { batches, edits }
 }
 
+/// A product's cost and stock, each with the instant at which it was read.
+type Known = (Option<i64>, Option<i64>, Option<String>, Option<i64>);
+
 /// Every item is as the rules say for what was read, and what was read is what the marketplace offered then.
 #[track_caller]
 fn assert_in_line(world: &World, market: &Market) {
     let store = world.store();
     let mut products = BTreeMap::new();
     let mut rows = store.prepare("SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products").unwrap();
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
-    for row in rows.query_map([], read).unwrap() {
-        let (asin, known): (String, (Option<i64>, Option<i64>, Option<String>, Option<i64>)) = row.unwrap();
-        products.insert(asin, known);
-    }
+    let read = |row: &rusqlite::Row<'_>| {
+        let known: Known = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok((row.get::<_, String>(0)?, known))
+    };
+    products.extend(rows.query_map([], read).unwrap().map(Result::unwrap));
     let shown: HashMap<i64, Value> =
         seed::SHOPS.iter().flat_map(|shop| market.items(shop)).map(|item| (item["item_id"].as_i64().unwrap(), item)).collect();
     for listing in seed::catalogue(ITEMS) {
@@ -137,7 +140,7 @@ fn disturbed_syncs(times: usize, mut harm: impl FnMut(&mut super::harness::Proce
 
 #[test]
 fn a_sync_that_is_killed_goes_on_where_it_was() {
-    disturbed_syncs(stress(100, 8), |daemon| daemon.kill());
+    disturbed_syncs(stress(100, 8), Process::kill);
 }
 
 #[test]

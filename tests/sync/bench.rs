@@ -326,7 +326,6 @@ impl Bench {
             generation,
             instance: Arc::new(Instance { account: self.account.map(Into::into), ..(*instance()).clone() }),
             params: self.params.clone(),
-            trigger: Trigger::Schedule,
             fire_at: self.clock.now().wall,
             closes_at: self.closes_at,
             cancel: self.cancel.clone(),

@@ -281,11 +281,10 @@ impl Sync<'_> {
     /// The products that are older than this run, or from a time to come as the clock was set back. Those that an earlier attempt of it has read are
     /// counted as read.
     fn still_to_read(&self, catalogue: &Catalogue) -> (VecDeque<(Asin, u32)>, Fetched) {
-        let (since, now) = (self.ctx.fire_at, self.now());
         let (mut queue, mut fetched) = (VecDeque::new(), Fetched::default());
         for asin in &catalogue.order {
-            let stock = catalogue.products.get(asin).and_then(|product| product.stock);
-            match stock.filter(|stock| since <= stock.fetched_at && stock.fetched_at <= now) {
+            let read = catalogue.products.get(asin).filter(|product| self.is_read(product));
+            match read.and_then(|product| product.stock) {
                 None => queue.push_back((asin.clone(), 0)),
                 Some(stock) => fetched.count_known(stock.value),
             }

@@ -98,15 +98,21 @@ fn acceptance_20_no_secret_is_seen_in_a_log_a_status_an_error_a_notice_or_anothe
         "accounts list --json",
         "accounts list",
     ];
-    all.iter().for_each(|line| run(&market, line));
+    for line in all {
+        run(&market, line);
+    }
     // Everything goes wrong: answers that are no answers, refusals, logins with nonsense, a proxy that is not there, keys that are no good.
     for plan in ["base:html", "amazon:400", "token:drop+", "all:redirect=host", "token:mistyped", "lwa:page"] {
         market.sandbox.plan(&plan.parse().unwrap());
-        all.iter().for_each(|line| run(&market, line));
+        for line in all {
+            run(&market, line);
+        }
         market.sandbox.clear_faults();
     }
     market.write(", proxy: \"${PROXY}\"");
-    all.iter().for_each(|line| run(&market, line));
+    for line in all {
+        run(&market, line);
+    }
     for line in ["accounts login amazon_main", "accounts login base_account_2", "accounts login base_account_1 --code canary-code"] {
         run(&market, line);
     }
@@ -115,7 +121,9 @@ fn acceptance_20_no_secret_is_seen_in_a_log_a_status_an_error_a_notice_or_anothe
     market.set("LWA_SECRET", &format!("{CANARY}-wrong-key"));
     market.set("BASE_SECRET", &format!("{CANARY}-wrong-key"));
     market.sandbox.revoke(taskrun::sandbox::seed::SHOPS[0]);
-    all.iter().for_each(|line| run(&market, line));
+    for line in all {
+        run(&market, line);
+    }
     let mut daemon = market.command("run --log-level trace").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until("the daemon answers", || market.run("status --json").code == 0);
     for line in [

@@ -319,5 +319,5 @@ fn what_may_not_be_listed_is_refused_and_what_is_live_is_taken_and_told() {
     assert!(done.out.contains("line 2") && done.out.contains("alcohol: ビール (100); version 4 of the rules"), "{done:#?}");
     assert!(done.err.contains("line 3") && done.err.contains("it may not be listed"), "{done:#?}");
     shop.run("products list").ends(0).prints(&["B0TEST0002", "B0TEST0003"]);
-    shop.run("products show B0TEST0001").ends(1);
+    shop.run("products show B0TEST0001").ends(2);
 }

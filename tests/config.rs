@@ -239,6 +239,25 @@ fn a_shops_calls_may_be_limited_further_and_shared_out() {
 }
 
 #[test]
+fn ebay_says_how_many_yen_its_currency_costs() {
+    let ebay = |says: &str| {
+        let policies = "fulfillment_policy: '1', payment_policy: '2', return_policy: '3'";
+        format!(
+            "marketplaces: {{ebay: {{client_id: x, client_secret: \"${{SECRET}}\", category_id: '4', location: tokyo, {policies}{says}}}}}\n\
+             accounts: {{abroad: {{platform: ebay}}}}\ntasks: {{}}"
+        )
+    };
+    let known = sound(&ebay(", yen_per_unit: 149.5")).marketplaces.ebay.unwrap();
+    assert_eq!(
+        (known.endpoint.as_str(), known.terms.currency, known.terms.marketplace_id.as_str()),
+        ("https://api.ebay.com", "USD", "EBAY_US")
+    );
+    assert_eq!(known.terms.rate.cents(1495), 1000);
+    assert!(fault_of(read(&ebay(""))).contains("yen_per_unit"));
+    assert!(fault_of(read(&ebay(", yen_per_unit: 150, currency: JPY"))).contains("JPY"));
+}
+
+#[test]
 fn what_is_not_set_is_no_fault_where_it_is_not_needed() {
     let text = "marketplaces: {base: {client_id: '${NOPE}', client_secret: '${NOPE}', endpoint: '${NOPE}'}}
 accounts: {shop: {platform: base, refresh_token: {file: no/such/file}}, seller: {platform: amazon, refresh_token: '${NOPE}'}}

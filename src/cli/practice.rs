@@ -248,12 +248,19 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
         endpoint: endpoint.to_owned(),
         calls,
     });
+    if let Some(ebay) = &mut config.marketplaces.ebay {
+        keys.ebay_client_id.clone_into(&mut ebay.client_id);
+        endpoint.clone_into(&mut ebay.endpoint);
+        ebay.client_secret = Secret::new(keys.ebay_client_secret);
+    }
     for account in config.accounts.values_mut() {
         account.refresh_token = None;
         account.proxy = None;
     }
-    for key in &keys.accounts {
-        let platform = if key.platform == Platform::Amazon.word() { Platform::Amazon } else { Platform::Base };
+    // The shop at eBay is there for those who have one.
+    let of_ebay = config.marketplaces.ebay.is_some().then_some(&keys.ebay);
+    for key in keys.accounts.iter().chain(of_ebay) {
+        let Some(platform) = Platform::from_word(key.platform) else { continue };
         let new = || Account {
             platform,
             enabled: true,

@@ -326,8 +326,9 @@ async fn gone_within(state: &State, holder: &Holder, limit: Duration) -> bool {
 fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let amazon = config.marketplaces.amazon.iter().map(|amazon| &amazon.client_secret);
     let base = config.marketplaces.base.iter().map(|base| &base.client_secret);
+    let ebay = config.marketplaces.ebay.iter().map(|ebay| &ebay.client_secret);
     let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
-    amazon.chain(base).chain(accounts).map(Secret::expose)
+    amazon.chain(base).chain(ebay).chain(accounts).map(Secret::expose)
 }
 
 /// The log as the configuration and the command line want it.

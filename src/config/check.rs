@@ -159,10 +159,14 @@ fn accounts(
                 format!("add `{platform}:` under `marketplaces:`"),
             );
         }
-        if platform == Some(Platform::Amazon)
+        if platform.is_some_and(|platform| platform != Platform::Base)
             && let Some(entry) = table.entries().iter().find(|entry| CALLS.iter().any(|key| *key.name == *entry.key.text))
         {
-            reader.fault(&entry.key.span, format!("`{}` is for BASE shops", entry.key.text), "Amazon says its limits with each answer");
+            reader.fault(
+                &entry.key.span,
+                format!("`{}` is for BASE shops", entry.key.text),
+                "no other marketplace's limits are configured",
+            );
         }
         let refresh_token = remote::secret(reader, table, "refresh_token", base_dir);
         let proxy = remote::proxy(reader, table);

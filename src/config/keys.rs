@@ -164,8 +164,11 @@ pub const LOG: &[Key] = &[
 
 pub const HTTP: &[Key] = &[key("listen", Kind::Address, "An address and a port: `127.0.0.1:9700`.")];
 
-pub const MARKETPLACES: &[Key] =
-    &[key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."), key("base", Kind::Tables(&[BASE, CALLS]), "BASE's shop API.")];
+pub const MARKETPLACES: &[Key] = &[
+    key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."),
+    key("base", Kind::Tables(&[BASE, CALLS]), "BASE's shop API."),
+    key("ebay", Kind::Tables(&[EBAY, EBAY_PRICES]), "Listing at eBay: its Inventory API."),
+];
 
 pub const AMAZON: &[Key] = &[
     required("region", Kind::Word(&["fe", "na", "eu"]), "Far East, North America or Europe: which host is asked."),
@@ -185,6 +188,31 @@ pub const BASE: &[Key] = &[
         "reserve",
         Kind::Apart(&Kind::Table(RESERVE)),
         "Shares of a shop's calls that are kept for a purpose; the rest is for whoever comes first.",
+    ),
+];
+
+pub const EBAY: &[Key] = &[
+    required("client_id", Kind::Text, "The application's id."),
+    required("client_secret", Kind::Secret, "The application's secret."),
+    key("endpoint", Kind::Url, "Where the API is. eBay's host where it is not given."),
+    key("marketplace_id", Kind::Text, "Where it is listed. EBAY_US where it is not given."),
+    key("language", Kind::Text, "Of titles and descriptions. en-US where it is not given."),
+    required("category_id", Kind::Text, "The number at eBay of the category of all items."),
+    required("location", Kind::Text, "The key at eBay of the place where the items lie."),
+    required("fulfillment_policy", Kind::Text, "The number at eBay of the policy on shipping."),
+    required("payment_policy", Kind::Text, "The number at eBay of the policy on payment."),
+    required("return_policy", Kind::Text, "The number at eBay of the policy on returns."),
+];
+
+/// Those with a hundred cents.
+pub const CURRENCIES: &[&str] = &["USD", "GBP", "EUR", "AUD", "CAD"];
+
+pub const EBAY_PRICES: &[Key] = &[
+    key("currency", Kind::Word(CURRENCIES), "The currency of the prices there. USD where it is not given."),
+    required(
+        "yen_per_unit",
+        Kind::Decimal(1_000_000, 10_000_000_000),
+        "What one unit of the currency costs in yen, as in 149.5; prices are rounded up to the cent.",
     ),
 ];
 
@@ -238,7 +266,7 @@ pub const CATEGORY: &[Key] = &[
 ];
 
 /// The words for marketplaces where an account or a task names one.
-pub const PLATFORM: Kind = Kind::Word(&["amazon", "base"]);
+pub const PLATFORM: Kind = Kind::Word(&["amazon", "base", "ebay"]);
 
 pub const ACCOUNT: &[Key] = &[
     required("platform", PLATFORM, "The marketplace that the account is at."),
@@ -332,6 +360,8 @@ mod tests {
             MARKETPLACES,
             AMAZON,
             BASE,
+            EBAY,
+            EBAY_PRICES,
             CALLS,
             RESERVE,
             ACCOUNT,

@@ -34,7 +34,7 @@ mod tree;
 
 pub use crate::{
     core::value::Secret,
-    shop::{product::Platform, quota::PerPurpose},
+    shop::{currency::Rate, product::Platform, quota::PerPurpose},
 };
 pub use env::system_env;
 pub use fault::{Fault, Faults};
@@ -154,6 +154,7 @@ words! {
 pub struct Marketplaces {
     pub amazon: Option<Amazon>,
     pub base: Option<Base>,
+    pub ebay: Option<Ebay>,
 }
 
 /// Amazon's Selling Partner API.
@@ -178,6 +179,36 @@ pub struct Base {
     pub endpoint: String,
     /// What a shop's calls are limited to.
     pub calls: CallLimits,
+}
+
+/// eBay's Inventory API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ebay {
+    pub client_id: String,
+    pub client_secret: Secret,
+    /// Without a slash at its end.
+    pub endpoint: String,
+    /// What every listing there says.
+    pub terms: EbayTerms,
+}
+
+/// What every listing at eBay says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EbayTerms {
+    /// `EBAY_US`.
+    pub marketplace_id: String,
+    /// Of titles and descriptions, as in `en-US`.
+    pub language: String,
+    /// Three letters.
+    pub currency: &'static str,
+    /// What a unit of the currency costs.
+    pub rate: Rate,
+    /// eBay's numbers: the category of all items, where they lie, and the three policies.
+    pub category_id: String,
+    pub location: String,
+    pub fulfillment_policy: String,
+    pub payment_policy: String,
+    pub return_policy: String,
 }
 
 /// How many calls a shop may get.

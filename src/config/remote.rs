@@ -2,16 +2,17 @@
 use std::{ops::Range, path::Path};
 
 use super::{
-    Amazon, Base, CallLimits, Marketplaces, PerPurpose, Secret,
+    Amazon, Base, CallLimits, Ebay, EbayTerms, Marketplaces, PerPurpose, Rate, Secret,
     env::read_secret,
     fault::{Fault, quote},
-    keys::{AMAZON, BASE, CALLS, Key, Kind, MARKETPLACES, RESERVE},
+    keys::{AMAZON, BASE, CALLS, CURRENCIES, EBAY, EBAY_PRICES, Key, Kind, MARKETPLACES, RESERVE},
     read::{Reader, Reading, Table},
     tree::{Data, Entry, Node},
 };
 
 const LWA_ENDPOINT: &str = "https://api.amazon.com";
 const BASE_ENDPOINT: &str = "https://api.thebase.in";
+const EBAY_ENDPOINT: &str = "https://api.ebay.com";
 /// A whole, in millionths.
 const ALL: i64 = 1_000_000;
 
@@ -21,6 +22,7 @@ pub(super) fn marketplaces(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Pa
     Marketplaces {
         amazon: table.entry("amazon").and_then(|entry| amazon(reader, entry, base_dir)),
         base: table.entry("base").and_then(|entry| base(reader, entry, base_dir)),
+        ebay: table.entry("ebay").and_then(|entry| ebay(reader, entry, base_dir)),
     }
 }
 
@@ -55,6 +57,34 @@ fn base(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Base>
         redirect_uri,
         endpoint: endpoint.unwrap_or_else(|| BASE_ENDPOINT.to_owned()),
         calls,
+    })
+}
+
+fn ebay(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Ebay> {
+    let table = reader.table(&entry.value, &entry.key.span, &[EBAY, EBAY_PRICES])?;
+    let client_id = line(reader, table, "client_id");
+    let client_secret = secret(reader, table, "client_secret", base_dir);
+    let endpoint = endpoint(reader, table, "endpoint");
+    let [marketplace_id, language] = ["marketplace_id", "language"].map(|key| line(reader, table, key));
+    let terms = ["category_id", "location", "fulfillment_policy", "payment_policy", "return_policy"];
+    let [category_id, location, fulfillment_policy, payment_policy, return_policy] = terms.map(|key| line(reader, table, key));
+    let prices = reader.plain(table, &[EBAY_PRICES]);
+    let currency = CURRENCIES.iter().find(|known| prices.text("currency").is_none_or(|word| word == **known));
+    Some(Ebay {
+        client_id: client_id?,
+        client_secret: client_secret?,
+        endpoint: endpoint.unwrap_or_else(|| EBAY_ENDPOINT.to_owned()),
+        terms: EbayTerms {
+            marketplace_id: marketplace_id.unwrap_or_else(|| "EBAY_US".to_owned()),
+            language: language.unwrap_or_else(|| "en-US".to_owned()),
+            currency: currency?,
+            rate: Rate::new(prices.decimal("yen_per_unit")?),
+            category_id: category_id?,
+            location: location?,
+            fulfillment_policy: fulfillment_policy?,
+            payment_policy: payment_policy?,
+            return_policy: return_policy?,
+        },
     })
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn park_quietly(
 fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Timestamp>)> {
     match error {
         CallError::Limited { until, said: true, .. } => match platform {
-            Platform::Base => Some((Parked::Limited, Some(*until))),
+            Platform::Base | Platform::Ebay => Some((Parked::Limited, Some(*until))),
             // Each of Amazon's operations has a limit of its own.
             Platform::Amazon => None,
         },

@@ -147,8 +147,8 @@ fn tell_of_change(ctx: &AttemptContext, client: Client<'_>, before: Option<Verdi
 
 /// Tells once, whatever the number of accounts, that an application's own key is no good.
 fn tell_of_shut_out(ctx: &AttemptContext, shut_out: &[(Platform, Arc<str>, String)]) {
-    for platform in [Platform::Amazon, Platform::Base] {
-        let of_it: Vec<_> = shut_out.iter().filter(|(of, ..)| *of == platform).collect();
+    for platform in Platform::ALL {
+        let of_it: Vec<_> = shut_out.iter().filter(|(of, ..)| of == platform).collect();
         let Some((_, _, detail)) = of_it.first() else { continue };
         let names = of_it.iter().map(|(_, name, _)| &**name).collect::<Vec<_>>().join(", ");
         let text = format!(

@@ -75,6 +75,10 @@ impl Http {
         Ok(self.client(what)?.post(format!("{}{path}", self.endpoint)))
     }
 
+    pub(super) fn put(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.put(format!("{}{path}", self.endpoint)))
+    }
+
     fn client(&self, what: &'static str) -> Result<&Client, CallError> {
         self.client.as_ref().map_err(|why| CallError::NoClient { what, why: why.clone() })
     }

@@ -18,6 +18,7 @@ use crate::{
 pub mod amazon;
 pub mod base;
 mod client;
+pub mod ebay;
 mod http;
 mod limit;
 pub mod shop;
@@ -34,25 +35,32 @@ pub const REQUEST_TIME: Duration = Duration::from_secs(http::REQUEST_MAX.as_secs
 pub struct Market {
     sellers: BTreeMap<Arc<str>, amazon::Seller>,
     shops: BTreeMap<Arc<str>, base::Shop>,
+    ebay: BTreeMap<Arc<str>, ebay::Shop>,
     refreshes: TaskTracker,
 }
 
 impl Market {
     /// Prepares each enabled account whose marketplace is configured. Nothing is called yet.
     pub fn connect(marketplaces: &Marketplaces, accounts: &BTreeMap<Arc<str>, Account>, store: &Arc<dyn ShopStore>) -> Self {
-        let mut market = Self { sellers: BTreeMap::new(), shops: BTreeMap::new(), refreshes: TaskTracker::new() };
+        let mut market = Self { sellers: BTreeMap::new(), shops: BTreeMap::new(), ebay: BTreeMap::new(), refreshes: TaskTracker::new() };
         // It is waited for whenever it is empty; more may come all the same.
         market.refreshes.close();
         for (name, account) in accounts.iter().filter(|(_, account)| account.enabled) {
             let key = AccountKey { platform: account.platform, account: Arc::clone(name) };
-            match (account.platform, &marketplaces.amazon, &marketplaces.base) {
-                (Platform::Amazon, Some(amazon), _) => {
-                    market.sellers.insert(Arc::clone(name), amazon::Seller::connect(amazon, key, account, store, &market.refreshes));
+            let Marketplaces { amazon, base, ebay } = marketplaces;
+            match account.platform {
+                Platform::Amazon => {
+                    let seller = amazon.as_ref().map(|amazon| amazon::Seller::connect(amazon, key, account, store, &market.refreshes));
+                    market.sellers.extend(seller.map(|seller| (Arc::clone(name), seller)));
                 }
-                (Platform::Base, _, Some(base)) => {
-                    market.shops.insert(Arc::clone(name), base::Shop::connect(base, key, account, store, &market.refreshes));
+                Platform::Base => {
+                    let shop = base.as_ref().map(|base| base::Shop::connect(base, key, account, store, &market.refreshes));
+                    market.shops.extend(shop.map(|shop| (Arc::clone(name), shop)));
                 }
-                (Platform::Amazon, None, _) | (Platform::Base, _, None) => {}
+                Platform::Ebay => {
+                    let shop = ebay.as_ref().map(|ebay| ebay::Shop::connect(ebay, key, account, store, &market.refreshes));
+                    market.ebay.extend(shop.map(|shop| (Arc::clone(name), shop)));
+                }
             }
         }
         market

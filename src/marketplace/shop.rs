@@ -85,6 +85,7 @@ impl Market {
         match key.platform {
             Platform::Amazon => None,
             Platform::Base => self.shops.get(&key.account).map(|shop| shop as &dyn Shop),
+            Platform::Ebay => self.ebay.get(&key.account).map(|shop| shop as &dyn Shop),
         }
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_retry::strategy::FixedInterval;
 use tokio_util::task::TaskTracker;
 
-use super::{CallError, amazon::lwa, base::oauth, http::REQUEST_MAX};
+use super::{CallError, amazon::lwa, base::oauth, ebay, http::REQUEST_MAX};
 use crate::{
     access::Caller,
     children,
@@ -37,6 +37,7 @@ const WHAT: &str = "renewing a token";
 pub(super) enum Grant {
     Lwa(lwa::Login),
     Base(oauth::Login),
+    Ebay(ebay::oauth::Login),
 }
 
 /// Why an authorisation server gave no pair.
@@ -55,14 +56,16 @@ impl Grant {
         match self {
             Self::Lwa(login) => login.refresh(refresh, asked_at).await,
             Self::Base(login) => login.refresh(refresh, asked_at).await,
+            Self::Ebay(login) => login.refresh(refresh, asked_at).await,
         }
     }
 
-    /// A pair for what a person's login gave: BASE's code, or a refresh token, which Amazon shows to the seller.
+    /// A pair for what a person's login gave: BASE's code, or a refresh token, which Amazon and eBay show to the seller.
     async fn redeem(&self, given: &Secret, asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
         match self {
             Self::Lwa(login) => Ok(TokenPair { refresh: Some(given.clone()), ..login.refresh(given, asked_at).await? }),
             Self::Base(login) => login.redeem(given, asked_at).await,
+            Self::Ebay(login) => Ok(TokenPair { refresh: Some(given.clone()), ..login.refresh(given, asked_at).await? }),
         }
     }
 
@@ -70,7 +73,7 @@ impl Grant {
     fn early(&self) -> SignedDuration {
         match self {
             Self::Lwa(_) => SignedDuration::from_secs(60),
-            Self::Base(_) => SignedDuration::from_mins(5),
+            Self::Base(_) | Self::Ebay(_) => SignedDuration::from_mins(5),
         }
     }
 

@@ -11,7 +11,7 @@
 //! | `GET /sandbox/items?account=SHOP&limit=N&offset=N` | `{"items":[ITEM]}`; all without a limit. ITEM: `{"item_id","account","title","detail","price","stock","visible","identifier","modified"}` |
 //! | `GET /sandbox/images?account=SHOP` | `{ITEM_ID:{NUMBER:URL}}` |
 //! | `GET`, `PUT`, `PATCH`, `DELETE /sandbox/items/ID` | an item, as its owner's hand would: `PUT` a whole one, `PATCH` what is named |
-//! | `GET /sandbox/ebay?account=SHOP` | `{"offers":[{"offer_id","sku","marketplace","listing_id","offer","item"}]}`: a shop's offers at eBay; with a `listing_id`, buyers see it |
+//! | `GET /sandbox/ebay?account=SHOP` | `{"offers":[{"offer_id","account","sku","marketplace","listing_id","body"}]}`: a shop's offers at eBay; with a `listing_id`, buyers see it |
 //! | `GET /sandbox/offers` | what is forced: `{ASIN:FORCE}` |
 //! | `PUT /sandbox/offers` | `{ASIN:FORCE,…}`, all or none; others stay; `null`: by rule again. FORCE: `"no_offer"`, `"filtered"`, `"too_soon"`, `{"cost":1980}`, `{"item_error":500}` |
 //! | `DELETE /sandbox/offers` | everything by rule again |
@@ -53,7 +53,7 @@ use super::{
     operation::Operation,
     plan::FaultPlan,
     seed::Availability,
-    state::{Account, Count, Filter, Item, Offer},
+    state::{Account, Count, Filter, Item},
     summary,
 };
 
@@ -221,14 +221,7 @@ async fn items(State(practice): Shared, query: Result<Query<OfShop>, axum::extra
 
 async fn ebay_offers(State(practice): Shared, query: Result<Query<OfShop>, axum::extract::rejection::QueryRejection>) -> Told {
     let Query(OfShop { account, .. }) = query.or_else(wrong)?;
-    let mut told = Vec::new();
-    for Offer { offer_id, account, sku, marketplace, listing_id, body } in practice.state.offers(&account, None)? {
-        let item = practice.state.stock(&account, &sku)?;
-        told.push(
-            json!({ "offer_id": offer_id, "sku": sku, "marketplace": marketplace, "listing_id": listing_id, "offer": body, "item": item }),
-        );
-    }
-    Ok(Json(json!({ "offers": told })))
+    Ok(Json(json!({ "offers": practice.state.offers(&account, None)? })))
 }
 
 async fn images(State(practice): Shared, query: Result<Query<OfShop>, axum::extract::rejection::QueryRejection>) -> Told {

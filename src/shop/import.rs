@@ -213,8 +213,8 @@ impl Accounts {
         };
         match platform {
             Platform::Amazon => Err(Fault::NotAShop),
-            Platform::Base if !enabled => Err(Fault::Disabled),
-            Platform::Base => Ok((*platform, Arc::clone(name))),
+            Platform::Base | Platform::Ebay if !enabled => Err(Fault::Disabled),
+            Platform::Base | Platform::Ebay => Ok((*platform, Arc::clone(name))),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! As pure as `core`: values in, values out; no clock, no store, no network.
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
+pub mod currency;
 pub mod difference;
 pub mod gate;
 pub mod import;

@@ -13,6 +13,8 @@ words! {
         Amazon = "amazon",
         /// Where we sell: thebase.in.
         Base = "base",
+        /// Where we sell abroad: eBay's Inventory API.
+        Ebay = "ebay",
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use taskrun::{
     clock::{BoxFuture, Clock},
-    config::{Account, Amazon, Base, CallLimits, Marketplaces},
+    config::{Account, Amazon, Base, CallLimits, Ebay, EbayTerms, Marketplaces},
     core::{
         event::{Asked, JudgeRequest, Judgement, StartAnswer},
         task::{Backoff, CatchUp, Instance, Now, OnLost, Overlap, ProcessId, RetryPolicy, Trigger},
@@ -26,6 +26,7 @@ use taskrun::{
     notify::{Event, LogNotifier, Notice, Notifier},
     sandbox::{self, Entry, Running, SandboxOptions, seed},
     shop::{
+        currency::Rate,
         price::{Price, Pricing, selling_price},
         product::{Asin, Platform},
     },
@@ -152,6 +153,22 @@ pub(crate) fn marketplaces(endpoint: &str) -> Marketplaces {
             redirect_uri: Some(keys.base_redirect_uri.to_owned()),
             endpoint: endpoint.to_owned(),
             calls: CallLimits::default(),
+        }),
+        ebay: Some(Ebay {
+            client_id: keys.ebay_client_id.to_owned(),
+            client_secret: Secret::new(keys.ebay_client_secret),
+            endpoint: endpoint.to_owned(),
+            terms: EbayTerms {
+                marketplace_id: "EBAY_US".to_owned(),
+                language: "en-US".to_owned(),
+                currency: "USD",
+                rate: Rate::new(150_000_000),
+                category_id: "20625".to_owned(),
+                location: "tokyo".to_owned(),
+                fulfillment_policy: "1".to_owned(),
+                payment_policy: "2".to_owned(),
+                return_policy: "3".to_owned(),
+            },
         }),
     }
 }

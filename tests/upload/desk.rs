@@ -61,6 +61,10 @@ pub(crate) fn publish(rules: Rules) -> Option<Publish> {
     Some(Publish { rules: Arc::new(rules), min_images: 1 })
 }
 
+fn platform(shop: &str) -> Platform {
+    if shop == seed::EBAY { Platform::Ebay } else { Platform::Base }
+}
+
 impl Desk {
     pub(crate) async fn new() -> Self {
         Self::with(publish(Rules::default()), accounts()).await
@@ -99,7 +103,7 @@ impl Desk {
     }
 
     pub(crate) async fn take_in(&self, n: usize, shop: &str, details: Details) {
-        let placing = Placing { platform: Platform::Base, account: shop.into(), item_id: None, sku: None, price: None, visible: None };
+        let placing = Placing { platform: platform(shop), account: shop.into(), item_id: None, sku: None, price: None, visible: None };
         let row = Row { line: 1, asin: asin(n), details, listings: vec![placing], earlier: None };
         let taken = self.bench.store.take_in(vec![row], self.now()).await.unwrap();
         assert!(taken.iter().all(Result::is_ok), "{taken:?}");
@@ -115,7 +119,7 @@ impl Desk {
     pub(crate) async fn queue(&self, numbers: std::ops::RangeInclusive<usize>, shop: &str) -> Vec<ItemId> {
         let lane = Lane { zone: tokyo(), hours: None, daily_limit: None };
         let request = AddRequest {
-            platform: Platform::Base,
+            platform: platform(shop),
             targets: vec![Target { account: shop.into(), lane, closed: None }],
             only: Some(shop.into()),
             wanted: Wanted::Named(numbers.map(asin).collect()),

@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the sync's tests use the rest")]
 mod bench;
 mod desk;
+mod ebay;
 mod errors;
 mod gate;
 mod limits;

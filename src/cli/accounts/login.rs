@@ -1,4 +1,5 @@
-//! `taskrun accounts login`: a person lets taskrun in again. At BASE by the authorisation-code flow; Amazon shows the seller a refresh token.
+//! `taskrun accounts login`: a person lets taskrun in again. At BASE by the authorisation-code flow; Amazon and eBay show the
+//! seller a refresh token.
 //!
 //! What is a secret for long comes by stdin, never as an argument, which other users of the machine can read.
 use std::io;
@@ -20,6 +21,10 @@ use crate::{
 const AMAZON: &str = "\
 Amazon shows a refresh token (it begins with Atzr|) where the application is authorised:
 Seller Central > Apps and Services > Develop Apps > (the application) > Authorize.
+Paste it here, and Enter:";
+const EBAY: &str = "\
+eBay shows a refresh token (it begins with v^1.1#) where a user lets the application in:
+developer.ebay.com > Application keys > User tokens.
 Paste it here, and Enter:";
 
 /// Let taskrun into a shop or a seller's account
@@ -61,8 +66,12 @@ async fn log_in(args: &Args, config: &Config, presence: &Presence, place: &Place
             place.screen.on_stderr(AMAZON);
             line().await?
         }
-        (Client::Seller(_), Some(_)) => {
-            return Err(Failure::usage("`--code` is for shops at BASE").advise("give Amazon's refresh token on stdin: it is a secret"));
+        (Client::Ebay(_), None) => {
+            place.screen.on_stderr(EBAY);
+            line().await?
+        }
+        (Client::Seller(_) | Client::Ebay(_), Some(_)) => {
+            return Err(Failure::usage("`--code` is for shops at BASE").advise("give the refresh token on stdin: it is a secret"));
         }
     };
     if given.is_empty() {

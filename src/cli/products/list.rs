@@ -56,7 +56,7 @@ fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
 pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let now = place.now()?;
     let older_than = args.older_than.as_deref().map(|age| text::instant_before(age, now)).transpose()?;
-    let account = args.account.as_deref().map(|account| AccountKey { platform: Platform::Base, account: account.into() });
+    let account = args.account.as_deref().map(|account| AccountKey { platform: platform_of(place, account), account: account.into() });
     let limit = args.limit.get();
     // One more than is shown tells whether there are more.
     let filter = CatalogueFilter { account, state: args.state, stock: args.stock, older_than, limit: limit.saturating_add(1) };
@@ -81,6 +81,12 @@ pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         place.screen.say(&format!("these are the first {limit}; `--limit` shows more"));
     }
     Ok(Exit::Done)
+}
+
+/// Where an account sells, if the file says it.
+fn platform_of(place: &Place, account: &str) -> Platform {
+    let configured = super::import::configured(place, &[]).ok();
+    configured.and_then(|(accounts, ..)| accounts.known.get(account).map(|(platform, _)| *platform)).unwrap_or(Platform::Base)
 }
 
 /// Refuses a name that is no account of the configuration.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::State;
 
 /// An offer of an item at one of eBay's marketplaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Offer {
     pub offer_id: i64,
     pub account: String,

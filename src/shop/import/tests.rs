@@ -61,7 +61,7 @@ fn a_wrong_value_is_named_with_its_column_and_why() {
             Fault::UnknownAccount("amazon_main, closed, shop_a, shop_b".to_owned()),
         ),
         case("asin=B0TEST0001;account=shop_a;platform=amazon", Column::Platform, "amazon", Fault::OtherPlatform(Platform::Base)),
-        case("asin=B0TEST0001;account=shop_a;platform=ebay", Column::Platform, "ebay", Fault::UnknownPlatform),
+        case("asin=B0TEST0001;account=shop_a;platform=yahoo", Column::Platform, "yahoo", Fault::UnknownPlatform),
         case("asin=B0TEST0001;account=shop_a;item_id=11a", Column::ItemId, "11a", Fault::ItemId),
         case("asin=B0TEST0001;account=shop_a;item_id=011", Column::ItemId, "011", Fault::ItemId),
         case("asin=B0TEST0001;account=shop_a;item_id=1.1E+08", Column::ItemId, "1.1E+08", Fault::ItemId),

@@ -54,7 +54,7 @@ pub(crate) async fn backup(args: BackupArgs, place: &Place) -> Result<Exit, Fail
     }
     let store = place.store().await?;
     let dir = args.to.unwrap_or_else(|| state.dir.join(backup::FOLDER));
-    let copied = backup::make(&*store, &dir, place.now()?, &CancellationToken::new()).await.map_err(failed)?;
+    let copied = backup::make(&*store, &dir, place.now()?, &CancellationToken::new()).await?;
     if args.json {
         let view = CopyView { path: copied.path.display().to_string(), bytes: copied.size };
         place.screen.json(&view)?;
@@ -77,7 +77,7 @@ pub(crate) async fn restore(args: RestoreArgs, place: &Place) -> Result<Exit, Fa
     let work = {
         let (unpacked, store) = (unpacked.clone(), state.store.clone());
         move || -> Result<_, Failure> {
-            backup::unpack(&args.copy, &unpacked).map_err(failed)?;
+            backup::unpack(&args.copy, &unpacked)?;
             let schema = sqlite::inspect(&unpacked)?;
             if args.check {
                 return Ok((schema, None));
@@ -120,9 +120,11 @@ fn refuse_beside_others(state: &State) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failed(error: BackupError) -> Failure {
-    match error {
-        BackupError::Store(error) => error.into(),
-        error => Failure::because(Exit::Store, "there is no copy", &error),
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => error.into(),
+            error @ (BackupError::File { .. } | BackupError::Cancelled) => Self::because(Exit::Store, "there is no copy", &error),
+        }
     }
 }

@@ -3,6 +3,7 @@ use super::{
     exit::{Exit, Failure},
     place::Place,
 };
+use crate::shop::product::Asin;
 
 pub(super) mod age;
 mod csv;
@@ -26,6 +27,12 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Relist(relist::Args),
+}
+
+/// The product that a person names.
+fn named(text: &str) -> Result<Asin, Failure> {
+    Asin::parse(&text.to_ascii_uppercase())
+        .ok_or_else(|| Failure::usage(format!("`{text}` is no ASIN")).advise("an ASIN is ten capital letters and digits"))
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {

@@ -247,7 +247,10 @@ fn taken_at(path: &Path) -> Option<Timestamp> {
 }
 
 /// Removes copies beyond `keep` and those from before an instant, never the newest. How many.
-fn remove_old(dir: &Path, keep: usize, before: Timestamp) -> Result<usize, BackupError> {
+///
+/// # Errors
+/// When the folder can't be read, or a copy not removed.
+pub fn remove_old(dir: &Path, keep: usize, before: Timestamp) -> Result<usize, BackupError> {
     let mut found = copies(dir).map_err(file("read", dir))?;
     found.pop();
     let beyond = found.len().saturating_sub(keep.saturating_sub(1));

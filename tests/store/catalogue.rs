@@ -1,6 +1,4 @@
-//! The catalogue: what an import puts there and what it leaves, what people ask it, and its copies.
-use std::{path::PathBuf, sync::Arc};
-
+//! The catalogue: what an import puts there and what it leaves, and what people ask it.
 use taskrun::{
     shop::{
         difference::Edit,
@@ -10,7 +8,7 @@ use taskrun::{
     },
     store::{
         Fence,
-        shop::{AccountKey, Catalogue as _, CatalogueEntry, CatalogueFilter, CostRow, DataAge, Fate, Guarded, Intent, PriceRow, ShopStore},
+        shop::{AccountKey, CatalogueEntry, CatalogueFilter, CostRow, DataAge, Fate, Guarded, Intent, PriceRow, ShopStore},
         sqlite::SqliteStore,
     },
 };
@@ -273,29 +271,4 @@ fn a_listing_keeps_to_its_states_and_to_its_product() {
     let half = "UPDATE products SET brand = '象' WHERE asin = 'B0TEST0001'";
     assert!(conn.execute_batch(half).is_err(), "a value has a date");
     assert!(conn.execute_batch("UPDATE products SET title = '水筒' WHERE asin = 'B0TEST0001'").is_err());
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn acceptance_11_a_copy_is_whole_private_and_one_of_few() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(&folder.path().join("taskrun.db")).unwrap());
-    store.take_in(vec![full(1)], minute(0)).await.unwrap();
-    let copy = store.snapshot(minute(1)).await.unwrap();
-    store.take_in(vec![full(2)], minute(2)).await.unwrap();
-    assert_eq!(copy.file_name().unwrap(), "taskrun.snapshot-20261122T000100.000Z.db");
-    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-    let kept = SqliteStore::open(&copy).unwrap();
-    assert_eq!(kept.count_products().await.unwrap(), 1, "as it was");
-    assert_eq!(entry(&kept, 1).await, entry(&*store, 1).await);
-    drop(kept);
-    for n in 2..=7 {
-        store.snapshot(minute(n)).await.unwrap();
-    }
-    let mut copies: Vec<PathBuf> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    copies.retain(|path| path.to_string_lossy().contains("snapshot-"));
-    assert_eq!(copies.len(), 5, "{copies:#?}");
-    assert!(!copies.contains(&copy), "the oldest go first");
-    assert!(store.snapshot(minute(7)).await.is_ok(), "the same instant again");
 }

@@ -7,6 +7,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::read::{BadLine, Format, Source};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     },
     config::amount,
     core::value::decimal_text,
+    handlers::backup,
     shop::{
         difference::brake_trips,
         gate::Rules,
@@ -35,6 +37,10 @@ const BATCH: usize = 500;
 const MAX_CHANGE: &str = "20%";
 /// An import that changes more products than this is preceded by a copy of the store.
 const COPY_ABOVE: u64 = 100;
+/// Where these copies are, in the folder of all copies: many imports must not push out those of many nights.
+const COPIES: &str = "imports";
+/// As many of them are kept, the newest ones.
+const COPIES_KEPT: usize = 5;
 /// Refusals, and warnings, that a JSON document lists one by one.
 const LISTED_MAX: usize = 1_000;
 /// Warnings that are told one by one.
@@ -107,8 +113,10 @@ async fn prepare(
 ) -> Result<(Arc<SqliteStore>, Option<PathBuf>), Failure> {
     match store {
         Some(store) if seen.touched > COPY_ABOVE => {
-            let copy = store.snapshot(now).await?;
-            Ok((store, Some(copy)))
+            let dir = place.state()?.dir.join(backup::FOLDER).join(COPIES);
+            let copied = backup::make(&*store, &dir, now, &CancellationToken::new()).await?;
+            backup::remove_old(&dir, COPIES_KEPT, Timestamp::MIN)?;
+            Ok((store, Some(copied.path)))
         }
         Some(store) => Ok((store, None)),
         None => Ok((place.store().await?, None)),
@@ -265,7 +273,7 @@ impl Tally {
             place.screen.say(&format!("{} more such warnings", self.warned - WARNINGS_TOLD));
         }
         if let Some(copy) = copy {
-            place.screen.say(&format!("the store as it was before is kept in {}", copy.display()));
+            place.screen.say(&format!("the store as it was before is kept in {}; `taskrun restore FILE` puts it back", copy.display()));
         }
         place.screen.data(&format!("{}: {}\n", source.name, self.words(args.dry_run)))?;
         Ok(exit)

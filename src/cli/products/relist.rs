@@ -4,7 +4,7 @@ use crate::{
         exit::{Exit, Failure},
         place::Place,
     },
-    shop::product::{Asin, ListingState},
+    shop::product::ListingState,
     store::shop::{AccountKey, Catalogue as _, Delistings as _},
 };
 
@@ -20,8 +20,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
-    let asin = Asin::parse(&args.asin.to_ascii_uppercase())
-        .ok_or_else(|| Failure::usage(format!("`{}` is no ASIN", args.asin)).advise("an ASIN is ten capital letters and digits"))?;
+    let asin = super::named(&args.asin)?;
     let mut put_back = Vec::new();
     if let Some(store) = place.existing_store().await? {
         let listings = store.product(asin.clone(), 0).await?.map(|entry| entry.listings).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::{
         place::Place,
         text::{self, BOLD, Cell, DIM, Times, rfc3339},
     },
-    shop::product::{Asin, Dated, Listing},
+    shop::product::{Dated, Listing},
     store::shop::{Catalogue as _, CatalogueEntry, CostRow, PriceRow},
 };
 
@@ -32,8 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
-    let asin = Asin::parse(&args.asin.to_ascii_uppercase())
-        .ok_or_else(|| Failure::usage(format!("`{}` is no ASIN", args.asin)).advise("an ASIN is ten capital letters and digits"))?;
+    let asin = super::named(&args.asin)?;
     let times = place.times(place.now()?);
     let found = match place.existing_store().await? {
         Some(store) => store.product(asin.clone(), args.rows).await?,

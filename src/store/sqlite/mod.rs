@@ -28,7 +28,6 @@ mod restore;
 mod rows;
 mod runs;
 mod shop;
-mod snapshot;
 mod takeover;
 mod upkeep;
 

@@ -30,3 +30,5 @@ mod schedule;
 mod stop;
 #[path = "daemon/sync.rs"]
 mod sync;
+#[path = "daemon/upload.rs"]
+mod upload;

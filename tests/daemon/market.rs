@@ -30,6 +30,17 @@ impl Market {
 
     /// The keys, accounts and listings of its shops, and `tasks` beside them.
     pub(crate) fn move_in(&self, world: &World, items: u32, tasks: &str) {
+        self.furnish(world, &[], "", tasks);
+        let lines: Vec<String> = seed::catalogue(items)
+            .into_iter()
+            .map(|listing| json!({ "asin": listing.asin, "title": listing.title, "account": listing.account, "item_id": listing.item_id, "sku": listing.sku }).to_string())
+            .collect();
+        fs::write(world.path("listings.jsonl"), lines.join("\n")).unwrap();
+        world.must(&["products", "import", "listings.jsonl"]);
+    }
+
+    /// The keys and accounts of its shops, and of more that are opened for it; each BASE account with these `keys`, and `tasks` beside them.
+    pub(crate) fn furnish(&self, world: &World, more: &[&str], more_keys: &str, tasks: &str) {
         let keys = practice_keys();
         let secret = |name: &str, value: &str| {
             let path = world.path(name);
@@ -42,12 +53,19 @@ impl Market {
         let mut accounts = String::new();
         for account in &keys.accounts {
             secret(&format!("{}.token", account.name), account.refresh_token);
+            let more_keys = if account.platform == "base" { more_keys } else { "" };
             writeln!(
                 accounts,
-                "  {}: {{ platform: {}, refresh_token: {{ file: {}.token }} }}",
+                "  {}: {{ platform: {}, refresh_token: {{ file: {}.token }}{more_keys} }}",
                 account.name, account.platform, account.name
             )
             .unwrap();
+        }
+        for name in more {
+            let token = format!("refresh-of-{name}");
+            self.ask("PUT", &format!("/sandbox/accounts/{name}"), Some(&json!({ "side": "base", "refresh_token": token })));
+            secret(&format!("{name}.token"), &token);
+            writeln!(accounts, "  {name}: {{ platform: base, refresh_token: {{ file: {name}.token }}{more_keys} }}").unwrap();
         }
         world.write(&format!(
             "marketplaces:\n  amazon: {{ region: fe, marketplace_id: A1VC38T7YXB528, client_id: {}, client_secret: {{ file: lwa.secret }}, endpoint: \"{endpoint}\", \
@@ -55,17 +73,20 @@ impl Market {
              accounts:\n{accounts}tasks:\n{tasks}",
             keys.lwa_client_id, keys.base_client_id, keys.base_redirect_uri,
         ));
-        let lines: Vec<String> = seed::catalogue(items)
-            .into_iter()
-            .map(|listing| json!({ "asin": listing.asin, "title": listing.title, "account": listing.account, "item_id": listing.item_id, "sku": listing.sku }).to_string())
-            .collect();
-        fs::write(world.path("listings.jsonl"), lines.join("\n")).unwrap();
-        world.must(&["products", "import", "listings.jsonl"]);
     }
 
     /// Asks its control door.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let body = body.map(ToString::to_string).unwrap_or_default();
+        self.send(method, path, &body.map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// Has it go wrong as a plan says, from now on; an empty one ends all trouble.
+    pub(crate) fn trouble(&self, plan: &str) {
+        self.send("DELETE", "/sandbox/faults", "");
+        self.send("POST", "/sandbox/faults", plan);
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         write!(

@@ -24,7 +24,7 @@ use taskrun::{
     },
 };
 
-use super::bench::{Bench, Ended, LIMIT, Told, accounts, instance, marketplaces};
+use super::bench::{Bench, Ended, LIMIT, Told, accounts, marketplaces};
 
 pub(crate) const ADD: &str = "/1/items/add";
 pub(crate) const IMAGE: &str = "/1/items/add_image";
@@ -57,8 +57,8 @@ pub(crate) fn details(title: &str, images_wanted: usize) -> Details {
     }
 }
 
-pub(crate) fn publish(rules: Rules) -> Option<Publish> {
-    Some(Publish { rules: Arc::new(rules), min_images: 1 })
+pub(crate) fn publish(rules: Rules) -> Publish {
+    Publish { rules: Arc::new(rules), min_images: 1 }
 }
 
 fn platform(shop: &str) -> Platform {
@@ -70,19 +70,19 @@ impl Desk {
         Self::with(publish(Rules::default()), accounts()).await
     }
 
-    pub(crate) async fn with(publish: Option<Publish>, accounts: BTreeMap<Arc<str>, Account>) -> Self {
+    pub(crate) async fn with(publish: impl Into<Option<Publish>>, accounts: BTreeMap<Arc<str>, Account>) -> Self {
         let (bench, told) = Bench::with_items(20).await.told();
         let store: Arc<dyn ShopStore> = Arc::new(bench.store.clone());
         let market = Arc::new(Market::connect(&marketplaces(&bench.sandbox.endpoint()), &accounts, &store));
-        let handler = UploadTick::new(publish, &accounts, market, store);
+        let handler = UploadTick::new(publish.into(), &accounts, market, store);
         Self { bench, handler, told }
     }
 
     /// The same desk in a new process, under other rules.
-    pub(crate) fn under(self, publish: Option<Publish>) -> Self {
+    pub(crate) fn under(self, publish: Publish) -> Self {
         let (accounts, store): (_, Arc<dyn ShopStore>) = (accounts(), Arc::new(self.bench.store.clone()));
         let market = Arc::new(Market::connect(&marketplaces(&self.bench.sandbox.endpoint()), &accounts, &store));
-        Self { handler: UploadTick::new(publish, &accounts, market, store), ..self }
+        Self { handler: UploadTick::new(Some(publish), &accounts, market, store), ..self }
     }
 
     pub(crate) fn set(mut self, key: &str, value: Value) -> Self {
@@ -133,8 +133,8 @@ impl Desk {
         report.added.into_iter().map(|added| added.id.unwrap()).collect()
     }
 
-    pub(crate) fn instance(&self, shop: &str) -> Arc<Instance> {
-        let mut instance = (*instance()).clone();
+    pub(crate) fn instance(shop: &str) -> Arc<Instance> {
+        let mut instance = (*super::bench::instance()).clone();
         instance.name = format!("upload_tick@{shop}").as_str().into();
         instance.task = "upload_tick".into();
         instance.handler = "upload_tick".into();
@@ -144,18 +144,18 @@ impl Desk {
     }
 
     /// Another task that lists at the same shop: nothing supersedes it, and no park keeps it from starting.
-    pub(crate) fn twin(&self, shop: &str) -> Arc<Instance> {
-        let instance = (*self.instance(shop)).clone();
+    pub(crate) fn twin(shop: &str) -> Arc<Instance> {
+        let instance = (*Self::instance(shop)).clone();
         Arc::new(Instance { name: format!("twin@{shop}").as_str().into(), task: "twin".into(), parks: false, ..instance })
     }
 
     pub(crate) async fn admit(&self, shop: &str) -> Fence {
-        self.bench.admit_as(self.instance(shop)).await
+        self.bench.admit_as(Self::instance(shop)).await
     }
 
     pub(crate) fn context(&self, shop: &str, access: Access) -> AttemptContext {
         let notifier: Arc<dyn Notifier> = self.told.clone();
-        AttemptContext { instance: self.instance(shop), notifier, ..self.bench.context(access) }
+        AttemptContext { instance: Self::instance(shop), notifier, ..self.bench.context(access) }
     }
 
     pub(crate) async fn attempt(&self, shop: &str, access: Access) -> Ended {

@@ -143,7 +143,7 @@ async fn what_is_sold_out_or_known_too_long_waits_for_a_sync() {
 async fn a_product_with_too_few_images_fails() {
     let (desk, id) = one(rules(), details("水筒", 1), sold()).await;
     let mut wants_more = publish(rules());
-    wants_more.as_mut().unwrap().min_images = 3;
+    wants_more.min_images = 3;
     let desk = desk.under(wants_more);
     assert_eq!(desk.tick(SHOP).await.summary(), "1 failed");
     assert_eq!(desk.code(id).await, "no_images");

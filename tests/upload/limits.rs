@@ -49,7 +49,7 @@ async fn acceptance_06_the_hours_limit_in_the_middle_parks_the_shop_and_nothing_
     // A new process knows it, too: nothing is sent.
     let desk = desk.under(publish(Rules::default()));
     let calls = desk.bench.sandbox.ledger().len();
-    let fence = desk.bench.admit_as(desk.twin(SHOP)).await;
+    let fence = desk.bench.admit_as(Desk::twin(SHOP)).await;
     desk.attempt(SHOP, Access::Live(fence)).await.summary();
     assert_eq!(desk.bench.sandbox.ledger().len(), calls, "not one more call");
     assert_eq!(desk.tick(OTHER).await.summary(), "3 listed", "another shop goes on");
@@ -91,7 +91,7 @@ async fn acceptance_08_the_1001st_waits_for_midnight_in_tokyo_under_two_workers(
         desk.offer(n, Finding::Ok { cost: 1000 }).await;
     }
     desk.queue(1..=25, SHOP).await;
-    let (one, two) = (desk.admit(SHOP).await, desk.bench.admit_as(desk.twin(SHOP)).await);
+    let (one, two) = (desk.admit(SHOP).await, desk.bench.admit_as(Desk::twin(SHOP)).await);
     let (one, two) = (desk.context(SHOP, Access::Live(one)), desk.context(SHOP, Access::Live(two)));
     let (one, two) = tokio::join!(desk.handler.run(&one), desk.handler.run(&two));
     let summaries = [one.unwrap().summary, two.unwrap().summary];

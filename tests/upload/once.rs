@@ -12,6 +12,7 @@ use taskrun::{
     },
     store::shop::{Queue as _, Which},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     bench::wait_for,
@@ -170,7 +171,7 @@ async fn a_run_that_is_told_to_stop_finishes_the_request_and_the_item_goes_on_wi
     assert!(matches!(ended, Err(HandlerError::Cancelled)), "{ended:?}");
     let item = desk.item(id).await;
     assert_eq!((item.state, item.attempts, item.lease), (State::Pending, 0, None));
-    let desk = Desk { bench: super::bench::Bench { cancel: Default::default(), ..desk.bench }, ..desk };
+    let desk = Desk { bench: super::bench::Bench { cancel: CancellationToken::new(), ..desk.bench }, ..desk };
     assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
     desk.assert_listed(1, SHOP, 7);
     assert_eq!((desk.made(ADD).len(), desk.made(IMAGE).len()), (1, 7));
@@ -194,7 +195,7 @@ async fn two_workers_at_once_list_everything_once() {
     let desk = Arc::new(Desk::new().await);
     desk.stock(1..=12, SHOP).await;
     desk.queue(1..=12, SHOP).await;
-    let (first, second) = (desk.admit(SHOP).await, desk.bench.admit_as(desk.twin(SHOP)).await);
+    let (first, second) = (desk.admit(SHOP).await, desk.bench.admit_as(Desk::twin(SHOP)).await);
     let (one, two) = (desk.context(SHOP, Access::Live(first)), desk.context(SHOP, Access::Live(second)));
     let (one, two) = tokio::join!(desk.handler.run(&one), desk.handler.run(&two));
     println!("{} | {}", one.unwrap().summary, two.unwrap().summary);

@@ -1,5 +1,5 @@
 //! What a run would do, for a dry run: nothing is taken from the queue, nothing is made.
-use super::{Tick, judge::Ruling, trouble};
+use super::{Tick, judge::Ruling, steps::sku_of, trouble};
 use crate::{
     access::Planned,
     errors::chain,
@@ -21,7 +21,7 @@ impl Tick<'_> {
                 return Err(HandlerError::Cancelled);
             }
             let ruling = match self.entry(item).await? {
-                Ok(entry) => self.judge(item, &entry, self.sku(item, &entry)),
+                Ok(entry) => self.judge(item, &entry, sku_of(item, &entry)),
                 Err(settled) => Ruling::Not(settled),
             };
             match ruling {

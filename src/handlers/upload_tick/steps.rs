@@ -19,7 +19,7 @@ use crate::{
         shop::{Made, NewItem, Ready},
     },
     shop::{
-        product::{Asin, sku},
+        product::{Asin, Listing, sku},
         quota::PATIENCE_MAX_MS,
         upload::{State, Step},
     },
@@ -103,7 +103,7 @@ impl Live<'_, '_> {
     async fn listing(&self, claimed: &Claimed, entry: &CatalogueEntry, tally: &mut Tally) -> Result<Stepped<(Made, Vec<String>)>, Trouble> {
         let (tick, item) = (self.tick, &claimed.item);
         let images = || entry.details.images.as_ref().map(|images| images.value.clone()).unwrap_or_default();
-        let sku = tick.sku(item, entry);
+        let sku = sku_of(item, entry);
         if let Some(item_id) = item.item_id.as_deref().filter(|_| claimed.has_done(Step::Create)) {
             tally.begun();
             let text = || format!("item {item_id} was made and is no longer at the shop");
@@ -281,15 +281,13 @@ impl super::Tick<'_> {
         let entry = self.store.product(asin, 0).await.map_err(|error| store_failed(&error))?;
         Ok(entry.ok_or_else(unknown))
     }
+}
 
-    /// Our own number of a product at the shop: what its listing says, and always the same.
-    pub(super) fn sku(&self, item: &Item, entry: &CatalogueEntry) -> Arc<str> {
-        let is_ours = |listing: &&crate::shop::product::Listing| {
-            (listing.platform, &listing.account) == (item.account.platform, &item.account.account)
-        };
-        let listed = entry.listings.iter().find(is_ours).map(|listing| Arc::clone(&listing.sku));
-        listed.unwrap_or_else(|| sku(&item.account.account, &entry.product.asin))
-    }
+/// Our own number of a product at the shop: what its listing says, and always the same.
+pub(super) fn sku_of(item: &Item, entry: &CatalogueEntry) -> Arc<str> {
+    let is_ours = |listing: &&Listing| (listing.platform, &listing.account) == (item.account.platform, &item.account.account);
+    let listed = entry.listings.iter().find(is_ours).map(|listing| Arc::clone(&listing.sku));
+    listed.unwrap_or_else(|| sku(&item.account.account, &entry.product.asin))
 }
 
 /// What follows an item that went back: too many in a row that count are the shop's trouble.

@@ -25,10 +25,8 @@ redirect=host|file|metadata|PORT, endless huge bomb deep, delay=T slow=T, cut ha
 mistyped twice; with `+` the request is carried out first
 
 While it runs it can be asked and told things by hand; `curl ADDRESS/sandbox` lists them:
-  curl 127.0.0.1:9800/sandbox/summary
   curl 127.0.0.1:9800/sandbox/ledger?writes=true
   curl 127.0.0.1:9800/sandbox/faults -d offers:429x3
-  curl 127.0.0.1:9800/sandbox/offers -X PUT -d '{\"B000000000\": \"no_offer\"}'
   curl 127.0.0.1:9800/sandbox/accounts/base_account_1 -X PATCH -d '{\"restricted\": \"writes\"}'
   curl 127.0.0.1:9800/sandbox/clock -X PUT -d '{\"advance_ms\": 3600000}'
 

@@ -65,7 +65,7 @@ pub(super) struct Args {
     /// Leave out a column that the catalogue does not have; may be given several times
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
-    /// Write nothing if values of a larger share of the products than this would be overwritten
+    /// Write nothing if values of more of the products than this would be overwritten
     #[arg(long, value_name = "SHARE", default_value = MAX_CHANGE, value_parser = share)]
     max_change: i64,
     /// Say what would be taken in, and write nothing

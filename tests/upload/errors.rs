@@ -7,9 +7,10 @@ use taskrun::{
         product::{Details, sku},
         upload::{Order, State, Work},
     },
-    store::shop::{ItemFilter, Queue as _, Which},
+    store::shop::{Catalogue as _, ItemFilter, Queue as _, Which},
 };
 
+use super::bench::shop_key;
 use super::desk::{ADD, Desk, IMAGE, SHOP, asin, details};
 
 #[tokio::test]
@@ -38,6 +39,8 @@ async fn what_the_shop_refuses_about_an_item_is_not_tried_again_by_itself_and_a_
     let ids = desk.queue(1..=2, SHOP).await;
     assert_eq!(desk.tick(SHOP).await.summary(), "1 failed, 1 listed");
     assert_eq!((desk.item(ids[0]).await.state, desk.code(ids[0]).await.as_str()), (State::Failed, "no_image"));
+    let listed = desk.bench.store.listings(shop_key(SHOP)).await.unwrap();
+    assert!(listed.iter().any(|listing| listing.asin == asin(1)), "buyers see it: syncs and bans reach it");
     assert_eq!(desk.tick(SHOP).await.summary(), "nothing is due");
     // A person mends the address, and says so.
     desk.take_in(1, SHOP, details("水筒", 2)).await;

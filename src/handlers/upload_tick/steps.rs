@@ -106,7 +106,12 @@ impl Live<'_, '_> {
         let sku = sku_of(item, entry);
         if let Some(item_id) = item.item_id.as_deref().filter(|_| claimed.has_done(Step::Create)) {
             tally.begun();
-            let text = || format!("item {item_id} was made and is no longer at the shop");
+            let text = || {
+                let asin = &item.subject;
+                format!(
+                    "item {item_id} was made and is no longer at the shop; once a sync has taken it out of the books, `taskrun queue add {asin}` lists it anew"
+                )
+            };
             return Ok(match tick.shop.look(&tick.caller, item_id).await? {
                 Some(made) => Stepped::Done((made, images())),
                 None => Stepped::Settled(Settled::Failed(item_error("gone", text()))),

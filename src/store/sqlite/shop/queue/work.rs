@@ -80,9 +80,9 @@ pub(super) fn finish(
     ])?;
     if let (Step::Create, Some(item_id)) = (step, item_id) {
         conn.prepare_cached("UPDATE queue SET item_id = ?2 WHERE id = ?1")?.execute(params![id.0, item_id])?;
-        // The shop has it from here on, whatever becomes of its images.
+        // The shop has it from here on, whatever becomes of its images: buyers see it, so syncs and bans have to reach it.
         conn.prepare_cached(
-            "UPDATE listings SET item_id = ?4, state = 'pending', delisted_at_ms = NULL, delisted_why = NULL, delisted_run = NULL
+            "UPDATE listings SET item_id = ?4, state = 'listed', delisted_at_ms = NULL, delisted_why = NULL, delisted_run = NULL
              WHERE platform = ?1 AND account = ?2 AND asin = ?3",
         )?
         .execute(params![item.account.platform.word(), item.account.account, item.subject, item_id])?;

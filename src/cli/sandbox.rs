@@ -24,11 +24,8 @@ Kinds: 400 to 599 (429=30|date|absurd|garbage: with Retry-After), html page empt
 redirect=host|file|metadata|PORT, endless huge bomb deep, delay=T slow=T, cut halfclose reset short long
 mistyped twice; with `+` the request is carried out first
 
-While it runs it can be asked and told things by hand; `curl ADDRESS/sandbox` lists them:
-  curl 127.0.0.1:9800/sandbox/ledger?writes=true
+`curl ADDRESS/sandbox` lists what it can be asked and told while it runs, such as
   curl 127.0.0.1:9800/sandbox/faults -d offers:429x3
-  curl 127.0.0.1:9800/sandbox/accounts/base_account_1 -X PATCH -d '{\"restricted\": \"writes\"}'
-  curl 127.0.0.1:9800/sandbox/clock -X PUT -d '{\"advance_ms\": 3600000}'
 
 Example: taskrun sandbox --listen 127.0.0.1:9800 --items 50";
 

@@ -70,7 +70,7 @@ fn status_shows_what_is_used_of_the_marketplaces_limits() {
     let quotas = shop.run("status --sandbox --json").ends(0).json()["quotas"].clone();
     let of = |operation: &str| quotas.as_array().unwrap().iter().find(|quota| quota["operation"] == operation).unwrap().clone();
     let offers = of("getItemOffersBatch");
-    assert!(offers["learned"] == true && offers["used_by"]["manual"].as_i64().unwrap() >= 12, "{offers}");
+    assert!(offers["learned"] == true && offers["used_by"]["sync"].as_i64().unwrap() >= 12, "{offers}");
     assert!(of("calls_per_day")["used"].as_i64().unwrap() > 0);
     shop.run("stop --sandbox").ends(0);
     assert_eq!(daemon.code(), 0);

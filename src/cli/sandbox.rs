@@ -17,12 +17,11 @@ A fault plan is a list of ROUTE[@ACCOUNT]:KIND[=ARGUMENT][+][xN|#N|#N-M|%P]:
   offers:429x3                     the first three batches are refused
   edit@base_account_1:drop+%2      two in a hundred edits of a shop are done, and their answer is lost
   token:500#2,all:delay=2s         the second refresh fails; everything else takes two seconds
-Routes: lwa offers item_offers sellers, authorize token me items search detail add edit delete add_image
-delete_image edit_stock, ebay_token put_item get_item delete_item create_offer find_offers get_offer
-delete_offer publish withdraw bulk, amazon base ebay writes all, /PATH
-Kinds: 400 to 599 (429=30|date|absurd|garbage: with Retry-After), html page empty error200, drop hang,
-redirect=host|file|metadata|PORT, endless huge bomb deep, delay=T slow=T, cut halfclose reset short long
-mistyped twice; with `+` the request is carried out first
+Routes: lwa offers item_offers sellers, authorize token me items search detail add edit delete add_image delete_image edit_stock,
+ebay_token put_item get_item delete_item create_offer find_offers get_offer delete_offer publish withdraw bulk,
+amazon base ebay writes all, /PATH
+Kinds: 400 to 599 (429=30|date|absurd|garbage: with Retry-After), html page empty error200, drop hang, endless huge bomb deep,
+redirect=host|file|metadata|PORT, delay=T slow=T, cut halfclose reset short long mistyped twice; with `+` it is carried out first
 
 `curl ADDRESS/sandbox` lists what it can be asked and told while it runs, such as
   curl 127.0.0.1:9800/sandbox/faults -d offers:429x3

@@ -16,7 +16,7 @@ CREATE TABLE products (
 CREATE TABLE listings (
   id            INTEGER PRIMARY KEY,
   asin          TEXT    NOT NULL REFERENCES products (asin),
-  platform      TEXT    NOT NULL,
+  platform      TEXT    NOT NULL CHECK (platform <> '' AND platform NOT GLOB '*[^a-z]*'),
   account       TEXT    NOT NULL,
   item_id       TEXT,
   sku           TEXT    NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE intents (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   instance      TEXT    NOT NULL,
   run           INTEGER NOT NULL,
-  platform      TEXT    NOT NULL,
+  platform      TEXT    NOT NULL CHECK (platform <> '' AND platform NOT GLOB '*[^a-z]*'),
   account       TEXT    NOT NULL,
   asin          TEXT    NOT NULL,
   item_id       TEXT    NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE intents (
 CREATE INDEX intents_shop ON intents (platform, account);
 
 CREATE TABLE tokens (
-  platform         TEXT    NOT NULL,
+  platform         TEXT    NOT NULL CHECK (platform <> '' AND platform NOT GLOB '*[^a-z]*'),
   account          TEXT    NOT NULL,
   -- The refresh token in the configuration that this began with.
   configured       TEXT,

@@ -31,7 +31,7 @@ CREATE INDEX listings_state ON listings (state, asin);
 CREATE TABLE price_history (
   id       INTEGER PRIMARY KEY,
   asin     TEXT    NOT NULL REFERENCES products (asin),
-  platform TEXT    NOT NULL,
+  platform TEXT    NOT NULL CHECK (platform <> '' AND platform NOT GLOB '*[^a-z]*'),
   account  TEXT    NOT NULL,
   -- NULL: none was known.
   old_yen  INTEGER CHECK (old_yen > 0),

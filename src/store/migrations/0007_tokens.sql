@@ -14,7 +14,7 @@ ALTER TABLE tokens ADD COLUMN previous_refreshed_at_ms INTEGER;
 
 -- What the last looks at an account's credentials found.
 CREATE TABLE credentials (
-  platform      TEXT    NOT NULL,
+  platform      TEXT    NOT NULL CHECK (platform <> '' AND platform NOT GLOB '*[^a-z]*'),
   account       TEXT    NOT NULL,
   verdict       TEXT    NOT NULL CHECK (verdict IN ('valid', 'inactive', 'suspended', 'scope', 'denied', 'revoked', 'application')),
   detail        TEXT    NOT NULL,

@@ -1,6 +1,6 @@
 //! What tasks.yaml means once it has been read. What its mistakes look like is in `faults.rs`.
 #![cfg(test)]
-use std::{fs, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Instant};
 
 use common::{BASE, env, fault_of, load, options, read, task};
 use jiff::SignedDuration;
@@ -48,6 +48,9 @@ fn the_shipped_file_is_sound_in_practice() {
     for name in ["sync_inventory", "report", "shop_check@base_account_1", "shop_check@base_account_2"] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
+    let used: BTreeSet<&str> = config.instances.values().map(|instance| &*instance.handler).collect();
+    let unused: Vec<&str> = taskrun::handlers::registry::SPECS.iter().map(|spec| spec.name).filter(|name| !used.contains(name)).collect();
+    assert!(unused.is_empty(), "the shipped file shows every handler there is: {unused:?}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn parts_that_do_not_fit_together_are_a_fault_wherever_they_are_set() {
     practice(&tiered("1.3", ", edges: hold")).unwrap();
     practice(&tiered("1.4", "")).unwrap();
     practice(&tiered("${NOPE}", "")).expect("what is not set can't be judged, and need not be where it is not needed");
-    let setting = |text: &str| config::setting(text, &taskrun::handlers::sync_inventory::SPEC, &options());
+    let setting = |text: &str| config::settings(&[text.to_owned()], &taskrun::handlers::sync_inventory::SPEC, [], &options());
     assert!(setting(&tiered("1.3", "").replacen(": ", "=", 1)).unwrap_err().to_string().contains("the price falls"));
     setting(&tiered("1.4", "").replacen(": ", "=", 1)).unwrap();
     let all = "phases: [price], restock: never, offers: {condition: used, free_shipping: false, ships_within: none, invitation_only: true},

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     access::Progress,
     clock::Clock,
+    config::Config,
     core::{
         event::RunEnd,
         task::{Instance, RunId},
@@ -77,7 +78,7 @@ pub(crate) struct OnceView {
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let mut config = place.load()?;
     for instance in views::named(&config.instances, &args.name)? {
-        let changed = with_settings(&instance, &args.set, place)?;
+        let changed = with_settings(&instance, &args.set, &config, place)?;
         config.instances.insert(instance.name.clone(), changed);
     }
     let signals = signal::listen()?;
@@ -126,12 +127,9 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// The instance with what `--set` changes.
-fn with_settings(instance: &Arc<Instance>, settings: &[String], place: &Place) -> Result<Arc<Instance>, Failure> {
+fn with_settings(instance: &Arc<Instance>, settings: &[String], config: &Config, place: &Place) -> Result<Arc<Instance>, Failure> {
     let mut changed = Instance::clone(instance);
-    for setting in settings {
-        let params = place.setting(setting, &instance.handler)?;
-        changed.with.0.extend(params.0);
-    }
+    changed.with.0.extend(place.settings(settings, &instance.handler, config)?.0);
     Ok(Arc::new(changed))
 }
 

@@ -93,12 +93,13 @@ impl Place {
         }
     }
 
-    /// Reads `KEY=VALUE` as a parameter of a handler.
-    pub(crate) fn setting(&self, setting: &str, handler: &str) -> Result<Params, Failure> {
+    /// Reads `KEY=VALUE`s as parameters of a handler.
+    pub(crate) fn settings(&self, settings: &[String], handler: &str, config: &Config) -> Result<Params, Failure> {
         let Some(spec) = registry::SPECS.iter().find(|spec| spec.name == handler) else {
             return Err(Failure::usage(format!("there is no handler `{handler}`")));
         };
-        config::setting(setting, spec, &self.load_options(Secrets::Required)).map_err(Failure::Faults)
+        let accounts = config.accounts.keys().map(AsRef::as_ref);
+        config::settings(settings, spec, accounts, &self.load_options(Secrets::Required)).map_err(Failure::Faults)
     }
 
     /// The configuration, for commands that run tasks.

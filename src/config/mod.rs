@@ -39,7 +39,7 @@ pub use crate::{
 pub use env::system_env;
 pub use fault::{Fault, Faults};
 use keys::HandlerSpec;
-pub use part::{setting, whereabouts};
+pub use part::{settings, whereabouts};
 
 /// How a file is to be read.
 #[derive(Clone, Copy)]

@@ -1,5 +1,8 @@
 //! Parts of a configuration that are read by themselves: a parameter from the command line, and where a file with faults keeps its state.
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
     LoadOptions, StoreLocation, check,
@@ -11,20 +14,29 @@ use super::{
 };
 use crate::core::value::Params;
 
-/// Reads `KEY=VALUE` as it would be read if it stood under `with`.
+/// Reads `KEY=VALUE`s as they would be read if they stood under `with`, in a file that has these accounts.
 ///
 /// # Errors
-/// What is wrong with it; the places are those in `KEY: VALUE`.
-pub fn setting(setting: &str, spec: &HandlerSpec, options: &LoadOptions<'_>) -> Result<Params, Faults> {
+/// All that is wrong with them; the places are those in lines of `KEY: VALUE`.
+pub fn settings<'n>(
+    settings: &[String],
+    spec: &HandlerSpec,
+    accounts: impl IntoIterator<Item = &'n str>,
+    options: &LoadOptions<'_>,
+) -> Result<Params, Faults> {
     let path = PathBuf::from("--set");
-    let Some((key, value)) = setting.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
-        let fault = Fault::whole(format!("{} is no setting", quote(setting))).hint("write it like `batch_size=1`");
-        return Err(Faults::settle(path, setting.into(), None, vec![fault]));
-    };
-    let text = format!("{}: {value}\n", key.trim());
+    let mut text = String::new();
+    for setting in settings {
+        let Some((key, value)) = setting.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+            let fault = Fault::whole(format!("{} is no setting", quote(setting))).hint("write it like `batch_size=1`");
+            return Err(Faults::settle(path, setting.as_str().into(), None, vec![fault]));
+        };
+        _ = writeln!(text, "{}: {value}", key.trim());
+    }
     let mut faults = Vec::new();
     let tree = tree::parse(&text, &mut faults).map_err(|fault| Faults::settle(path.clone(), text.as_str().into(), None, vec![*fault]))?;
     let mut reader = Reader::new(options, faults);
+    reader.accounts = accounts.into_iter().map(ToOwned::to_owned).collect();
     let top = 0..0;
     let params = reader.open_table(&tree.root, &top).map(|table| {
         for entry in table.entries() {
@@ -77,6 +89,7 @@ mod tests {
         params: &[
             Key { name: "batch_size", kind: Kind::Int(1, 100), required: true, doc: "How many." },
             Key { name: "spacing", kind: Kind::Duration(true), required: false, doc: "How far apart." },
+            Key { name: "source", kind: Kind::Account, required: false, doc: "Whose." },
         ],
         retries: 3,
         resumable: true,
@@ -92,12 +105,20 @@ mod tests {
     #[test]
     fn a_setting_is_read_as_if_it_stood_in_the_file() {
         let options = options(&|_| None);
-        let read = |text| setting(text, &SPEC, &options);
+        let read = |text: &str| settings(&[text.to_owned()], &SPEC, ["amazon_main"], &options);
         assert_eq!(read("batch_size=5").unwrap().int("batch_size"), Some(5));
         assert_eq!(read("spacing=2s").unwrap().get("spacing"), Some(&Value::Duration(SignedDuration::from_secs(2))));
-        for wrong in ["batch_size=many", "batch_size=0", "batchsize=5", "batch_size", "spacing=["] {
+        assert_eq!(read("source=amazon_main").unwrap().text("source"), Some("amazon_main"));
+        for wrong in ["source=nobody", "batch_size=many", "batch_size=0", "batchsize=5", "batch_size", "spacing=["] {
             assert_eq!(read(wrong).unwrap_err().len(), 1, "{wrong}");
         }
+    }
+
+    #[test]
+    fn all_settings_are_judged_at_once() {
+        let wrong = ["batch_size=many", "spacing=2s", "source=nobody"].map(ToOwned::to_owned);
+        let faults = settings(&wrong, &SPEC, ["amazon_main"], &options(&|_| None)).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 3], "{faults}");
     }
 
     #[test]

@@ -108,6 +108,9 @@ fn notice(park: &Park) -> Notice {
     let what_to_do = match cause {
         Parked::Limited => "it goes on by itself then".to_owned(),
         Parked::Login => format!("authorise taskrun anew: `taskrun accounts login {name}`"),
+        Parked::Restricted if ["unauthorized_client", "invalid_client"].iter().any(|code| detail.contains(code)) => {
+            format!("look at the platform's `client_id` and `client_secret` in tasks.yaml, then `taskrun accounts resume {name}`")
+        }
         Parked::Restricted => format!("look at the marketplace's own pages what is wrong, then `taskrun accounts resume {name}`"),
         Parked::Paused => format!("`taskrun accounts resume {name}` ends it"),
     };
@@ -154,6 +157,9 @@ mod tests {
         let login = notice(&park(Parked::Login, None));
         assert_eq!((login.level, &*login.subject), (Level::Alert, "base_account_1"));
         assert!(login.text.contains("`taskrun accounts login base_account_1`"), "{}", login.text);
+        let keys = Park { detail: "BASE's login: refused (400 unauthorized_client)".into(), ..park(Parked::Restricted, None) };
+        assert!(notice(&keys).text.contains("`client_id` and `client_secret` in tasks.yaml"));
+        assert!(notice(&park(Parked::Restricted, None)).text.contains("marketplace's own pages"));
         let limited = notice(&park(Parked::Limited, Some(Timestamp::UNIX_EPOCH)));
         assert_eq!(limited.level, Level::Warning);
         assert!(limited.text.contains("until 1970-01-01T00:00:00Z"), "{}", limited.text);

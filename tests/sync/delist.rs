@@ -71,11 +71,13 @@ async fn only_so_many_are_delisted_in_a_run() {
 
 #[tokio::test]
 async fn a_shop_that_shows_none_of_our_items_loses_none() {
-    let bench = Bench { account: Some(SHOP), ..Bench::new().await };
+    let (bench, told) = Bench { account: Some(SHOP), ..Bench::new().await }.told();
     for item in bench.sandbox.items(SHOP) {
         bench.sandbox.remove_item(item.item_id);
     }
     let ended = bench.live().await;
+    let told = told.of(Event::NeedsEye);
+    assert!(told.len() == 1 && told[0].text.contains("is it the right shop?"), "{told:?}");
     assert!(ended.summary().contains("not found at the shop"), "{}", ended.summary());
     assert_eq!(delisted(&bench).await, Vec::<String>::new(), "it may be the wrong shop");
 }

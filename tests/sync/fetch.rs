@@ -10,7 +10,7 @@ use taskrun::{
     core::{task::Now, value::Value},
     handlers::{Access, AttemptContext, Handler as _, HandlerError},
     notify::{Event, Level},
-    sandbox::{Force, Operation},
+    sandbox::{Force, Operation, seed},
     store::shop::Catalogue as _,
 };
 
@@ -84,7 +84,7 @@ async fn acceptance_03_what_vanishes_is_hidden_an_error_changes_nothing_a_429_re
     let calls = bench.calls(OFFERS).len();
     bench.sandbox.plan(&"offers:429#3-9".parse().unwrap());
     let over = bench.run().await;
-    assert!(over.ended.summary().contains("1 errors (1 InternalFailure)"), "{}", over.ended.summary());
+    assert!(over.ended.summary().contains("1 error (1 InternalFailure)"), "{}", over.ended.summary());
     assert_eq!(over.retries, 0, "a limit is no failure");
     assert!(!bench.item(gone_item).visible);
     assert_eq!(bench.item(broken_item), before);
@@ -172,7 +172,7 @@ async fn what_one_lane_can_not_read_the_other_reads() {
 #[tokio::test]
 async fn a_run_that_is_stopped_anywhere_goes_on_behind_the_last_batch() {
     for batches in [1, 3, 5] {
-        let bench = Bench::new().await;
+        let (bench, told) = Bench::new().await.told();
         let fence = bench.admit().await;
         let mut ctx = bench.context(Access::Live(fence));
         bench.sandbox.plan(&format!("offers:delay=300ms#{batches}").parse().unwrap());
@@ -182,6 +182,7 @@ async fn a_run_that_is_stopped_anywhere_goes_on_behind_the_last_batch() {
         };
         let (ended, ()) = tokio::join!(bench.handler.run(&ctx), stop);
         assert!(matches!(ended, Err(HandlerError::Cancelled)), "{ended:?}");
+        assert_eq!(told.of(Event::DataStale), [], "what is stopped has not failed");
         // Another process goes on: nothing is remembered but what is in the store.
         let restarted = handler(&bench.sandbox.endpoint(), &bench.store);
         ctx.cancel = tokio_util::sync::CancellationToken::new();
@@ -191,6 +192,23 @@ async fn a_run_that_is_stopped_anywhere_goes_on_behind_the_last_batch() {
         let twice = asked(&bench).values().filter(|times| **times > 1).count();
         assert_eq!((bench.calls(OFFERS).len(), twice), (7, 20), "only the batch in hand is asked for again");
         bench.assert_in_line(&[]);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_is_no_fault_of_a_batch_and_fails_the_run() {
+    for lane in ["batch", "single"] {
+        let bench = Bench::new().await.set("lanes", Value::List(vec![Value::Text(lane.into())]));
+        bench.live().await.summary();
+        bench.clock.advance(60 * MINUTE);
+        bench.sandbox.expire(seed::SELLER);
+        bench.sandbox.plan(&"lwa:400".parse().unwrap());
+        let ended = bench.live().await;
+        let error = ended.error();
+        assert!(
+            matches!(error, HandlerError::Permanent { message } if message.starts_with("Amazon's login: refused")),
+            "{lane}: {error:?}"
+        );
     }
 }
 

@@ -45,7 +45,7 @@ async fn acceptance_16_one_bad_item_is_counted_and_only_that_item_is_tried_again
     bench.sandbox.plan(&"edit:500#1".parse().unwrap());
     let over = bench.run().await;
     assert_eq!(over.retries, 0, "one item is no reason to do all again");
-    assert!(over.ended.summary().contains("1 errors (1 InternalFailure)"), "{}", over.ended.summary());
+    assert!(over.ended.summary().contains("1 error (1 InternalFailure)"), "{}", over.ended.summary());
     assert_eq!(bench.calls(OFFERS).len(), 7, "one more call, for that product alone");
     let failed: Vec<_> = bench.writes().into_iter().filter(|entry| entry.status == 500).collect();
     assert_eq!(failed.len(), 1);

@@ -64,7 +64,11 @@ impl Sync<'_> {
             return Ok(());
         }
         let Some(live) = compared.live else {
-            tracing::warn!("{account}: none of the listings is at the shop, so none is taken out of the books; is it the right shop?");
+            let text = format!(
+                "none of its {} listings is at the shop, so nothing is done there; is it the right shop? See `taskrun accounts list`",
+                compared.gone.len()
+            );
+            self.ctx.notifier.notify(Notice { event: Event::NeedsEye, level: Level::Alert, subject: Arc::clone(account), text });
             return Ok(());
         };
         match shop.item(&self.caller, live).await {
@@ -134,8 +138,7 @@ impl Sync<'_> {
         if names.is_empty() {
             return;
         }
-        let mut text =
-            format!("{} listings were taken out of the books, as the shop says that their items do not exist: {}", names.len(), few(names));
+        let mut text = format!("taken out of the books, as the shop says that there are no such items ({}): {}", names.len(), few(names));
         if left > 0 {
             _ = write!(text, "; {left} more that are not found are left for the next run");
         }

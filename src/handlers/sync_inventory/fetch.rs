@@ -51,7 +51,8 @@ impl fmt::Display for Fetched {
         write!(f, "{} items read: {} in stock, {} without offers, {} filtered", self.read, self.in_stock, self.no_offer, self.filtered)?;
         reasons(f, &self.filters)?;
         if self.errors() > 0 {
-            write!(f, ", {} errors", self.errors())?;
+            let noun = if self.errors() == 1 { "error" } else { "errors" };
+            write!(f, ", {} {noun}", self.errors())?;
             reasons(f, &self.errors)?;
         }
         if self.is_closed {
@@ -265,8 +266,8 @@ impl Sync<'_> {
             Err(error) => {
                 *failures += 1;
                 let wants_rest = error.retry_after(self.now()).is_some_and(|asked| asked.is_positive());
-                // Amazon may dislike something about this batch; three in a row are no accident.
-                let is_the_batchs = error.concern() == Concern::Call || matches!(error, CallError::Refused { status: 400, .. });
+                // Three in a row are no accident.
+                let is_the_batchs = error.concern() == Concern::Call || lane.is_the_calls(&error);
                 if !is_the_batchs || *failures >= FAILURES_MAX || wants_rest {
                     return Err(Stopped::Failed(error));
                 }

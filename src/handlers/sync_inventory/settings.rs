@@ -167,7 +167,9 @@ mod tests {
         let options =
             LoadOptions { handlers: &[], practice: false, secrets: Secrets::NotNeeded, env: &|_| None, now: Timestamp::UNIX_EPOCH };
         let params = match text.split_once(": ") {
-            Some((key, value)) => config::setting(&format!("{key}={value}"), &SPEC, &options).unwrap_or_else(|faults| panic!("{faults}")),
+            Some((key, value)) => {
+                config::settings(&[format!("{key}={value}")], &SPEC, [], &options).unwrap_or_else(|faults| panic!("{faults}"))
+            }
             None => Params::default(),
         };
         Settings::read(&params, Timestamp::UNIX_EPOCH)

@@ -42,6 +42,15 @@ impl Lane {
             Self::Single => 1,
         }
     }
+
+    /// Whether an error is about what was asked for in this call: Amazon may dislike something about it. The login's refusals come with a 400, too.
+    pub fn is_the_calls(self, error: &CallError) -> bool {
+        let own = match self {
+            Self::Batch => WHAT,
+            Self::Single => WHAT_SINGLE,
+        };
+        matches!(error, CallError::Refused { what, status: 400, .. } if *what == own)
+    }
 }
 
 impl Seller {
@@ -103,7 +112,9 @@ impl Seller {
         });
         match read.await {
             // Of a batch, these would be the item's own answer.
-            Err(CallError::Refused { status: 400 | 404, code, text, .. }) => Ok(Finding::Error { code, message: text, retry: false }),
+            Err(CallError::Refused { what: WHAT_SINGLE, status: 400 | 404, code, text, .. }) => {
+                Ok(Finding::Error { code, message: text, retry: false })
+            }
             read => read,
         }
     }

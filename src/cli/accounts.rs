@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// The configuration with its accounts, in practice with those of the practice marketplace, for commands that call nobody.
-fn configured(place: &Place) -> Result<Config, Failure> {
+pub(super) fn configured(place: &Place) -> Result<Config, Failure> {
     let mut config = place.load_without_secrets()?;
     if place.practice().is_some() {
         practice::stand_in(&mut config, "");
@@ -52,9 +52,14 @@ fn named(config: &Config, name: &str) -> Result<AccountKey, Failure> {
     if let Some((name, account)) = config.accounts.get_key_value(name) {
         return Ok(AccountKey { platform: account.platform, account: name.clone() });
     }
+    Err(unknown(name, config.accounts.keys().map(|name| &**name)))
+}
+
+/// A name that is none of these accounts'.
+pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let failure = Failure::usage(format!("there is no account `{name}`"));
-    Err(match text::closest(name, config.accounts.keys().map(|name| &**name)) {
+    match text::closest(name, known) {
         Some(closest) => failure.advise(format!("did you mean `{closest}`?")),
         None => failure.advise("`taskrun accounts list` shows what there is"),
-    })
+    }
 }

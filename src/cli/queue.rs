@@ -6,9 +6,9 @@ use jiff::{Timestamp, civil::Time, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
+    accounts::{configured, unknown},
     exit::{Exit, Failure},
     place::Place,
-    practice,
     text::{self, BAD, Cell, DIM, GOOD, ODD, PLAIN, Times},
 };
 use crate::{
@@ -68,15 +68,6 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     }
 }
 
-/// The configuration; in practice with the practice accounts.
-fn config(place: &Place) -> Result<Config, Failure> {
-    let mut config = place.load_without_secrets()?;
-    if place.practice().is_some() {
-        practice::stand_in(&mut config, "http://localhost");
-    }
-    Ok(config)
-}
-
 /// An account's days, hours and cap.
 fn lane(config: &Config, name: &str, account: &Account) -> Lane {
     let instance = config.instances.values().find(|instance| &*instance.handler == HANDLER && instance.account.as_deref() == Some(name));
@@ -99,12 +90,7 @@ async fn account(config: &Config, store: Option<&SqliteStore>, name: &str) -> Re
             return Ok(account);
         }
     }
-    let failure = Failure::usage(format!("there is no account `{name}`"));
-    Err(match text::closest(name, config.accounts.keys().map(|name| &**name)) {
-        Some(closest) => failure.advise(format!("did you mean `{closest}`?")),
-        None => failure
-            .advise(format!("the file has {}", config.accounts.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))),
-    })
+    Err(unknown(name, config.accounts.keys().map(|name| &**name)))
 }
 
 /// A time to come: `now`, `23:00` (the next time the clock shows it), an instant, or how long from now.

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::read::{BadLine, Format, Source};
 use crate::{
     cli::{
+        accounts,
         exit::{Exit, Failure},
         place::Place,
-        practice, text,
+        text,
     },
     config::amount,
     core::value::decimal_text,
@@ -137,10 +138,7 @@ fn brake(seen: &Tally, products: u32, max_change: i64) -> Result<(), Failure> {
 
 /// The accounts of the configuration, and what may be listed there; accounts that the command line names must be shops.
 pub(super) fn configured(place: &Place, usual: &[String]) -> Result<(Accounts, Option<Arc<Rules>>), Failure> {
-    let mut config = place.load_without_secrets()?;
-    if place.practice().is_some() {
-        practice::stand_in(&mut config, "");
-    }
+    let config = accounts::configured(place)?;
     let known = config.accounts.into_iter().map(|(name, account)| (name, (account.platform, account.enabled))).collect();
     let accounts = Accounts { known, usual: Vec::new() };
     let shop = |name: &String| accounts.shop(name).map_err(|fault| Failure::usage(format!("--account {name}: {fault}")));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::show::{ListingView, ValueView};
 use crate::{
     cli::{
+        accounts,
         exit::{Exit, Failure},
         place::Place,
         text::{self, Cell, DIM, ODD, PLAIN, Times},
@@ -95,11 +96,7 @@ fn known_account(place: &Place, name: &str) -> Result<(), Failure> {
     if known.contains_key(name) {
         return Ok(());
     }
-    let failure = Failure::usage(format!("there is no account `{name}`"));
-    Err(match text::closest(name, known.keys().map(|name| &**name)) {
-        Some(closest) => failure.advise(format!("did you mean `{closest}`?")),
-        None => failure,
-    })
+    Err(accounts::unknown(name, known.keys().map(|name| &**name)))
 }
 
 fn table(rows: &[CatalogueRow], times: &Times) -> String {

@@ -7,7 +7,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{config, lane, platform, when};
+use super::{configured, lane, platform, when};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -77,7 +77,7 @@ fn asin(text: &str) -> Result<Asin, String> {
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
-    let (config, now) = (config(place)?, place.now()?);
+    let (config, now) = (configured(place)?, place.now()?);
     let request = request(&args, &config, now)?;
     // Whoever only asks makes no store.
     let report = match if args.dry_run { place.existing_store().await? } else { Some(place.store().await?) } {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ItemView, account, config, lane, state, table, words};
+use super::{ItemView, account, configured, lane, state, table, words};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -59,7 +59,7 @@ pub(crate) async fn list(args: ListArgs, place: &Place) -> Result<Exit, Failure>
     let now = place.now()?;
     let store = place.existing_store().await?;
     let account = match &args.account {
-        Some(name) => Some(account(&config(place)?, store.as_deref(), name).await?),
+        Some(name) => Some(account(&configured(place)?, store.as_deref(), name).await?),
         None => None,
     };
     let filter = ItemFilter { state: args.status, account, due_at: args.due.then_some(now), limit: args.limit.get() };
@@ -108,7 +108,7 @@ struct StandingView {
 }
 
 pub(crate) async fn stats(args: StatsArgs, place: &Place) -> Result<Exit, Failure> {
-    let (config, now) = (config(place)?, place.now()?);
+    let (config, now) = (configured(place)?, place.now()?);
     let standings = match place.existing_store().await? {
         Some(store) => standings(&store, &config, now).await?,
         None => Vec::new(),

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{ItemView, account, config, item_id, lane, state, table, what, when, words};
+use super::{ItemView, account, configured, item_id, lane, state, table, what, when, words};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -228,7 +228,7 @@ async fn order(meant: Meant, order: Order, place: &Place) -> Result<Exit, Failur
     let which = match meant.status {
         Some(state) => {
             let account = match &meant.narrow.account {
-                Some(name) => Some(account(&config(place)?, Some(&*store), name).await?),
+                Some(name) => Some(account(&configured(place)?, Some(&*store), name).await?),
                 None => None,
             };
             Which::Every { state, account, code: meant.narrow.code.as_deref().map(Into::into) }
@@ -293,7 +293,7 @@ async fn show_all(state: State, name: Option<&str>, json: bool, place: &Place) -
     let now = place.now()?;
     let store = place.existing_store().await?;
     let account = match name {
-        Some(name) => Some(account(&config(place)?, store.as_deref(), name).await?),
+        Some(name) => Some(account(&configured(place)?, store.as_deref(), name).await?),
         None => None,
     };
     let filter = ItemFilter { state: Some(state), account, due_at: None, limit: if json { usize::MAX } else { ROWS } };
@@ -391,7 +391,7 @@ struct MovedView {
 }
 
 pub(crate) async fn reschedule(args: RescheduleArgs, place: &Place) -> Result<Exit, Failure> {
-    let (config, now) = (config(place)?, place.now()?);
+    let (config, now) = (configured(place)?, place.now()?);
     let store = place.store().await?;
     let accounts = match &args.account {
         Some(name) => vec![account(&config, Some(&*store), name).await?],

@@ -126,15 +126,19 @@ fn claim(conn: &Connection, account: &AccountKey, generation: i64, claimant: &Cl
 }
 
 /// What makes way for a new pair, and what holds no more once it is there.
-const NEWER: &str =
-    "generation = generation + 1, claimed_until_ms = NULL, resting = 0, sent_at_ms = NULL, refused = NULL, refreshed_at_ms = :at,
-    previous_refresh = refresh, previous_refreshed_at_ms = refreshed_at_ms";
+macro_rules! newer {
+    () => {
+        "generation = generation + 1, claimed_until_ms = NULL, resting = 0, sent_at_ms = NULL, refused = NULL, refreshed_at_ms = :at,
+         previous_refresh = refresh, previous_refreshed_at_ms = refreshed_at_ms"
+    };
+}
 
 fn keep(conn: &Connection, account: &AccountKey, generation: i64, pair: &TokenPair, at: Timestamp) -> rusqlite::Result<bool> {
     let kept = conn
-        .prepare_cached(&format!(
-            "UPDATE tokens SET access = :access, expires_at_ms = :expires_at, refresh = coalesce(:refresh, refresh), {NEWER}
-             WHERE platform = :platform AND account = :account AND generation = :generation"
+        .prepare_cached(concat!(
+            "UPDATE tokens SET access = :access, expires_at_ms = :expires_at, refresh = coalesce(:refresh, refresh), ",
+            newer!(),
+            " WHERE platform = :platform AND account = :account AND generation = :generation"
         ))?
         .execute(named_params! {
             ":platform": account.platform.word(), ":account": account.account, ":generation": generation, ":access": pair.access.expose(),
@@ -177,11 +181,12 @@ fn rescue(conn: &Connection, account: &AccountKey, generation: i64) -> rusqlite:
 }
 
 fn log_in(conn: &Connection, account: &AccountKey, configured: Option<&Secret>, pair: &TokenPair, at: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached(&format!(
+    conn.prepare_cached(concat!(
         "INSERT INTO tokens (platform, account, configured, access, expires_at_ms, refresh, refreshed_at_ms, generation)
          VALUES (:platform, :account, :configured, :access, :expires_at, :refresh, :at, 0)
          ON CONFLICT (platform, account) DO UPDATE SET configured = coalesce(:configured, configured), access = :access,
-           expires_at_ms = :expires_at, refresh = coalesce(:refresh, refresh), {NEWER}"
+           expires_at_ms = :expires_at, refresh = coalesce(:refresh, refresh), ",
+        newer!()
     ))?
     .execute(named_params! {
         ":platform": account.platform.word(), ":account": account.account, ":configured": configured.map(Secret::expose),

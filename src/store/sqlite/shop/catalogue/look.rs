@@ -82,10 +82,12 @@ pub(super) fn products(conn: &Connection, filter: &CatalogueFilter) -> rusqlite:
 
 pub(super) fn listed_details(conn: &Connection, after: Option<&Asin>, limit: usize) -> rusqlite::Result<Vec<(Asin, Details)>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    conn.prepare_cached(
+    conn.prepare_cached(concat!(
         "SELECT asin, title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin)
-         WHERE asin > ?1 AND EXISTS (SELECT 1 FROM listings WHERE state = 'listed' AND listings.asin = products.asin) ORDER BY asin LIMIT ?2",
-    )?
+         WHERE asin > ?1 AND ",
+        is_listed!(),
+        " ORDER BY asin LIMIT ?2"
+    ))?
     .query_map(params![after.map_or("", Asin::as_str), limit], |row| Ok((asin(row)?, read_details(row)?)))?
     .collect()
 }

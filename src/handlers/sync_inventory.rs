@@ -46,6 +46,9 @@ pub use settings::{SPEC, data_max_age};
 /// Consecutive calls that fail for passing reasons before the side that fails them is given up for this attempt.
 const FAILURES_MAX: u32 = 3;
 
+/// Products that are to be listed and are read in one run: more than the shops list until the next one, and ten minutes of the offers' quota.
+const AHEAD_MAX: usize = 1000;
+
 /// The handler.
 #[derive(Debug)]
 pub struct SyncInventory {
@@ -101,7 +104,7 @@ impl SyncInventory {
         let listed = sync.listed(self.shops_of(ctx)?).await?;
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {
-            return Ok(Report { summary: "nothing is listed".to_owned() });
+            return self.read_ahead(&sync, 0, Report { summary: "nothing is listed".to_owned() }).await;
         }
         if let Some(rules) = &self.gate {
             catalogue.bans = sync.bans(rules).await?;
@@ -150,7 +153,18 @@ impl SyncInventory {
             None
         };
         let unfinished = if phases.price || phases.visibility { sync.attend_all(listed, catalogue, past).await? } else { Vec::new() };
-        sync.report(fetched.as_ref(), catalogue.order.len(), past, &unfinished)
+        let report = sync.report(fetched.as_ref(), catalogue.order.len(), past, &unfinished)?;
+        self.read_ahead(sync, catalogue.order.len(), report).await
+    }
+
+    /// At last, what is to be listed: it needs a cost and a stock that are fresh. What buyers see comes first.
+    async fn read_ahead(&self, sync: &Sync<'_>, read: usize, report: Report) -> Result<Report, HandlerError> {
+        let mut meant = sync.meant(self.shops_of(sync.ctx)?, read).await?;
+        if !sync.settings.rules.phases.fetch || meant.order.is_empty() || sync.is_closed() {
+            return Ok(report);
+        }
+        let fetched = sync.fetch(self.seller(&sync.settings)?, &mut meant).await?;
+        Ok(Report { summary: format!("{}; to be listed: {fetched}", report.summary) })
     }
 
     /// The shops that the run is for: the instance's account, or all.
@@ -218,6 +232,27 @@ impl Sync<'_> {
     /// Whether this run has read the product's offers. What comes from a time that is still to come was read before the clock was set back.
     fn is_read(&self, product: &Product) -> bool {
         product.stock.is_some_and(|stock| self.ctx.fire_at <= stock.fetched_at && stock.fetched_at <= self.now())
+    }
+
+    /// The next products that are to be listed at these shops; as many as a run may still read.
+    async fn meant(&self, shops: Vec<&Shop>, read: usize) -> Result<Catalogue, HandlerError> {
+        let most = self.settings.max_items.map_or(AHEAD_MAX, |most| most.saturating_sub(read).min(AHEAD_MAX));
+        // What is due later than that is read by the next sync.
+        let due = self.now().saturating_add(self.settings.rules.data_max_age).unwrap_or(Timestamp::MAX);
+        let share = most.div_ceil(shops.len().max(1));
+        let mut meant = Catalogue::default();
+        for shop in shops {
+            let products =
+                self.store.products_to_list(shop.key().clone(), due, share).await.map_err(|error| self.failure(&error.into()))?;
+            for product in products {
+                let asin = product.asin.clone();
+                if meant.products.insert(asin.clone(), product).is_none() {
+                    meant.order.push(asin);
+                }
+            }
+        }
+        meant.order.truncate(most);
+        Ok(meant)
     }
 
     fn more_to_do(&self, items: usize) {

@@ -1,10 +1,11 @@
 //! What is due is listed, with all it needs.
 use taskrun::{
+    sandbox::Force,
     shop::{product::ListingState, upload::State},
     store::shop::Catalogue as _,
 };
 
-use super::desk::{ADD, Desk, IMAGE, PRICE, SHOP, asin};
+use super::desk::{ADD, COST, Desk, IMAGE, PRICE, SHOP, asin, details};
 
 #[tokio::test]
 async fn what_is_due_is_listed_with_its_images_and_stands_in_the_catalogue() {
@@ -26,4 +27,17 @@ async fn what_is_due_is_listed_with_its_images_and_stands_in_the_catalogue() {
     }
     assert_eq!((desk.made(ADD).len(), desk.made(IMAGE).len()), (3, 21));
     assert_eq!(desk.tick(SHOP).await.summary(), "nothing is due");
+}
+
+#[tokio::test]
+async fn what_is_to_be_listed_gets_its_cost_from_the_sync() {
+    let desk = Desk::new().await;
+    desk.take_in(1, SHOP, details("水筒", 2)).await;
+    desk.bench.sandbox.force(asin(1).as_str(), Some(Force::Cost(COST)));
+    let summary = desk.bench.live().await.summary().to_owned();
+    assert!(summary.contains("; to be listed: 1 items read: 1 in stock"), "{summary}");
+    desk.queue(1..=1, SHOP).await;
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
+    assert_eq!(desk.shown(1, SHOP)[0].price, PRICE);
+    assert!(!desk.bench.live().await.summary().contains("to be listed"), "it is listed");
 }

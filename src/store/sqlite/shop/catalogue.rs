@@ -37,6 +37,10 @@ impl Catalogue for SqliteStore {
         self.db.read("read what is listed", move |conn| look::listed_details(conn, after.as_ref(), limit))
     }
 
+    fn products_to_list(&self, shop: AccountKey, due: Timestamp, limit: usize) -> Answer<Vec<Product>> {
+        self.db.read("read what is to be listed", move |conn| products_to_list(conn, &shop, due, limit))
+    }
+
     fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>> {
         self.db.read("read a shop's listings", move |conn| listings(conn, &shop))
     }
@@ -100,6 +104,18 @@ fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
          WHERE asin IN (SELECT asin FROM listings WHERE state = 'listed') ORDER BY coalesce(stock_fetched_at_ms, 0), asin",
     )?
     .query_map([], product)?
+    .collect()
+}
+
+fn products_to_list(conn: &Connection, shop: &AccountKey, due: Timestamp, limit: usize) -> rusqlite::Result<Vec<Product>> {
+    conn.prepare_cached(
+        "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
+         WHERE asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
+           AND asin NOT IN (SELECT asin FROM listings WHERE state = 'listed')
+         ORDER BY EXISTS (SELECT 1 FROM queue q WHERE q.subject = p.asin AND q.platform = ?1 AND q.account = ?2 AND q.state = 'pending'
+             AND q.scheduled_at_ms < ?3) DESC, coalesce(stock_fetched_at_ms, 0), asin LIMIT ?4",
+    )?
+    .query_map(params![shop.platform.word(), shop.account, due.as_millisecond(), i64::try_from(limit).unwrap_or(i64::MAX)], product)?
     .collect()
 }
 

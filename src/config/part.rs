@@ -24,6 +24,10 @@ pub fn settings<'n>(
     accounts: impl IntoIterator<Item = &'n str>,
     options: &LoadOptions<'_>,
 ) -> Result<Params, Faults> {
+    if settings.is_empty() {
+        // A text without a key is no table.
+        return Ok(Params::default());
+    }
     let path = PathBuf::from("--set");
     let mut text = String::new();
     for setting in settings {
@@ -106,6 +110,7 @@ mod tests {
     fn a_setting_is_read_as_if_it_stood_in_the_file() {
         let options = options(&|_| None);
         let read = |text: &str| settings(&[text.to_owned()], &SPEC, ["amazon_main"], &options);
+        assert_eq!(settings(&[], &SPEC, [], &options).unwrap(), Params::default());
         assert_eq!(read("batch_size=5").unwrap().int("batch_size"), Some(5));
         assert_eq!(read("spacing=2s").unwrap().get("spacing"), Some(&Value::Duration(SignedDuration::from_secs(2))));
         assert_eq!(read("source=amazon_main").unwrap().text("source"), Some("amazon_main"));

@@ -91,6 +91,7 @@ fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Time
         // Other purposes may have a share left.
         | CallError::Limited { said: false, .. }
         | CallError::Parked { .. }
+        | CallError::Resting { .. }
         | CallError::Again { .. }
         | CallError::NoClient { .. }
         | CallError::NoAnswer { .. }

@@ -198,6 +198,7 @@ fn is_worth_another(refusal: &CallError, caller: &Caller) -> bool {
         CallError::Cancelled
         | CallError::Fenced
         | CallError::Parked { .. }
+        | CallError::Resting { .. }
         | CallError::NoClient { .. }
         | CallError::NoAnswer { .. }
         | CallError::Unwell { .. }

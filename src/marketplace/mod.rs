@@ -114,6 +114,14 @@ pub enum CallError {
         /// Until when; `None`: until a person says so.
         until: Option<Timestamp>,
     },
+    /// The account's token can't be renewed for the moment: the login did not answer, and is left alone until then.
+    #[error("the token of `{account}` can't be renewed: its login failed, and is asked again at {until:.0}")]
+    Resting {
+        /// The account.
+        account: Arc<str>,
+        /// When it is asked again.
+        until: Timestamp,
+    },
     /// Refused for something that was put right since: the call can be made again at once.
     #[error("{what}: {why}")]
     Again {
@@ -224,9 +232,12 @@ impl CallError {
         match self {
             Self::NoAnswer { .. } | Self::Unwell { .. } | Self::Unreadable { .. } | Self::Again { .. } => Concern::Call,
             Self::Refused { item: true, .. } => Concern::Item,
-            Self::Limited { .. } | Self::Parked { .. } | Self::NoClient { .. } | Self::Refused { item: false, .. } | Self::Login { .. } => {
-                Concern::Account
-            }
+            Self::Limited { .. }
+            | Self::Parked { .. }
+            | Self::Resting { .. }
+            | Self::NoClient { .. }
+            | Self::Refused { item: false, .. }
+            | Self::Login { .. } => Concern::Account,
             Self::Uncertain { cause, .. } => cause.concern(),
             Self::Cancelled | Self::Fenced | Self::Store(_) => Concern::Run,
         }
@@ -234,13 +245,14 @@ impl CallError {
 
     /// Whether the same call may succeed a little later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Limited { .. } | Self::Parked { until: Some(_), .. } | Self::Store(_)) || self.concern() == Concern::Call
+        matches!(self, Self::Limited { .. } | Self::Parked { until: Some(_), .. } | Self::Resting { .. } | Self::Store(_))
+            || self.concern() == Concern::Call
     }
 
     /// How long the other side wants to be left alone, seen from `now`.
     pub fn retry_after(&self, now: Timestamp) -> Option<SignedDuration> {
         match self {
-            Self::Limited { until, .. } => Some(until.duration_since(now).max(SignedDuration::ZERO)),
+            Self::Limited { until, .. } | Self::Resting { until, .. } => Some(until.duration_since(now).max(SignedDuration::ZERO)),
             Self::Parked { until, .. } => until.map(|until| until.duration_since(now).max(SignedDuration::ZERO)),
             Self::Unwell { retry_after, .. } => *retry_after,
             Self::Uncertain { cause, .. } => cause.retry_after(now),
@@ -265,6 +277,7 @@ impl CallError {
             | Self::Fenced
             | Self::Limited { .. }
             | Self::Parked { .. }
+            | Self::Resting { .. }
             | Self::Again { .. }
             | Self::NoClient { .. }
             | Self::Refused { .. }

@@ -100,6 +100,7 @@ impl Grant {
                 | CallError::Cancelled
                 | CallError::Fenced
                 | CallError::Parked { .. }
+                | CallError::Resting { .. }
                 | CallError::Again { .. }
                 | CallError::Login { .. }
                 | CallError::Uncertain { .. }
@@ -221,7 +222,7 @@ impl Tokens {
                 Claim::Yours(token) => return self.refresh(caller, token).await,
                 Claim::Renewed(token) => return self.newer(caller, &token),
                 Claim::Refused(said) => return Err(self.login(&said)),
-                Claim::Resting(until) => return Err(self.resting(until)),
+                Claim::Resting(until) => return Err(CallError::Resting { account: Arc::clone(&self.account.account), until }),
                 Claim::Busy(holder) if children::is_gone(&holder) => dead = Some(holder),
                 Claim::Busy(_) => {
                     if let Some(meanwhile) = meanwhile {
@@ -291,12 +292,6 @@ impl Tokens {
         } else {
             Err(CallError::Again { what: WHAT, why: "somebody else has renewed it meanwhile".to_owned() })
         }
-    }
-
-    /// As good as parked for a while.
-    fn resting(&self, until: Timestamp) -> CallError {
-        let (account, detail) = (Arc::clone(&self.account.account), "the last try to renew its token failed".into());
-        CallError::Parked { account, cause: Parked::Limited, detail, until: Some(until) }
     }
 
     fn login(&self, why: &str) -> CallError {

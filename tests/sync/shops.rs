@@ -114,6 +114,22 @@ async fn a_shop_that_is_refused_fails_the_run_once_and_is_named_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_login_that_stays_down_uses_up_the_attempts_and_fails_the_run() {
+    let bench = Bench::new().await;
+    bench.live().await.summary();
+    seed::SHOPS.iter().for_each(|shop| bench.sandbox.expire(shop));
+    bench.sandbox.plan(&"token:500".parse().unwrap());
+    let over = bench.run().await;
+    let HandlerError::Transient { message, .. } = over.ended.error() else { panic!("{:?}", over.ended.error()) };
+    assert_eq!(over.retries, 3, "{message}");
+    assert!(over.waited_ms <= 3 * MINUTE, "its login is asked once a minute: {}", over.waited_ms);
+    bench.sandbox.clear_faults();
+    bench.clock.advance(2 * MINUTE);
+    bench.run().await.ended.summary();
+    bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
 async fn a_run_that_waits_for_one_shop_still_fails_for_another_at_its_end() {
     let bench = Bench::new().await;
     let [first, second] = seed::SHOPS;

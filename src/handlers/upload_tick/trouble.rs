@@ -94,7 +94,7 @@ impl Live<'_, '_> {
         };
         let why = chain(&error);
         Ok(match (&error, parked) {
-            (CallError::Limited { until, .. }, _) => (back(Some(*until)), Next::Rest(why)),
+            (CallError::Limited { until, .. } | CallError::Resting { until, .. }, _) => (back(Some(*until)), Next::Rest(why)),
             (CallError::Parked { until, .. }, _) => (back(*until), Next::Rest(why)),
             (_, Some(park)) => (back(park.until), Next::Fail(HandlerError::Permanent { message: why })),
             // A refusal that we know nothing of may be about the item after all: it must not stand at the front for ever.
@@ -117,6 +117,7 @@ pub(super) fn word(error: &CallError) -> &str {
         CallError::Refused { code, .. } => code,
         CallError::Limited { .. } => "limited",
         CallError::Parked { .. } => "parked",
+        CallError::Resting { .. } => "resting",
         CallError::Again { .. } => "again",
         CallError::NoClient { .. } => "no_client",
         CallError::NoAnswer { .. } => "no_answer",

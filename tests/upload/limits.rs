@@ -1,7 +1,10 @@
 //! Limits, caps and hours: what they stop goes on by itself, uncounted, and stops nobody else.
 use jiff::{SignedDuration, Timestamp};
 use taskrun::{
-    core::value::Value,
+    core::{
+        calendar::{BusinessHours, parse_windows},
+        value::Value,
+    },
     handlers::{Access, Handler as _},
     sandbox::control::{Restricted, Switch},
     shop::{gate::Rules, offer::Finding, upload::State},
@@ -10,7 +13,7 @@ use taskrun::{
 
 use super::{
     bench::{accounts, shop_key},
-    desk::{ADD, Desk, IMAGE, OTHER, SHOP, details, publish},
+    desk::{ADD, Desk, IMAGE, OTHER, SHOP, details, publish, tokyo},
 };
 
 const HOUR: i64 = 3_600_000;
@@ -173,4 +176,23 @@ async fn a_shop_that_is_restricted_is_parked_with_its_items_waiting_and_another_
     desk.bench.sandbox.set_switch(SHOP, Switch { restricted: Some(Restricted::No), ..Switch::default() });
     desk.bench.store.unpark(shop_key(SHOP), None, desk.now()).await.unwrap();
     assert_eq!(desk.tick(SHOP).await.summary(), "2 listed");
+}
+
+#[tokio::test]
+async fn acceptance_08_six_sharp_is_inside_the_hours_of_tokyo_and_eleven_sharp_is_not() {
+    let hours = BusinessHours { windows: parse_windows("06:00-23:00").unwrap(), holidays: Vec::new(), text: "06:00-23:00".into() };
+    let mut desk = Desk::new().await;
+    // 06:00 in Tokyo is nine at night of the day before where this runs.
+    desk.until("2026-03-30T21:00:00Z");
+    assert!(hours.is_open(desk.now(), &tokyo()) && !hours.is_open(desk.now() - SignedDuration::from_millis(1), &tokyo()));
+    desk.bench.closes_at = hours.closes_at(desk.now(), &tokyo());
+    assert_eq!(desk.bench.closes_at, Some(at("2026-03-31T14:00:00Z")));
+    desk.stock(1..=2, SHOP).await;
+    desk.queue(1..=1, SHOP).await;
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
+    desk.queue(2..=2, SHOP).await;
+    desk.until("2026-03-31T14:00:00Z");
+    desk.offer(2, Finding::Ok { cost: 1000 }).await;
+    assert_eq!(desk.tick(SHOP).await.summary(), "nothing was listed: the business hours are over");
+    assert_eq!(desk.made(ADD).len(), 1);
 }

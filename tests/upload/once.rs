@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use taskrun::{
+    core::value::Value,
     handlers::{Access, Handler as _, HandlerError},
     marketplace::REQUEST_TIME,
     sandbox::{FaultKind, Item as ShopItem, seed},
@@ -203,4 +204,17 @@ async fn two_workers_at_once_list_everything_once() {
         desk.assert_listed(n, SHOP, 7);
     }
     assert_eq!((desk.made(ADD).len(), seed::SHOPS.len()), (12, 2));
+}
+
+#[tokio::test]
+async fn an_item_that_every_run_dies_of_is_left_to_a_person_in_the_end() {
+    let (desk, id) = one().await;
+    let desk = desk.set("max_attempts", Value::Int(1));
+    desk.bench.sandbox.plan(&"add_image:hang".parse().unwrap());
+    for _ in 0..11 {
+        dies_at(&desk, IMAGE, 1).await;
+    }
+    assert_eq!(desk.item(id).await.state, State::Uploading);
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 failed");
+    assert_eq!((desk.code(id).await.as_str(), desk.made(ADD).len()), ("crashes", 1));
 }

@@ -31,6 +31,9 @@ const AGAIN_MAX: u32 = 5;
 /// A picture that met passing trouble is tried again at once this often: the item stands at the shop without it.
 const IMAGE_REPEATS_MAX: u32 = 2;
 
+/// So many more attempts may end with their process before an item is held to be the cause.
+const CRASHES_MAX: u32 = 10;
+
 /// How a step ended that did not fail.
 enum Stepped<T> {
     /// It is done.
@@ -80,6 +83,12 @@ impl Live<'_, '_> {
 
     async fn work(&self, claimed: &Claimed, tally: &mut Tally) -> Result<Settled, Trouble> {
         let (tick, item) = (self.tick, &claimed.item);
+        if claimed.left_open && tick.settings.max_attempts.saturating_add(CRASHES_MAX) < item.attempts {
+            let error =
+                item_error("crashes", format!("taskrun died {} times with it in hand; see the log", item.attempts.saturating_sub(1)));
+            let is_open = claimed.unknown_since().is_some();
+            return Ok(if is_open { Settled::Doubtful(error) } else { Settled::Failed(error) });
+        }
         let entry = match tick.entry(item).await? {
             Ok(entry) => entry,
             Err(settled) => return Ok(settled),

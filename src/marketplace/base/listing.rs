@@ -132,7 +132,7 @@ impl Shop {
         let Ok(number) = item_id.parse() else { return Ok(None) };
         match self.item(caller, number).await {
             Ok(item) => Ok(Some(item.into())),
-            Err(CallError::Refused { code, .. }) if code == "no_item" => Ok(None),
+            Err(CallError::Refused { code, .. }) if code == "no_item" || code == "bad_item_id" => Ok(None),
             Err(error) => Err(error),
         }
     }

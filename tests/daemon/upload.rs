@@ -84,7 +84,9 @@ fn assert_whole(world: &World, market: &Market) {
             items.entry((shop.to_owned(), sku)).or_default().push(item["item_id"].as_i64().unwrap());
         }
         let of_shop = market.ask("GET", &format!("/sandbox/images?account={shop}"), None);
-        images.extend(of_shop.as_object().unwrap().iter().map(|(id, images)| (id.clone(), images.as_object().map_or(0, |all| all.len()))));
+        images.extend(
+            of_shop.as_object().unwrap().iter().map(|(id, images)| (id.clone(), images.as_object().map_or(0, serde_json::Map::len))),
+        );
     }
     let store = world.store();
     let mut rows = store.prepare("SELECT q.account, q.subject, q.state, q.item_id, q.error_code, l.sku, l.state, l.item_id FROM queue q JOIN listings l ON l.asin = q.subject AND l.account = q.account").unwrap();
@@ -94,7 +96,7 @@ fn assert_whole(world: &World, market: &Market) {
         let (account, subject, state, item_id, error, sku) = (text(0), text(1), text(2), text(3), text(4), text(5));
         let there = items.get(&(account, sku)).cloned().unwrap_or_default();
         if state == "success" {
-            assert_eq!(there.iter().map(ToString::to_string).collect::<Vec<_>>(), [item_id.clone()], "{subject}");
+            assert_eq!(there.iter().map(ToString::to_string).collect::<Vec<_>>(), std::slice::from_ref(&item_id), "{subject}");
             assert_eq!((text(6).as_str(), text(7)), ("listed", item_id.clone()), "{subject}");
             assert_eq!(images.get(&item_id), Some(&IMAGES), "{subject}");
         } else {

@@ -1,7 +1,6 @@
 //! `sync_inventory` against the practice marketplace: real SQLite, real HTTP, and a clock that leaps over every wait.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "deadlines and stops are measured in real time")]
-#![expect(clippy::disallowed_methods, reason = "these tests measure real time")]
 
 mod bench;
 mod credentials;

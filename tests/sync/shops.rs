@@ -117,7 +117,9 @@ async fn a_shop_that_is_refused_fails_the_run_once_and_is_named_from_then_on() {
 async fn a_login_that_stays_down_uses_up_the_attempts_and_fails_the_run() {
     let bench = Bench::new().await;
     bench.live().await.summary();
-    seed::SHOPS.iter().for_each(|shop| bench.sandbox.expire(shop));
+    for shop in seed::SHOPS {
+        bench.sandbox.expire(shop);
+    }
     bench.sandbox.plan(&"token:500".parse().unwrap());
     let over = bench.run().await;
     let HandlerError::Transient { message, .. } = over.ended.error() else { panic!("{:?}", over.ended.error()) };

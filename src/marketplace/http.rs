@@ -10,7 +10,7 @@ use tokio_retry::{
     strategy::{ExponentialBackoff, jitter},
 };
 
-use super::{CallError, Concern, limit};
+use super::{AGAIN_MAX, CallError, Concern};
 use crate::{
     access::{Caller, Planned},
     core::value::Secret,
@@ -27,8 +27,6 @@ const BODY_MAX: usize = 10 * 1024 * 1024;
 const TEXT_MAX: usize = 200;
 /// Repeats of a read within one attempt; longer trouble is the engine's to wait for.
 const REPEATS_MAX: usize = 2;
-/// Refusals that were put right, in a row, before something must be wrong that we don't see.
-const AGAIN_MAX: u32 = 5;
 /// A server that asks for a longer wait is not waited for within the attempt.
 pub(super) const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// Nobody is left alone for longer than this because of a header: a thousand years are a mistake.
@@ -189,27 +187,6 @@ pub(super) fn retry_after(answer: &Answer) -> Option<SignedDuration> {
     Some(date(text)?.duration_since(sent?).clamp(SignedDuration::ZERO, ASKED_MAX))
 }
 
-/// Whether a call that was refused may be made again at once: what was wrong was put right, or it first waits for its place in a limit. After too
-/// many refusals in a row the limit is the caller's to wait for.
-fn is_worth_another(refusal: &CallError, caller: &Caller) -> bool {
-    match refusal {
-        CallError::Again { .. } => true,
-        CallError::Limited { until, .. } => limit::is_soon(*until, caller.now()),
-        CallError::Cancelled
-        | CallError::Fenced
-        | CallError::Parked { .. }
-        | CallError::Resting { .. }
-        | CallError::NoClient { .. }
-        | CallError::NoAnswer { .. }
-        | CallError::Unwell { .. }
-        | CallError::Unreadable { .. }
-        | CallError::Refused { .. }
-        | CallError::Login { .. }
-        | CallError::Uncertain { .. }
-        | CallError::Store(_) => false,
-    }
-}
-
 /// Makes a call that changes nothing, and repeats it a few times while that can help.
 pub(super) async fn read<T, F>(caller: &Caller, mut call: impl FnMut() -> F) -> Result<T, CallError>
 where
@@ -225,7 +202,7 @@ where
         let attempt = RetryIf::start(delays, &mut call, helps);
         let ended = caller.cancel.run_until_cancelled(attempt).await.ok_or(CallError::Cancelled)?;
         match ended {
-            Err(refusal) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => {
+            Err(refusal) if refusals < AGAIN_MAX && refusal.is_worth_another(caller.now()) => {
                 refusals += 1;
                 rest(rest_of(&refusal, caller), caller).await?;
             }
@@ -284,7 +261,7 @@ where
             return Err(CallError::Fenced);
         }
         match outcome {
-            Err(refusal) if refusals < AGAIN_MAX && is_worth_another(&refusal, caller) => refusals += 1,
+            Err(refusal) if refusals < AGAIN_MAX && refusal.is_worth_another(caller.now()) => refusals += 1,
             ended => return ended.map(|()| Written::Made),
         }
     }

@@ -30,6 +30,9 @@ pub use http::Written;
 /// A request that began so long ago, in real time, is not on its way any more: it was answered or given up, and the other side has had time to finish.
 pub const REQUEST_TIME: Duration = Duration::from_secs(http::REQUEST_MAX.as_secs() + 10);
 
+/// Refusals that were put right, in a row, before something must be wrong that we don't see.
+pub const AGAIN_MAX: u32 = 5;
+
 /// Every seller and shop that is configured, ready to be called.
 #[derive(Debug)]
 pub struct Market {
@@ -265,6 +268,27 @@ impl CallError {
             | Self::Refused { .. }
             | Self::Login { .. }
             | Self::Store(_) => None,
+        }
+    }
+
+    /// Whether a call that was refused may be made again at once: what was wrong was put right, or it first waits for its place in a limit. After
+    /// [`AGAIN_MAX`] refusals in a row the limit is the caller's to wait for.
+    pub fn is_worth_another(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Again { .. } => true,
+            Self::Limited { until, .. } => limit::is_soon(*until, now),
+            Self::Cancelled
+            | Self::Fenced
+            | Self::Parked { .. }
+            | Self::Resting { .. }
+            | Self::NoClient { .. }
+            | Self::NoAnswer { .. }
+            | Self::Unwell { .. }
+            | Self::Unreadable { .. }
+            | Self::Refused { .. }
+            | Self::Login { .. }
+            | Self::Uncertain { .. }
+            | Self::Store(_) => false,
         }
     }
 

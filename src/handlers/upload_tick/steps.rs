@@ -15,19 +15,16 @@ use crate::{
     errors::chain,
     handlers::HandlerError,
     marketplace::{
-        CallError, REQUEST_TIME,
+        AGAIN_MAX, CallError, REQUEST_TIME,
         shop::{Made, NewItem, Ready},
     },
     shop::{
         product::{Asin, Listing, sku},
-        quota::PATIENCE_MAX_MS,
         upload::{State, Step},
     },
     store::shop::{Begun, CatalogueEntry, Claimed, Item, NextStep, Settled},
 };
 
-/// Refusals that were put right, in a row, before something must be wrong that we don't see.
-const AGAIN_MAX: u32 = 5;
 /// A picture that met passing trouble is tried again at once this often: the item stands at the shop without it.
 const IMAGE_REPEATS_MAX: u32 = 2;
 
@@ -186,7 +183,7 @@ impl Live<'_, '_> {
             };
             self.withdraw(item, Step::Create).await?;
             refusals += 1;
-            if AGAIN_MAX < refusals || !self.is_worth_another(&error) {
+            if AGAIN_MAX < refusals || !error.is_worth_another(tick.now()) {
                 return Err(error.into());
             }
         }
@@ -245,23 +242,13 @@ impl Live<'_, '_> {
             }
             match tick.shop.add_image(&tick.caller, ready, &made.item_id, (number, url)).await {
                 Ok(()) => return self.finish(item, step, None).await,
-                Err(error) if refusals < AGAIN_MAX && self.is_worth_another(&error) => refusals += 1,
+                Err(error) if refusals < AGAIN_MAX && error.is_worth_another(tick.now()) => refusals += 1,
                 // The same number again replaces what may be there.
                 Err(error) if repeats < IMAGE_REPEATS_MAX && error.may_have_been_made() && error.retry_after(tick.now()).is_none() => {
                     repeats += 1;
                 }
                 Err(error) => return Err(error.into()),
             }
-        }
-    }
-
-    /// Whether a call that was refused may be made again at once: what was wrong was put right, or there is soon a place in the limit.
-    fn is_worth_another(&self, error: &CallError) -> bool {
-        let patience = jiff::SignedDuration::from_millis(PATIENCE_MAX_MS);
-        match error {
-            CallError::Again { .. } => true,
-            CallError::Limited { until, .. } => *until <= self.after(patience),
-            _ => false,
         }
     }
 

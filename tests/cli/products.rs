@@ -144,7 +144,7 @@ fn acceptance_11_an_import_that_would_overwrite_too_much_writes_nothing() {
 }
 
 #[test]
-fn acceptance_9_one_product_goes_to_several_shops_under_numbers_of_its_own() {
+fn acceptance_09_one_product_goes_to_several_shops_under_numbers_of_its_own() {
     let shop = shop("asin,title\nB0TEST0001,水筒\n");
     shop.run("products import products.csv --account shop_a --account shop_b").ends(0);
     let json = shop.run("products show B0TEST0001 --json").ends(0).json();

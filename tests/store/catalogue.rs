@@ -109,7 +109,7 @@ async fn the_same_rows_again_change_nothing() {
 }
 
 #[tokio::test]
-async fn acceptance_9_a_product_in_two_shops_has_two_listings_and_two_skus() {
+async fn acceptance_09_a_product_in_two_shops_has_two_listings_and_two_skus() {
     let w = World::sqlite();
     let shop = w.shop();
     take(&*shop, in_shops(named(1, "水筒"), vec![placing("a"), placing("b")]), 0).await.unwrap();

@@ -21,7 +21,7 @@ use crate::{
         product::{Asin, Listing, Product},
         quota::Purpose,
     },
-    store::shop::ShopStore,
+    store::shop::{Parked, ShopStore},
 };
 
 mod bans;
@@ -105,6 +105,9 @@ impl SyncInventory {
         let mut catalogue = sync.catalogue(&listed).await?;
         if catalogue.order.is_empty() {
             return self.read_ahead(&sync, 0, Report { summary: "nothing is listed".to_owned() }).await;
+        }
+        if let Some(why) = sync.all_parked(&listed).await? {
+            return Err(HandlerError::Permanent { message: format!("nothing can be brought in line: {why}") });
         }
         if let Some(rules) = &self.gate {
             catalogue.bans = sync.bans(rules).await?;
@@ -284,6 +287,8 @@ impl Sync<'_> {
         match error {
             CallError::Cancelled => HandlerError::Cancelled,
             CallError::Fenced => HandlerError::Fenced,
+            // A pause is a person's, who may end it at any moment: nobody sits and waits for its end.
+            CallError::Parked { cause: Parked::Paused, .. } => HandlerError::Permanent { message: chain(error) },
             CallError::Limited { until, .. } | CallError::Parked { until: Some(until), .. } if self.is_soon_enough(*until) => {
                 HandlerError::NotYet { message: chain(error), until: *until }
             }

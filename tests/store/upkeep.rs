@@ -111,6 +111,8 @@ async fn a_restored_store_keeps_the_tokens_of_today_and_runs_nothing_again() {
     store.copy(copy.clone()).await.unwrap();
     store.keep_token(account.clone(), 1, pair(2), minute(2)).await.unwrap();
     assert!(matches!(judge(&store, me, 5).await, Judgement::Admitted { .. }));
+    // An instance that was not there when the copy was made.
+    assert!(matches!(store.judge(me, fire(&instance("later"), 7), minute(7)).await.unwrap(), Judgement::Admitted { .. }));
     drop(store);
     let restored = sqlite::restore(&copy, &path, minute(10)).unwrap();
     assert!(restored.took_along && restored.before.is_some_and(|before| before.exists()));
@@ -119,6 +121,8 @@ async fn a_restored_store_keeps_the_tokens_of_today_and_runs_nothing_again() {
     assert_eq!((token.generation, token.refresh.expose()), (2, "refresh 2"), "a rotated token is the only good one");
     let me = store.register_process(2, false, "2".to_owned(), minute(0)).await.unwrap();
     assert_eq!(judge(&store, me, 5).await, Judgement::AlreadyJudged);
+    let again = store.judge(me, fire(&instance("later"), 7), minute(7)).await.unwrap();
+    assert_eq!(again, Judgement::AlreadyJudged, "nor what the copy knows nothing of");
     let rows = store.history(HistoryFilter { limit: 10, ..HistoryFilter::default() }).await.unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].state, RowState::Ended { end: RunEnd::Lost, by: None }, "what the copy held as open is over");

@@ -36,14 +36,27 @@ async fn a_seller_that_is_parked_is_not_called_until_the_park_ends() {
     let seller = AccountKey { platform: Platform::Amazon, account: seed::SELLER.into() };
     bench.store.park(paused(&bench, seller, Some(30))).await.unwrap();
     let ended = bench.live().await;
-    let (HandlerError::Transient { message, .. } | HandlerError::NotYet { message, .. }) = ended.error() else {
-        panic!("{:?}", ended.error())
-    };
+    // A person may end a pause at any moment: nobody sits and waits for its end.
+    let HandlerError::Permanent { message } = ended.error() else { panic!("{:?}", ended.error()) };
     assert!(message.contains("parked (paused) until 2026-03-30T00:30:00Z: stocktaking"), "{message}");
     assert_eq!(bench.calls(OFFERS), []);
     bench.clock.advance(30 * 60_000);
     bench.live().await.summary();
     bench.assert_in_line(&[]);
+}
+
+#[tokio::test]
+async fn with_every_shop_parked_for_a_person_the_run_fails_and_reads_no_offers() {
+    let bench = Bench::new().await;
+    for shop in seed::SHOPS {
+        bench.store.park(paused(&bench, shop_key(shop), None)).await.unwrap();
+    }
+    let ended = bench.live().await;
+    let HandlerError::Permanent { message } = ended.error() else { panic!("{:?}", ended.error()) };
+    assert!(seed::SHOPS.iter().all(|shop| message.contains(&format!("{shop} is parked (paused): stocktaking"))), "{message}");
+    assert_eq!(bench.calls(OFFERS), [], "ninety minutes of the quota for nothing");
+    bench.store.unpark(shop_key(seed::SHOPS[0]), None, bench.clock.now().wall).await.unwrap();
+    assert!(bench.live().await.summary().contains("items read"), "one that can be called is enough");
 }
 
 #[tokio::test]

@@ -83,6 +83,18 @@ impl Sync<'_> {
         fatal.map_or(Ok(unfinished), Err)
     }
 
+    /// Why no shop of the run is to be called for as long as what it would read keeps fresh; `None`: one is. Then the offers need not be read.
+    pub(super) async fn all_parked(&self, listed: &[(&Shop, Vec<Listing>)]) -> Result<Option<String>, HandlerError> {
+        let mut why = Vec::new();
+        for (shop, _) in listed {
+            let parks = self.store.parks(Some(shop.key().clone()), self.now()).await.map_err(|error| self.failure(&error.into()))?;
+            let lasting = parks.into_iter().find(|park| park.cause == Parked::Paused || matches!(self.parked(park.until), Left::Parked));
+            let Some(park) = lasting else { return Ok(None) };
+            why.push(format!("{} is parked ({}): {}", park.account.account, park.cause, park.detail));
+        }
+        Ok(Some(why.join("; ")))
+    }
+
     /// Sees to one shop.
     async fn attend(&self, shop: &Shop, listings: &[Listing], shared: &Shared<'_>, seat: Seat<'_>) -> (Tally, Result<(), CallError>) {
         let mut tally = Tally::default();
@@ -114,6 +126,7 @@ impl Sync<'_> {
         let why = chain(&error);
         let mut problem = None;
         let left = match (&error, parked) {
+            (CallError::Parked { cause: Parked::Paused, .. }, _) => Left::Parked,
             (CallError::Parked { until, .. }, _) => self.parked(*until),
             (CallError::Limited { until, .. }, None) => self.parked(Some(*until)),
             (_, Some(park)) => {

@@ -52,6 +52,8 @@ const TAKE_ALONG: &str = "
       WHERE NOT EXISTS (SELECT 1 FROM tokens t WHERE t.platform = b.platform AND t.account = b.account AND t.generation >= b.generation);
     INSERT OR REPLACE INTO quotas SELECT * FROM before.quotas;
     INSERT OR REPLACE INTO parks SELECT * FROM before.parks;
+    INSERT OR REPLACE INTO credentials SELECT * FROM before.credentials;
+    INSERT OR IGNORE INTO instances SELECT * FROM before.instances;
     UPDATE instances SET
       generation = max(generation, coalesce((SELECT generation FROM before.instances b WHERE b.name = instances.name), 0)),
       floor = max(floor, coalesce((SELECT floor FROM before.instances b WHERE b.name = instances.name), 0)),

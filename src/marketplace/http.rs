@@ -58,11 +58,12 @@ pub enum Written {
 pub(super) struct Http {
     client: Result<Client, String>,
     endpoint: String,
+    is_proxied: bool,
 }
 
 impl Http {
     pub(super) fn new(endpoint: &str, proxy: Option<&Secret>) -> Self {
-        Self { client: client(endpoint, proxy), endpoint: endpoint.to_owned() }
+        Self { client: client(endpoint, proxy), endpoint: endpoint.to_owned(), is_proxied: proxy.is_some() }
     }
 
     pub(super) fn get(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
@@ -75,6 +76,21 @@ impl Http {
 
     pub(super) fn put(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
         Ok(self.client(what)?.put(format!("{}{path}", self.endpoint)))
+    }
+
+    /// Sends a request that was made here and reads the whole answer, within the deadline and the bound.
+    pub(super) async fn send(&self, what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
+        let lost = |error: &reqwest::Error| no_answer(what, error, self.is_proxied);
+        let mut response = request.send().await.map_err(|error| lost(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+            if BODY_MAX < body.len() + chunk.len() {
+                return Err(CallError::Unreadable { what, status, why: format!("it is longer than {BODY_MAX} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
     }
 
     fn client(&self, what: &'static str) -> Result<&Client, CallError> {
@@ -132,28 +148,15 @@ fn deepest(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// Sends a request and reads the whole answer, within the deadline and the bound.
-pub(super) async fn send(what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
-    let lost = |error: &reqwest::Error| no_answer(what, error);
-    let mut response = request.send().await.map_err(|error| lost(&error))?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
-        if BODY_MAX < body.len() + chunk.len() {
-            return Err(CallError::Unreadable { what, status, why: format!("it is longer than {BODY_MAX} bytes") });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status, headers, body })
-}
-
-fn no_answer(what: &'static str, error: &reqwest::Error) -> CallError {
+fn no_answer(what: &'static str, error: &reqwest::Error, is_proxied: bool) -> CallError {
     let sent = !error.is_connect() && !error.is_builder();
+    // Else the marketplace would seem to be down; the proxy's URL may hold a password.
+    let through = if is_proxied { " through the account's proxy" } else { "" };
     let why = match (error.is_connect(), error.is_timeout()) {
-        (true, true) => format!("no connection within {} s", CONNECT_MAX.as_secs()),
-        (true, false) => format!("no connection: {}", deepest(error)),
-        (false, true) => format!("no answer within {} s", REQUEST_MAX.as_secs()),
-        (false, false) => format!("the connection broke: {}", deepest(error)),
+        (true, true) => format!("no connection{through} within {} s", CONNECT_MAX.as_secs()),
+        (true, false) => format!("no connection{through}: {}", deepest(error)),
+        (false, true) => format!("no answer{through} within {} s", REQUEST_MAX.as_secs()),
+        (false, false) => format!("the connection{through} broke: {}", deepest(error)),
     };
     CallError::NoAnswer { what, why, sent }
 }

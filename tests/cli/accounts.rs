@@ -145,7 +145,7 @@ fn acceptance_12_token_calls_go_through_the_shops_proxy_and_never_around_it() {
     let market = Market::new();
     market.write(", proxy: \"http://127.0.0.1:1\"");
     let done = market.run("once refresh_tokens").ends(1);
-    assert!(done.err.contains("base_account_1 failed: BASE's login: no connection"), "{done:#?}");
+    assert!(done.err.contains("base_account_1 failed: BASE's login: no connection through the account's proxy: "), "{done:#?}");
     market.run("accounts login base_account_1 --code 00000000000000000000000000000000").ends(1).says(&["no connection"]);
     market.run("accounts check base_account_1").ends(1).prints(&["unknown", "no connection"]);
     let callers: Vec<String> = market.refreshes().into_iter().map(|(account, _)| account).collect();

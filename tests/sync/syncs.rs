@@ -210,7 +210,7 @@ async fn no_call_goes_around_a_proxy_that_is_down() {
     bench.handler = handler_for(&bench.sandbox.endpoint(), &bench.store, &accounts);
     let ended = bench.live().await;
     let HandlerError::Transient { message, .. } = ended.error() else { panic!("{:?}", ended.error()) };
-    assert!(message.contains(&format!("{first} failed: ")) && message.contains("no connection"), "{message}");
+    assert!(message.contains(&format!("{first} failed: ")) && message.contains("no connection through the account's proxy: "), "{message}");
     assert!(!message.contains("canary"), "{message}");
     let callers: BTreeSet<_> = bench.sandbox.ledger().into_iter().map(|entry| entry.account).collect();
     assert_eq!(callers, BTreeSet::from([seed::SELLER.to_owned(), second.to_owned()]));

@@ -40,7 +40,7 @@ impl Login {
             ("client_id", &self.client_id),
             ("client_secret", self.client_secret.expose()),
         ];
-        let answer = http::send(WHAT, self.http.post(WHAT, "/auth/o2/token")?.form(&form)).await?;
+        let answer = self.http.send(WHAT, self.http.post(WHAT, "/auth/o2/token")?.form(&form)).await?;
         if let (200, Ok(granted)) = (answer.status, serde_json::from_slice::<Granted>(&answer.body)) {
             let expires_at = asked_at.saturating_add(SignedDuration::from_secs(granted.expires_in)).unwrap_or(asked_at);
             return Ok(TokenPair { access: Secret::new(granted.access_token), expires_at, refresh: None });

@@ -93,7 +93,7 @@ impl Seller {
     ) -> Result<Answer, CallError> {
         place.used(caller);
         let request = request.header("x-amz-access-token", access.token.expose()).header("x-amz-date", stamp(caller.now()));
-        let answer = http::send(what, request.header("accept", "application/json")).await?;
+        let answer = self.http.send(what, request.header("accept", "application/json")).await?;
         let rate = answer.headers.get("x-amzn-RateLimit-Limit").and_then(|rate| rate.to_str().ok()).and_then(|rate| rate.parse().ok());
         if answer.status == 429 {
             tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");

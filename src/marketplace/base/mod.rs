@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     CallError,
-    http::{self, Http},
+    http::Http,
     limit::Budget,
     token::{Access, Grant, Tokens},
 };
@@ -125,7 +125,7 @@ impl Shop {
         access: &Access,
         request: RequestBuilder,
     ) -> Result<T, CallError> {
-        let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
+        let answer = self.http.send(what, request.bearer_auth(access.token.expose())).await?;
         match errors::read(what, &answer, &[&access.token]) {
             Ok(body) => {
                 self.calls.accepted(None).await?;

@@ -52,7 +52,7 @@ impl Login {
             (name, given.expose()),
             ("redirect_uri", &self.redirect_uri),
         ];
-        let answer = http::send(WHAT, self.http.post(WHAT, "/1/oauth/token")?.form(&form)).await?;
+        let answer = self.http.send(WHAT, self.http.post(WHAT, "/1/oauth/token")?.form(&form)).await?;
         match errors::read::<Granted>(WHAT, &answer, &[given, &self.client_secret]) {
             Ok(granted) => Ok(TokenPair {
                 access: Secret::new(granted.access_token),

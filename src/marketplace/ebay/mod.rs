@@ -124,7 +124,7 @@ impl Shop {
 
     /// Sends a request. What a refusal asks for is done on the way: a token is renewed, a limit marked as used up.
     async fn send(&self, caller: &Caller, what: &'static str, access: &Access, request: RequestBuilder) -> Result<Answer, CallError> {
-        let answer = http::send(what, request.bearer_auth(access.token.expose())).await?;
+        let answer = self.http.send(what, request.bearer_auth(access.token.expose())).await?;
         match errors::look(what, &answer, &[&access.token]) {
             Ok(()) => {
                 self.calls.accepted(None).await?;

@@ -41,7 +41,7 @@ impl Login {
     pub(in super::super) async fn refresh(&self, refresh: &Secret, asked_at: Timestamp) -> Result<TokenPair, NoGrant> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", SCOPE)];
         let request = self.http.post(WHAT, "/identity/v1/oauth2/token")?.basic_auth(&self.client_id, Some(self.client_secret.expose()));
-        let answer = http::send(WHAT, request.form(&form)).await?;
+        let answer = self.http.send(WHAT, request.form(&form)).await?;
         if let (200, Ok(granted)) = (answer.status, serde_json::from_slice::<Granted>(&answer.body)) {
             let expires_at = asked_at.saturating_add(SignedDuration::from_secs(granted.expires_in)).unwrap_or(asked_at);
             return Ok(TokenPair { access: Secret::new(granted.access_token), expires_at, refresh: None });

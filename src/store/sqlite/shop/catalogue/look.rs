@@ -82,14 +82,9 @@ pub(super) fn products(conn: &Connection, filter: &CatalogueFilter) -> rusqlite:
 
 pub(super) fn listed_details(conn: &Connection, after: Option<&Asin>, limit: usize) -> rusqlite::Result<Vec<(Asin, Details)>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    conn.prepare_cached(concat!(
-        "SELECT asin, title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin)
-         WHERE asin > ?1 AND ",
-        is_listed!(),
-        " ORDER BY asin LIMIT ?2"
-    ))?
-    .query_map(params![after.map_or("", Asin::as_str), limit], |row| Ok((asin(row)?, read_details(row)?)))?
-    .collect()
+    conn.prepare_cached(LISTED_DETAILS)?
+        .query_map(params![after.map_or("", Asin::as_str), limit], |row| Ok((asin(row)?, read_details(row)?)))?
+        .collect()
 }
 
 fn listings_of(conn: &Connection, asin: &Asin) -> rusqlite::Result<Vec<Listing>> {
@@ -145,6 +140,12 @@ fn costs(conn: &Connection, asin: &Asin, limit: i64) -> rusqlite::Result<Vec<Cos
 }
 
 /// Each part looks only at what it counts, oldest first: where nothing is too old, next to nothing is looked at.
+pub(super) const LISTED_DETAILS: &str = concat!(
+    "SELECT asin, title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin) WHERE asin > ?1 AND ",
+    is_listed!(),
+    " ORDER BY asin LIMIT ?2"
+);
+
 pub(super) const DATA_AGE: &str = concat!(
     "SELECT (SELECT count(DISTINCT asin) FROM listings WHERE state = 'listed') AS listed,
        (SELECT count(*) FROM products WHERE coalesce(stock_fetched_at_ms, 0) = 0 AND ",

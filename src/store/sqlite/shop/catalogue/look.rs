@@ -139,13 +139,13 @@ fn costs(conn: &Connection, asin: &Asin, limit: i64) -> rusqlite::Result<Vec<Cos
         .collect()
 }
 
-/// Each part looks only at what it counts, oldest first: where nothing is too old, next to nothing is looked at.
 pub(super) const LISTED_DETAILS: &str = concat!(
     "SELECT asin, title, description, brand, category, images FROM products LEFT JOIN product_texts USING (asin) WHERE asin > ?1 AND ",
     is_listed!(),
     " ORDER BY asin LIMIT ?2"
 );
 
+/// Each part looks only at what it counts, oldest first: where nothing is too old, next to nothing is looked at.
 pub(super) const DATA_AGE: &str = concat!(
     "SELECT (SELECT count(DISTINCT asin) FROM listings WHERE state = 'listed') AS listed,
        (SELECT count(*) FROM products WHERE coalesce(stock_fetched_at_ms, 0) = 0 AND ",

@@ -192,10 +192,14 @@ fn json_lines_and_standard_input_are_read_as_well() {
 fn a_file_that_cannot_be_read_to_its_end_changes_nothing_and_says_what_to_do() {
     let shop = shop("");
     let sound = "asin,title\nB0TEST0001,a\n";
-    let cases: [(&[u8], &str); 7] = [
+    let cases: [(&[u8], &str); 11] = [
         (b"asin,title\nB0TEST0001,a\nB0TEST0002,\x90\x85\x93\x9b\n", "line 3 is not UTF-8"),
         (b"asin,title\nB0TEST0001,a\nB0TEST0002,\"b\n", "line 3 has a quote that is never closed"),
-        (b"asin;title\nB0TEST0001;a\n", "there is no column `asin;title`"),
+        (b"asin;title\nB0TEST0001;a\n", "line 1: the columns are separated by `;`"),
+        (b"\"asin\";\"title\"\n\"B0TEST0001\";\"a\"\n", "line 1: the columns are separated by `;`"),
+        (b"asin\ttitle\nB0TEST0001\ta\n", "line 1: the columns are separated by tabs"),
+        (b"\xff\xfea\0s\0i\0n\0\n\0", "iconv -f UTF-16"),
+        (b"\xfe\xff\0a\0s\0i\0n\0\n", "iconv -f UTF-16"),
         (b"asin,tilte\nB0TEST0001,a\n", "did you mean `title`?"),
         (b"title\na\n", "there is no column `asin`"),
         (b"asin,title,title\nB0TEST0001,a,b\n", "the column `title` is there twice"),
@@ -206,6 +210,7 @@ fn a_file_that_cannot_be_read_to_its_end_changes_nothing_and_says_what_to_do() {
         shop.run("products import products.csv").ends(2).says(&[message]);
         assert!(!shop.file("state").exists(), "{message}");
     }
+    shop.run("products import .").ends(2).says(&["`.` is a directory"]);
     shop.run("products import nowhere.csv").ends(2).says(&["failed to read `nowhere.csv`"]);
     let marked = format!("\u{feff}{sound}");
     import(&shop, &marked).ends(0).prints(&["1 new"]);

@@ -61,6 +61,9 @@ impl Source {
     /// Opens a file, or standard input.
     pub(super) fn open(path: &Path, format: Option<Format>, ignored: &[String]) -> Result<Self, Failure> {
         let name = path.display().to_string();
+        if name != STDIN && path.is_dir() {
+            return Err(Failure::usage(format!("`{name}` is a directory")).advise("name the file itself, as CSV or JSON lines"));
+        }
         let Some(format) = format.or_else(|| format_of(path)) else {
             return Err(Failure::usage(format!("is `{name}` CSV or JSON lines?")).advise("say it: `--format csv` or `--format jsonl`"));
         };
@@ -76,6 +79,11 @@ impl Source {
         let mut file = &self.file;
         file.rewind().map_err(failed)?;
         let mut input = BufReader::with_capacity(64 * 1024, file);
+        if [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| input.fill_buf().is_ok_and(|bytes| bytes.starts_with(*mark))) {
+            return Err(self.fault("the file is UTF-16, not UTF-8").advise(
+                "spreadsheets call it `CSV UTF-8`; a file in UTF-16 (`Unicode text`) is converted by `iconv -f UTF-16 -t UTF-8 OLD.csv > NEW.csv`",
+            ));
+        }
         skip_mark(&mut input).map_err(failed)?;
         let lines = match self.format {
             Format::Csv => {
@@ -191,6 +199,13 @@ impl Source {
 
 fn header(source: &Source, records: &mut Records<BufReader<&File>>) -> Result<Vec<Option<Column>>, Failure> {
     let record = records.next().map_err(|error| source.fault(error))?.ok_or_else(|| source.fault("the file is empty"))?;
+    if let [only] = record.fields.as_slice()
+        && let Some(separator) = separator_of(&String::from_utf8_lossy(only))
+    {
+        return Err(source
+            .fault(format!("line {}: the columns are separated by {separator}", record.line))
+            .advise("save the file as CSV whose columns are separated by commas"));
+    }
     let mut columns = Vec::new();
     for field in record.fields {
         let column = source.column(&source.text(field, record.line)?, record.line)?;
@@ -206,6 +221,13 @@ fn header(source: &Source, records: &mut Records<BufReader<&File>>) -> Result<Ve
     Err(source
         .fault(format!("line {}: there is no column `asin`", record.line))
         .advise("the first line names the columns, separated by commas"))
+}
+
+/// What stands between the columns of a line that has no comma, as spreadsheets of some countries write it.
+fn separator_of(line: &str) -> Option<&'static str> {
+    let is_column = |part: &str| Column::from_word(&part.trim_matches(['"', ' ']).to_lowercase()).is_some();
+    let parts = |separator: char| line.contains(separator) && line.split(separator).any(is_column);
+    [(';', "`;`"), ('\t', "tabs")].into_iter().find(|(separator, _)| parts(*separator)).map(|(_, name)| name)
 }
 
 fn csv_row(

@@ -37,6 +37,21 @@ error: unknown key `shedule`
   = help: did you mean `schedule`?
 "#
 
+    a_key_one_level_too_high: r"tasks:
+  t:
+    handler: command
+    with: {run: [ls]}
+    backoff: exponential
+" => r"
+error: unknown key `backoff`
+ --> tasks.yaml:5:5
+  |
+5 |     backoff: exponential
+  |     ^^^^^^^
+  |
+  = help: `backoff` belongs under `retries`
+"
+
     an_unknown_key_of_a_small_table: r"tasks:
   t:
     handler: command

@@ -18,6 +18,11 @@ impl Key {
     pub fn brief(&self) -> &'static str {
         self.doc.split([';', '.']).next().unwrap_or(self.doc)
     }
+
+    /// Whether its value is a table that may have a key of this name.
+    pub fn holds(&self, name: &str) -> bool {
+        self.kind.is_table_of(name)
+    }
 }
 
 /// What a value has to be.
@@ -83,6 +88,18 @@ pub enum Kind {
     Apart(&'static Kind),
     /// A value of that kind whose parts have to fit together. The check sees only what is sound part by part.
     Checked(&'static Kind, fn(&Value) -> Vec<Complaint>),
+}
+
+impl Kind {
+    fn is_table_of(&self, name: &str) -> bool {
+        let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
+        match self {
+            Self::Table(keys) => has(keys),
+            Self::Tables(tables) => tables.iter().any(|keys| has(keys)),
+            Self::Apart(kind) | Self::Checked(kind, _) => kind.is_table_of(name),
+            _ => false,
+        }
+    }
 }
 
 /// Parts of a value that do not fit together, or do what nobody wants.

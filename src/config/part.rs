@@ -45,8 +45,12 @@ pub fn settings<'n>(
     let params = reader.open_table(&tree.root, &top).map(|table| {
         for entry in table.entries() {
             let known = || spec.params.iter().map(|param| param.name);
-            if !known().any(|name| *name == *entry.key.text) {
-                reader.unknown(&entry.key.span, "parameter", &entry.key.text, known());
+            if known().any(|name| *name == *entry.key.text) {
+                continue;
+            }
+            match whole_table(&entry.key.text, spec) {
+                Some(hint) => reader.fault(&entry.key.span, format!("there is no parameter {}", quote(&entry.key.text)), hint),
+                None => reader.unknown(&entry.key.span, "parameter", &entry.key.text, known()),
             }
         }
         reader.plain(table, &[spec.params])
@@ -55,6 +59,13 @@ pub fn settings<'n>(
         Some(params) if reader.faults.is_empty() => Ok(params),
         _ => Err(Faults::settle(path, text.into(), Some(&tree), reader.faults)),
     }
+}
+
+/// How a key of a table is set, where that was meant by `pricing.markup` or by `markup`.
+fn whole_table(key: &str, spec: &HandlerSpec) -> Option<String> {
+    let (table, name) = key.split_once('.').unwrap_or(("", key));
+    let found = spec.params.iter().find(|param| (table.is_empty() || param.name == table) && param.holds(name))?.name;
+    Some(format!("`{name}` belongs under `{found}`, which is set as a whole: `--set '{found}={{{name}: …}}'`"))
 }
 
 /// The state folder and the store of a file, whatever else is wrong with it: a daemon may run under what it was before.
@@ -87,6 +98,7 @@ mod tests {
         core::value::Value,
     };
 
+    const MARKUP: Key = Key { name: "markup", kind: Kind::Int(1, 9), required: false, doc: "How much." };
     const SPEC: HandlerSpec = HandlerSpec {
         name: "upload_tick",
         doc: "Uploads.",
@@ -94,6 +106,7 @@ mod tests {
             Key { name: "batch_size", kind: Kind::Int(1, 100), required: true, doc: "How many." },
             Key { name: "spacing", kind: Kind::Duration(true), required: false, doc: "How far apart." },
             Key { name: "source", kind: Kind::Account, required: false, doc: "Whose." },
+            Key { name: "pricing", kind: Kind::Table(&[MARKUP]), required: false, doc: "How dear." },
         ],
         retries: 3,
         resumable: true,
@@ -117,6 +130,16 @@ mod tests {
         for wrong in ["source=nobody", "batch_size=many", "batch_size=0", "batchsize=5", "batch_size", "spacing=["] {
             assert_eq!(read(wrong).unwrap_err().len(), 1, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_key_of_a_table_is_set_with_its_whole_table() {
+        let read = |text: &str| settings(&[text.to_owned()], &SPEC, [], &options(&|_| None));
+        for part in ["pricing.markup=2", "markup=2"] {
+            let faults = read(part).unwrap_err().to_string();
+            assert!(faults.contains("--set 'pricing={markup: …}'"), "{faults}");
+        }
+        assert_eq!(read("pricing={markup: 2}").unwrap().table("pricing").unwrap().int("markup"), Some(2));
     }
 
     #[test]

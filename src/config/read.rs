@@ -133,8 +133,12 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let known = || format!("the keys here are {}", names().collect::<Vec<_>>().join(", "));
-            let hint =
-                advise(&entry.key.text).or_else(|| did_you_mean(&entry.key.text, names())).or_else(|| (names().count() <= 8).then(known));
+            let name = &*entry.key.text;
+            let deeper = || keys.iter().copied().flatten().find(|key| key.holds(name));
+            let hint = advise(name)
+                .or_else(|| deeper().map(|key| format!("`{name}` belongs under `{}`", key.name)))
+                .or_else(|| did_you_mean(name, names()))
+                .or_else(|| (names().count() <= 8).then(known));
             self.faults.push(Fault::new(entry.key.span.clone(), format!("unknown key {}", quote(&entry.key.text))).maybe_hint(hint));
         }
         for key in keys.iter().copied().flatten().filter(|key| key.required && table.entry(key.name).is_none()) {

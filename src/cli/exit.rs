@@ -6,7 +6,7 @@ use crate::{
     core::{event::RunEnd, value::Misread},
     engine::{chain, signal::Signal},
     http::client::ClientError,
-    store::StoreError,
+    store::{StoreError, sqlite::is_of_disk},
 };
 
 /// How a command ended, for the shell.
@@ -145,7 +145,8 @@ impl From<io::Error> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Told { exit: Exit::Store, message: chain(&error), advice: None }
+        let advice = is_of_disk(&error).then(|| "is the disk full?".to_owned());
+        Self::Told { exit: Exit::Store, message: chain(&error), advice }
     }
 }
 

@@ -420,10 +420,21 @@ mod tests {
         room(1).await.unwrap();
         let big = "INSERT INTO instances (name, first_seen_ms, schedule) VALUES ('sync', 0, hex(zeroblob(100000)))";
         let full = db.write("write much", |conn| conn.execute(big, [])).await;
-        assert!(matches!(full, Err(StoreError::Failed { step: "write much", .. })), "{full:?}");
+        assert!(matches!(&full, Err(error @ StoreError::Failed { step: "write much", .. }) if disk::is_of_disk(error)), "{full:?}");
         room(1_000_000).await.unwrap();
         insert(&db, 2).await.unwrap();
         assert_eq!(all(&db).await, [1, 2]);
+    }
+
+    #[test]
+    fn a_disk_without_room_for_the_index_of_the_log_is_the_disks_trouble() {
+        let is_of_disk = |code| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let failed = failed(Path::new("taskrun.db"), "list the accounts", error);
+            disk::is_of_disk(&failed)
+        };
+        assert!(is_of_disk(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) && is_of_disk(rusqlite::ffi::SQLITE_FULL));
+        assert!(!is_of_disk(rusqlite::ffi::SQLITE_BUSY));
     }
 
     #[tokio::test]

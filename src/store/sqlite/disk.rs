@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::{ErrorCode, ffi};
+
 use crate::drive::network_drive;
 use crate::store::{StoreError, StoreResult};
 
@@ -35,6 +37,16 @@ fn prepare_files(path: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => (),
     }
     [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")].iter().try_for_each(|file| shut_out_others(file))
+}
+
+/// Whether an error is the disk's, or the file system's: it is full, or it fails.
+pub fn is_of_disk(error: &StoreError) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.into_iter().any(|cause| {
+        let by_system = cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        let by_sqlite = cause.downcast_ref::<ffi::Error>();
+        by_system || by_sqlite.is_some_and(|error| matches!(error.code, ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+    })
 }
 
 /// Creates an empty file for this user alone. Only a new file is ever opened here: closing a descriptor of one that SQLite has open would drop

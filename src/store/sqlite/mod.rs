@@ -31,6 +31,7 @@ mod shop;
 mod takeover;
 mod upkeep;
 
+pub use disk::is_of_disk;
 pub use restore::{Restored, inspect, restore};
 
 /// The store in one SQLite file.

@@ -56,7 +56,8 @@ impl Sync<'_> {
         let shown: HashMap<i64, Shown> = shop.items(&self.caller).await?.iter().map(|item| (item.item_id, item.shown())).collect();
         let left_open = shop.settle_left_open(&self.caller, |item_id| shown.get(&item_id).copied()).await?;
         if left_open > 0 {
-            tracing::info!("{account}: looked up {left_open} writes whose fate was open");
+            let writes = if left_open == 1 { "write" } else { "writes" };
+            tracing::info!("{account}: looked up {left_open} {writes} whose fate was open");
         }
         let mut compared = Compared::default();
         for listing in listings {

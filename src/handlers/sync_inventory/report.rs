@@ -24,8 +24,7 @@ impl Sync<'_> {
             return;
         }
         let oldest = stale.iter().flatten().map(|stock| now.duration_since(stock.fetched_at)).max();
-        let age = |age: SignedDuration| format!("the oldest {} h", age.as_hours());
-        let oldest = oldest.map_or_else(|| "never read".to_owned(), age);
+        let oldest = oldest.map_or_else(|| "never read".to_owned(), oldest_of);
         let text = format!(
             "the offers of {} of {} listed products are older than `data_max_age` ({oldest}): neither price nor visibility is written for them{}",
             stale.len(),
@@ -84,5 +83,25 @@ impl Sync<'_> {
         }
         let has_problem = !problems.is_empty() || past.shops.values().any(|shop| shop.problem.is_some());
         if has_problem { Err(HandlerError::Permanent { message: text }) } else { Ok(Report { summary: text }) }
+    }
+}
+
+/// How old the oldest data is; where the clock was set back, all of it may be from a time to come.
+fn oldest_of(age: SignedDuration) -> String {
+    if age.is_negative() {
+        "the oldest is from a time to come: was the clock set back?".to_owned()
+    } else {
+        format!("the oldest {} h", age.as_hours())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_data_is_less_than_no_hours_old() {
+        assert_eq!(oldest_of(SignedDuration::from_hours(5)), "the oldest 5 h");
+        assert!(oldest_of(SignedDuration::from_hours(-4)).contains("from a time to come"));
     }
 }

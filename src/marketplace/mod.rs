@@ -19,6 +19,7 @@ pub mod amazon;
 pub mod base;
 mod client;
 pub mod ebay;
+mod grant;
 mod http;
 mod limit;
 pub mod shop;

@@ -31,6 +31,7 @@ pub mod render;
 mod run;
 mod sandbox;
 mod screen;
+mod settings;
 mod status;
 mod talk;
 mod text;
@@ -105,6 +106,7 @@ enum Command {
     Trigger(talk::TriggerArgs),
     Cancel(talk::CancelArgs),
     Queue(queue::Args),
+    Settings(settings::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Sandbox(sandbox::Args),
@@ -164,6 +166,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Trigger(args) => talk::trigger(args, place).await,
             Command::Cancel(args) => talk::cancel(args, place).await,
             Command::Queue(args) => queue::run(args, place).await,
+            Command::Settings(args) => settings::run(args, place).await,
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,

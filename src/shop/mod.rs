@@ -10,5 +10,6 @@ pub mod offer;
 pub mod price;
 pub mod product;
 pub mod quota;
+pub mod setting;
 pub mod spread;
 pub mod upload;

@@ -10,6 +10,7 @@ mod intents;
 mod parks;
 mod queue;
 mod quotas;
+mod settings;
 mod tokens;
 
 pub use catalogue::{
@@ -24,6 +25,7 @@ pub use queue::{
     NextStep, Ordered, Queue, Settled, StepState, Target, Today, Wanted, Which,
 };
 pub use quotas::{Demand, Limit, QuotaKey, QuotaRow, Quotas};
+pub use settings::{Setting, Settings};
 pub use tokens::{Claim, Claimant, NoPair, Token, TokenPair, Tokens};
 
 /// The answer to a write that carries a fence.
@@ -48,4 +50,4 @@ pub struct AccountKey {
 ///
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials {}
+pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings {}

@@ -13,4 +13,5 @@ mod practice;
 mod products;
 mod queue;
 mod secrets;
+mod settings;
 mod shop;

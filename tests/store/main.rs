@@ -9,6 +9,7 @@ mod overlap;
 mod queue;
 mod queue_walk;
 mod records;
+mod settings;
 mod shop;
 mod tokens;
 mod upkeep;

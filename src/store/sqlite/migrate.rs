@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_not_yet.sql"),
     include_str!("../migrations/0009_queue.sql"),
     include_str!("../migrations/0010_quotas.sql"),
+    include_str!("../migrations/0011_settings.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -127,7 +127,7 @@ pub(super) fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<OutcomeKind>> {
     maybe_word(row, "outcome", OutcomeKind::from_word)
 }
 
-fn unreadable(row: &Row<'_>, column: &str, why: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
+pub(super) fn unreadable(row: &Row<'_>, column: &str, why: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
     let index = row.as_ref().column_index(column).unwrap_or_default();
     rusqlite::Error::FromSqlConversionFailure(index, Type::Null, why)
 }

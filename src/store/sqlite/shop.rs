@@ -17,6 +17,7 @@ mod intents;
 mod parks;
 mod queue;
 mod quotas;
+mod settings;
 mod tokens;
 
 impl ShopStore for SqliteStore {}

@@ -169,7 +169,7 @@ impl Bench {
 
     /// What the log shows at a level, without the times.
     fn logged(&self, level: &str) -> Vec<String> {
-        let marker = format!("[{level}] report: ");
+        let marker = format!("[{level}] report#1: ");
         let log = fs::read_to_string(self.path("logs/report.log")).unwrap_or_default();
         log.lines().filter_map(|line| Some(line.split_once(&marker)?.1.to_owned())).collect()
     }

@@ -18,6 +18,7 @@ pub mod exit;
 mod explain;
 mod history;
 mod list;
+mod logs;
 mod next;
 mod once;
 mod pause;
@@ -97,6 +98,7 @@ enum Command {
     Status(status::Args),
     History(history::Args),
     Explain(explain::Args),
+    Logs(logs::Args),
     Reload(talk::ReloadArgs),
     Stop(talk::StopArgs),
     Products(products::Args),
@@ -157,6 +159,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Status(args) => status::run(args, place).await,
             Command::History(args) => history::run(args, place).await,
             Command::Explain(args) => explain::run(args, place).await,
+            Command::Logs(args) => logs::run(args, place).await,
             Command::Reload(args) => talk::reload(args, place).await,
             Command::Stop(args) => talk::stop(args, place).await,
             Command::Products(args) => products::run(args, place).await,

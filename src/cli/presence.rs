@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::level_filters::LevelFilter;
+use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
     exit::{Exit, Failure},
@@ -331,15 +331,20 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     amazon.chain(base).chain(ebay).chain(accounts).map(Secret::expose)
 }
 
+/// The level by its word.
+pub(crate) fn level_of(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    }
+}
+
 /// The log as the configuration and the command line want it.
 pub(crate) fn log_settings(config: &Config, role: Role, place: &Place) -> LogSettings {
-    let level = match place.log_level().unwrap_or(config.log.level) {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
+    let level = LevelFilter::from_level(level_of(place.log_level().unwrap_or(config.log.level)));
     let format = match config.log.format {
         LogFormat::Text => log::Format::Text,
         LogFormat::Json => log::Format::Json,

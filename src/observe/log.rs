@@ -24,7 +24,7 @@ use tracing_subscriber::{
 };
 
 use self::entry::{Entry, Fields, Origin};
-pub use self::secrets::Secrets;
+pub use self::{entry::printable, secrets::Secrets};
 use super::rotate::{Limits, LogFile, Lost};
 use crate::{
     clock::Clock,
@@ -34,8 +34,8 @@ use crate::{
 mod entry;
 mod secrets;
 
-/// The log file of everything that a daemon does.
-const DAEMON_FILE: &str = "taskrun";
+/// The log file of everything that a daemon does, and whose a line is that belongs to no instance.
+pub(super) const DAEMON: &str = "taskrun";
 
 /// Log files kept open at once; beyond that the one that was not used for longest is closed.
 const OPEN_MAX: usize = 128;
@@ -267,7 +267,7 @@ impl Shared {
 
     /// False: none of the files that the event belongs to could be written.
     fn log_to_files(&self, entry: &Entry<'_>, line: &str, settings: &LogSettings, now: Now) -> bool {
-        let main = settings.daemon.then(|| DAEMON_FILE.to_owned());
+        let main = settings.daemon.then(|| DAEMON.to_owned());
         let own = entry.origin.instance.as_deref().map(file_name).filter(|own| main.as_deref() != Some(own));
         let mut files = main.into_iter().chain(own).peekable();
         if settings.dir.is_none() || files.peek().is_none() {

@@ -1,4 +1,5 @@
 //! What people see of taskrun at work: logs and progress.
 pub mod log;
 pub mod progress;
+pub mod read;
 mod rotate;

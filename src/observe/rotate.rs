@@ -216,12 +216,17 @@ fn ends_whole(file: &File) -> io::Result<bool> {
     Ok(last == [b'\n'])
 }
 
+/// The time that stands in the name of a rotated file, in UTC.
+pub(super) fn stamp(text: &str) -> Option<DateTime> {
+    DateTime::strptime(STAMP, text).ok()
+}
+
 /// The stamps of a log's rotated files, oldest first.
 fn rotated(folder: &Path, name: &OsStr) -> io::Result<Vec<DateTime>> {
     let stamp = |entry: fs::DirEntry| {
         let file = entry.file_name();
         let stamp = file.to_str()?.strip_prefix(name.to_str()?)?.strip_prefix('.')?.strip_suffix(".log")?;
-        DateTime::strptime(STAMP, stamp).ok()
+        self::stamp(stamp)
     };
     let mut stamps: Vec<DateTime> = fs::read_dir(folder)?.flatten().filter_map(stamp).collect();
     stamps.sort_unstable();

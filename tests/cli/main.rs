@@ -6,6 +6,7 @@ mod backup;
 mod commands;
 mod daemon;
 mod history;
+mod logs;
 mod market;
 mod next;
 mod once;

@@ -9,7 +9,7 @@ use tracing::{
     level_filters::LevelFilter,
 };
 
-use super::{Format, LogSettings};
+use super::{DAEMON, Format, LogSettings};
 use crate::core::task::Now;
 
 /// A longer message or field is cut.
@@ -177,9 +177,15 @@ impl<'a> Entry<'a> {
         let (strong, strong_off) = paint("\x1b[1m");
         let (tone, tone_off) = paint(tone(self.level));
         let time = self.now.wall.to_zoned(settings.zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
-        let name = self.origin.instance.as_deref().unwrap_or("taskrun");
+        let name = self.origin.instance.as_deref().unwrap_or(DAEMON);
+        let run = self.origin.run.as_ref().map(|run| format!("#{}", plain(run))).unwrap_or_default();
         let pid = if settings.level >= LevelFilter::DEBUG { format!("[{}] ", std::process::id()) } else { String::new() };
-        let mut line = format!("{dim}{time}{dim_off} [{tone}{}{tone_off}] {pid}{strong}{}{strong_off}: ", self.level, printable(name));
+        let mut line = format!(
+            "{dim}{time}{dim_off} [{tone}{}{tone_off}] {pid}{strong}{}{strong_off}{dim}{}{dim_off}: ",
+            self.level,
+            printable(name),
+            printable(&run)
+        );
         line.push_str(&printable(&settings.secrets.mask(cut(&self.message))));
         for (name, value) in &self.fields {
             let value = plain(value);
@@ -226,7 +232,7 @@ fn tone(level: Level) -> &'static str {
 }
 
 /// The text without anything that could end the line or move the cursor.
-fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c, text| write!(text, "{}", c.escape_default()))
 }
 

@@ -59,8 +59,8 @@ fn an_instance_has_its_file_and_the_daemon_has_everything() {
         in_attempt("upload_tick@base_account_1", || tracing::error!("failed"));
     });
     let (sync, upload) = (
-        "2026-11-22 13:48:00 [INFO] sync_inventory: done: 三脚 items=240\n",
-        "2026-11-22 13:48:00 [ERROR] upload_tick@base_account_1: failed\n",
+        "2026-11-22 13:48:00 [INFO] sync_inventory#41: done: 三脚 items=240\n",
+        "2026-11-22 13:48:00 [ERROR] upload_tick@base_account_1#41: failed\n",
     );
     assert_eq!(read(dir.path(), "sync_inventory.log"), sync);
     assert_eq!(read(dir.path(), "upload_tick@base_account_1.log"), upload);
@@ -153,7 +153,7 @@ fn the_level_holds_for_ours_and_keeps_others_quiet_until_trace() {
     assert_eq!(said("info"), ["their warning"]);
     assert_eq!(said("debug"), ["ours", "their warning"]);
     assert_eq!(said("trace"), ["ours", "theirs", "their warning"]);
-    assert!(read(&dir.path().join("debug"), "report.log").contains(&format!("[DEBUG] [{}] report: ours", std::process::id())));
+    assert!(read(&dir.path().join("debug"), "report.log").contains(&format!("[DEBUG] [{}] report#41: ours", std::process::id())));
 }
 
 #[test]

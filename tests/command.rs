@@ -229,13 +229,13 @@ async fn a_line_is_in_the_log_before_the_program_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_megabytes_of_broken_shift_jis_on_both_pipes_are_complete() {
+async fn acceptance_01_ten_megabytes_of_broken_shift_jis_and_emoji_on_both_pipes_are_complete() {
     let mut data = Vec::new();
     while data.len() < 10 << 20 {
-        // Shift-JIS text, half characters, and bytes that are wrong in every encoding.
+        // Shift-JIS text, half characters, bytes that are wrong in every encoding, and emoji in UTF-8.
         data.extend(b"\x8eO\x8br 1.2m \x83J\x83\x81\x83\x89\x97p \xff\xfe\x80 \x82");
         data.extend((0..fastrand::usize(..120)).map(|_| fastrand::u8(0x80..)));
-        data.extend(format!(" {}\n", data.len()).as_bytes());
+        data.extend(format!(" 😀👨‍👩‍👧 {}\n", data.len()).as_bytes());
     }
     let bench = script("cat data & cat data >&2; wait");
     fs::write(bench.path("data"), &data).unwrap();

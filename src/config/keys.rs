@@ -256,6 +256,7 @@ pub const RESERVE: &[Key] = &[
 pub const PUBLISH: &[Key] = &[
     required("rules", Kind::Path, "The file with the rules: forbidden goods, words and categories."),
     key("min_images", Kind::Int(0, 20), "A product with fewer images is not listed. 1 where it is not given."),
+    key("one_shop", Kind::Bool, "A product that is at one shop, or queued for it, is listed at no other; false where it is not given."),
 ];
 
 /// The file that `publish.rules` names.

@@ -12,10 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::{
-    core::task::{InstanceSet, words},
-    shop::gate,
-};
+use crate::core::task::{InstanceSet, words};
 
 pub mod amount;
 mod check;
@@ -34,7 +31,7 @@ mod tree;
 
 pub use crate::{
     core::value::Secret,
-    shop::{currency::Rate, product::Platform, quota::PerPurpose},
+    shop::{currency::Rate, gate::Publish, product::Platform, quota::PerPurpose},
 };
 pub use env::system_env;
 pub use fault::{Fault, Faults};
@@ -244,14 +241,6 @@ pub struct Account {
     pub calls_per_hour: Option<i64>,
     /// How many calls it may get on a day in Japan; the marketplace's number where it is not given.
     pub calls_per_day: Option<i64>,
-}
-
-/// What may be listed at a shop at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publish {
-    pub rules: Arc<gate::Rules>,
-    /// A product with fewer images is not listed.
-    pub min_images: u32,
 }
 
 /// Reads and checks a file.

@@ -31,7 +31,7 @@ pub(super) fn publish(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -
     match read(reader, &path) {
         Ok((rules, warnings)) => {
             tell(&warnings, |message| reader.warnings.push(Fault::new(at.clone(), message)));
-            Some(Publish { rules: Arc::new(rules), min_images })
+            Some(Publish { rules: Arc::new(rules), min_images, one_shop: plain.bool("one_shop").unwrap_or(false) })
         }
         Err(faults) => {
             tell(&faults, |message| reader.faults.push(Fault::new(at.clone(), message)));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_cannot_be_read_are_a_fault_and_never_no_rules() {
+    fn acceptance_13_rules_that_cannot_be_read_are_a_fault_and_never_no_rules() {
         assert!(faults(None).contains("1:19: rules.yaml: there is no such file"), "{}", faults(None));
         assert!(faults(Some("version: 1\ngroups: { alcohol: { score: 100, word: [gin] } }")).contains("unknown key `word`"));
         let told = faults(Some("groups: [\n"));

@@ -18,6 +18,16 @@ pub const REVIEW_AT: u32 = 50;
 /// What a score counts up to.
 pub const SCORE_MAX: u32 = 100;
 
+/// What may be listed at a shop at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    pub rules: Arc<Rules>,
+    /// A product with fewer images is not listed.
+    pub min_images: u32,
+    /// A product that is at one shop, or queued for it, is listed at no other.
+    pub one_shop: bool,
+}
+
 /// What is forbidden, and how surely.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {

@@ -186,8 +186,10 @@ pub enum Refusal {
     NoTitle,
     #[error("its cost is not known")]
     NoCost,
-    #[error("it has no images")]
+    #[error("it has too few images")]
     NoImages,
+    #[error("the rules forbid it: {why}")]
+    Prohibited { why: Arc<str> },
     #[error("it is at {account} already, as item {item_id}")]
     Live { account: Arc<str>, item_id: Arc<str> },
     #[error("it is in the queue of {account} already: item {id} is `{state}`")]
@@ -212,6 +214,7 @@ impl Refusal {
             Self::NoTitle => "no_title",
             Self::NoCost => "no_cost",
             Self::NoImages => "no_images",
+            Self::Prohibited { .. } => "prohibited",
             Self::Live { .. } => "live",
             Self::Queued { .. } => "queued",
             Self::Unsettled { .. } => "unsettled",
@@ -230,6 +233,7 @@ impl Refusal {
             | Self::NoTitle
             | Self::NoCost
             | Self::NoImages
+            | Self::Prohibited { .. }
             | Self::Unsettled { .. }
             | Self::Cancelled { .. }
             | Self::Failed { .. }
@@ -246,20 +250,7 @@ impl Refusal {
 /// The first reason why not.
 pub fn admit(candidate: &Candidate, only: Option<&str>, scan: bool) -> Result<(), Refusal> {
     let past = || candidate.past.iter().filter(|past| only.is_none_or(|only| only == &*past.account));
-    for past in past() {
-        let account = || Arc::clone(&past.account);
-        if let Some((id, state, unsettled)) = past.last {
-            if state.is_open() {
-                return Err(Refusal::Queued { account: account(), id, state });
-            }
-            if unsettled {
-                return Err(Refusal::Unsettled { account: account(), id });
-            }
-        }
-        if let Some(item_id) = &past.item_id {
-            return Err(Refusal::Live { account: account(), item_id: Arc::clone(item_id) });
-        }
-    }
+    past().try_for_each(is_free_at)?;
     if scan {
         let newest = past().filter_map(|past| past.last).max_by_key(|(id, ..)| *id);
         match newest {
@@ -271,6 +262,27 @@ pub fn admit(candidate: &Candidate, only: Option<&str>, scan: bool) -> Result<()
     let product = candidate.product.ok_or(Refusal::Unknown)?;
     let lacks = [(product.title, Refusal::NoTitle), (product.cost, Refusal::NoCost), (product.images, Refusal::NoImages)];
     lacks.into_iter().find(|(there, _)| !there).map_or(Ok(()), |(_, refusal)| Err(refusal))
+}
+
+/// Whether a product is neither at any of these accounts nor queued for one.
+///
+/// # Errors
+/// The first reason why not.
+pub fn is_free(past: &[Past]) -> Result<(), Refusal> {
+    past.iter().try_for_each(is_free_at)
+}
+
+fn is_free_at(past: &Past) -> Result<(), Refusal> {
+    let account = || Arc::clone(&past.account);
+    if let Some((id, state, unsettled)) = past.last {
+        if state.is_open() {
+            return Err(Refusal::Queued { account: account(), id, state });
+        }
+        if unsettled {
+            return Err(Refusal::Unsettled { account: account(), id });
+        }
+    }
+    past.item_id.as_ref().map_or(Ok(()), |item_id| Err(Refusal::Live { account: account(), item_id: Arc::clone(item_id) }))
 }
 
 /// The number of an item.

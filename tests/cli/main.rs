@@ -16,3 +16,4 @@ mod queue;
 mod secrets;
 mod settings;
 mod shop;
+mod urgent;

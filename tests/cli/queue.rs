@@ -131,6 +131,49 @@ fn a_scan_takes_as_many_as_it_was_told_and_says_that_there_are_more() {
 }
 
 #[test]
+fn acceptance_13_what_the_rules_forbid_is_not_queued_and_what_is_doubtful_waits_for_a_person() {
+    let shop = shop(3);
+    sql(
+        &shop,
+        "UPDATE products SET title = '生ﾋﾞｰﾙ' WHERE asin = 'B000000001'; UPDATE products SET title = '第2類 かぜ薬' WHERE asin = 'B000000002'",
+    );
+    let rules = "version: 7\ngroups:\n  alcohol: { score: 100, words: [ビール] }\n  medicine: { score: 60, words: [第2類] }\n";
+    std::fs::write(shop.file("rules.yaml"), rules).unwrap();
+    shop.write(&format!("publish: {{ rules: rules.yaml }}\n{TASKS}"));
+    let dry = shop.run("queue add --all-pending --dry-run").ends(0);
+    let why = "not queued: B000000001: the rules forbid it: alcohol: ビール (100); version 7 of the rules";
+    dry.says(&["2 items would be queued", "1 of them waits for a person first", why]);
+    let json = shop.run("queue add --all-pending --json").ends(0).json();
+    assert_eq!(json["refused"][0]["reason"], "prohibited");
+    assert_eq!(json["added"][0]["review"], "medicine: 第2類 (60); version 7 of the rules");
+    assert_eq!(json["added"][1]["review"], Value::Null);
+    shop.run("queue review").ends(0).prints(&["B000000002", "review: medicine: 第2類 (60)"]);
+    assert_eq!(ids(&shop.run("queue list --due --json")), [2], "what waits for a person is not due");
+    shop.run("queue review 1 --approve").ends(0).says(&["item 1 is pending now"]);
+    shop.run(&format!("queue add {}", asin(1))).ends(75).says(&["the rules forbid it"]);
+    shop.write(&format!("publish: {{ rules: rules.yaml, min_images: 2 }}\n{TASKS}"));
+    shop.run(&format!("queue add {} --account shop_a", asin(3))).ends(75).says(&["it has too few images"]);
+}
+
+#[test]
+fn without_rules_whoever_queues_is_told_that_nothing_will_be_listed() {
+    let shop = shop(1);
+    shop.run("queue add --all-pending").ends(0).says(&["nothing will be listed until `publish: { rules: .. }` stands in tasks.yaml"]);
+}
+
+#[test]
+fn where_one_shop_is_the_rule_no_other_account_gets_what_one_has() {
+    let shop = shop(2);
+    std::fs::write(shop.file("rules.yaml"), "version: 1\n").unwrap();
+    shop.write(&format!("publish: {{ rules: rules.yaml, one_shop: true }}\n{TASKS}"));
+    shop.run(&format!("queue add {} --account shop_a", asin(1))).ends(0).says(&["1 item queued"]);
+    let done = shop.run(&format!("queue add {} --account shop_b", asin(1))).ends(0);
+    done.says(&["0 items queued", "it is in the queue of shop_a already"]);
+    shop.run("queue add --all-pending --account shop_b").ends(0).says(&["1 item queued"]);
+    assert_eq!(shop.run("queue list --json").json().as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn acceptance_09_an_inactive_shop_gets_none() {
     let shop = shop(3);
     let json = shop.run("queue add --all-pending --json").ends(0).json();

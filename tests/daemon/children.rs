@@ -28,11 +28,11 @@ fn stop(world: &World, daemon: &mut Process) {
 }
 
 #[test]
-fn ten_megabytes_of_broken_shift_jis_on_both_pipes_are_kept_whole() {
+fn acceptance_01_ten_megabytes_of_broken_shift_jis_and_emoji_end_with_a_whole_rotated_log_and_bounded_memory() {
     const LINES: usize = 60_000;
-    // 日本 in Shift-JIS and half a character, so that no line is UTF-8; 88 bytes with the newline, 60,000 lines: 5 MB for each pipe.
+    // 日本 in Shift-JIS and half a character, so that no line is UTF-8, and an emoji; 88 bytes with the newline, 60,000 lines: 5 MB for each pipe.
     let noise = format!(
-        "i=0; while [ $i -lt {LINES} ]; do printf '%06d \\223\\372\\226\\173\\202 0123456789012345678901234567890123456789012345678901234567890123456789 end\\n' $i; i=$((i+1)); done"
+        "i=0; while [ $i -lt {LINES} ]; do printf '%06d \\223\\372\\226\\173\\202 \\360\\237\\230\\200 01234567890123456789012345678901234567890123456789012345678901234 end\\n' $i; i=$((i+1)); done"
     );
     let script = format!("({noise}) & ({noise}) >&2; wait");
     let world = World::new("");
@@ -57,6 +57,7 @@ fn ten_megabytes_of_broken_shift_jis_on_both_pipes_are_kept_whole() {
             let text = String::from_utf8(fs::read(entry.path()).unwrap()).expect("the log is UTF-8");
             for line in text.lines().filter(|line| line.ends_with(" end") && !line.contains("succeeded")) {
                 let number = line.split_once('\u{FFFD}').unwrap().0.trim_end().rsplit(' ').next().unwrap();
+                assert!(line.contains('😀'), "{line}");
                 seen[number.parse::<usize>().unwrap()] += 1;
             }
         }

@@ -10,7 +10,7 @@ fn work(script: &str) -> World {
 }
 
 #[test]
-fn a_second_daemon_is_refused_with_the_pid_of_the_first() {
+fn acceptance_07_a_second_daemon_is_refused_with_the_pid_of_the_first_and_so_is_a_third() {
     let world = work("sleep 60");
     let mut first = world.daemon();
     for _ in 0..2 {

@@ -65,6 +65,7 @@ fn request(targets: &[&str], wanted: Wanted) -> AddRequest {
         priority: PRIORITY,
         pace: Pace::Soon,
         from: noon(),
+        publish: None,
         dry: false,
     }
 }

@@ -139,6 +139,7 @@ impl Walk {
             priority: self.rng.u8(1..=20),
             pace: if self.rng.bool() { Pace::Soon } else { Pace::Spread },
             from: self.now,
+            publish: None,
             dry: false,
         };
         self.store.add_uploads(request, self.now).await.unwrap();

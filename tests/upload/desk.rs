@@ -58,7 +58,7 @@ pub(crate) fn details(title: &str, images_wanted: usize) -> Details {
 }
 
 pub(crate) fn publish(rules: Rules) -> Publish {
-    Publish { rules: Arc::new(rules), min_images: 1 }
+    Publish { rules: Arc::new(rules), min_images: 1, one_shop: false }
 }
 
 fn platform(shop: &str) -> Platform {
@@ -115,6 +115,14 @@ impl Desk {
         assert_eq!(learnt, Guarded::Done(()));
     }
 
+    /// The same of many products, in one write.
+    pub(crate) async fn offers(&self, numbers: std::ops::RangeInclusive<usize>, finding: &Finding) {
+        let fence = self.bench.admit().await;
+        let findings = numbers.map(|n| (asin(n), finding.clone())).collect();
+        let learnt = self.bench.store.learn(fence, findings, self.now()).await.unwrap();
+        assert_eq!(learnt, Guarded::Done(()));
+    }
+
     /// Queues products for a shop, due now; gives their numbers.
     pub(crate) async fn queue(&self, numbers: std::ops::RangeInclusive<usize>, shop: &str) -> Vec<ItemId> {
         let lane = Lane { zone: tokyo(), hours: None, daily_limit: None };
@@ -126,6 +134,7 @@ impl Desk {
             priority: PRIORITY,
             pace: Pace::Soon,
             from: self.now(),
+            publish: None,
             dry: false,
         };
         let report = self.bench.store.add_uploads(request, self.now()).await.unwrap();

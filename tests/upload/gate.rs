@@ -12,7 +12,7 @@ use taskrun::{
 
 use super::{
     bench::accounts,
-    desk::{ADD, COST, Desk, SHOP, asin, details, publish},
+    desk::{ADD, COST, Desk, OTHER, SHOP, asin, details, publish},
 };
 
 fn needles(words: &[&str]) -> Vec<Needle> {
@@ -147,4 +147,19 @@ async fn a_product_with_too_few_images_fails() {
     let desk = desk.under(wants_more);
     assert_eq!(desk.tick(SHOP).await.summary(), "1 failed");
     assert_eq!(desk.code(id).await, "no_images");
+}
+
+#[tokio::test]
+async fn what_is_at_one_shop_is_made_at_no_other_where_that_is_the_rule() {
+    let desk = Desk::new().await;
+    desk.stock(1..=1, SHOP).await;
+    let here = desk.queue(1..=1, SHOP).await[0];
+    let there = desk.queue(1..=1, OTHER).await[0];
+    let mut one_shop = publish(Rules::default());
+    one_shop.one_shop = true;
+    let desk = desk.under(one_shop);
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
+    assert_eq!(desk.tick(OTHER).await.summary(), "1 failed");
+    assert_eq!((desk.item(here).await.state, desk.code(there).await.as_str()), (State::Success, "elsewhere"));
+    assert_eq!(desk.made(ADD).len(), 1);
 }

@@ -11,3 +11,4 @@ mod gate;
 mod limits;
 mod lists;
 mod once;
+mod side;

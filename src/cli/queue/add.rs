@@ -129,6 +129,7 @@ fn request(args: &Args, config: &Config, now: Timestamp) -> Result<AddRequest, F
         priority: args.priority,
         pace: if args.distribute { Pace::Spread } else { Pace::Soon },
         from,
+        publish: config.publish.clone(),
         dry: args.dry_run,
     })
 }
@@ -139,6 +140,16 @@ fn show(report: &AddReport, args: &Args, config: &Config, place: &Place, now: Ti
     }
     let verb = if args.dry_run { "would be queued" } else { "queued" };
     place.screen.say(&format!("{} {verb}", text::counted(report.added.len(), "item")));
+    let reviews = report.added.iter().filter(|added| added.review.is_some()).count();
+    if reviews > 0 {
+        place.screen.say(&format!(
+            "{reviews} of them {} for a person first: `taskrun queue review` shows why",
+            if reviews == 1 { "waits" } else { "wait" }
+        ));
+    }
+    if config.publish.is_none() && !report.added.is_empty() {
+        place.screen.say("nothing was judged and nothing will be listed until `publish: { rules: .. }` stands in tasks.yaml");
+    }
     let days = days(&report.added, config);
     if days > 1 {
         place.screen.say(&format!("it takes {days} days: the accounts' daily caps let no more through on one"));
@@ -202,12 +213,14 @@ struct AddedView {
     asin: String,
     account: String,
     scheduled_at: String,
+    /// Why it waits for a person first; null: it does not.
+    review: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct RefusedView {
     asin: String,
-    /// `unknown`, `no_title`, `no_cost`, `no_images`, `live`, `queued`, `unsettled`, `cancelled`, `failed`, `full`, `closed`.
+    /// `unknown`, `no_title`, `no_cost`, `no_images`, `prohibited`, `live`, `queued`, `unsettled`, `cancelled`, `failed`, `full`, `closed`.
     reason: &'static str,
     detail: String,
 }
@@ -219,6 +232,7 @@ impl ReportView {
             asin: added.asin.to_string(),
             account: added.account.to_string(),
             scheduled_at: added.at.to_string(),
+            review: added.review.as_ref().map(ToString::to_string),
         };
         let refused =
             |(asin, refusal): &(Asin, Refusal)| RefusedView { asin: asin.to_string(), reason: refusal.word(), detail: refusal.to_string() };

@@ -10,7 +10,7 @@ use crate::{
     shop::{
         gate::{self, Candidate, Verdict},
         price::{Price, selling_price},
-        product::{DatedDetails, Product, Stock},
+        product::{DatedDetails, Listing, ListingState, Product, Stock},
     },
     store::shop::{CatalogueEntry, Item, ItemError, Settled},
 };
@@ -41,6 +41,9 @@ impl Tick<'_> {
         if let Some(settled) = forbidden(item, product, details, self.publish) {
             return Ruling::Not(settled);
         }
+        if let Some(elsewhere) = self.elsewhere(entry) {
+            return Ruling::Not(Settled::Failed(elsewhere));
+        }
         let text = |dated: Option<&String>| gate::clean(dated.map_or("", String::as_str), &self.publish.rules.removed).text;
         let title = text(details.title.as_ref().map(|title| &title.value));
         let description = text(details.description.as_ref().map(|text| &text.value));
@@ -64,6 +67,15 @@ impl Tick<'_> {
             }),
             Err(settled) => Ruling::Not(settled),
         }
+    }
+
+    /// Where a product may be at one shop only: the other one that has it.
+    fn elsewhere(&self, entry: &CatalogueEntry) -> Option<ItemError> {
+        let is_there = |listing: &&Listing| {
+            listing.state == ListingState::Listed && listing.item_id.is_some() && *listing.account != *self.account.account
+        };
+        let other = entry.listings.iter().find(is_there).filter(|_| self.publish.one_shop)?;
+        Some(item_error("elsewhere", format!("it is at {} already, and `publish` says `one_shop`", other.account)))
     }
 
     /// The price, in yen, by the one pricing function; only for what was freshly seen in stock.

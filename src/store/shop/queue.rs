@@ -7,6 +7,7 @@ use super::{AccountKey, Guarded};
 use crate::{
     core::task::{Generation, RunId},
     shop::{
+        gate::Publish,
         product::{Asin, Platform},
         spread::{Lane, Pace, Rhythm},
         upload::{Act, Illegal, ItemId, Obeyed, Order, Refusal, State, Step, Work},
@@ -124,6 +125,8 @@ pub struct AddRequest {
     pub pace: Pace,
     /// Not before then.
     pub from: Timestamp,
+    /// What may be listed at all; `None`: nobody says, and nothing is judged here.
+    pub publish: Option<Publish>,
     /// Only say what would be done.
     pub dry: bool,
 }
@@ -139,6 +142,8 @@ pub struct Added {
     pub account: Arc<str>,
     /// When it is due.
     pub at: Timestamp,
+    /// Why it waits for a person first, where it does.
+    pub review: Option<Arc<str>>,
 }
 
 /// What became of products that were to be queued.

@@ -29,6 +29,8 @@ pub mod marketplace;
 pub mod notify;
 #[cfg(feature = "daemon")]
 pub mod observe;
+#[cfg(feature = "daemon")]
+pub mod outbound;
 #[cfg(feature = "sqlite")]
 pub mod sandbox;
 #[cfg(feature = "daemon")]

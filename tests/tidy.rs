@@ -93,6 +93,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crate::sandbox",
         ],
     ),
+    (
+        "src/outbound",
+        &[
+            "rusqlite",
+            "crate::store",
+            "crate::engine",
+            "crate::handlers",
+            "crate::marketplace",
+            "crate::notify",
+            "crate::sandbox",
+            "crate::http",
+            "crate::cli",
+        ],
+    ),
     ("src/marketplace", &["rusqlite", "crate::engine", "crate::handlers", "crate::http", "crate::cli", "crate::notify", "crate::sandbox"]),
     ("src/handlers", &["rusqlite", "crate::engine", "crate::http", "crate::cli", "crate::sandbox"]),
     (

@@ -231,6 +231,8 @@ pub(crate) async fn open(dir: PathBuf, listen: SocketAddr, items: u32, clock: Ar
 
 /// Puts the practice marketplace in place of the real ones: no key of the real world goes anywhere.
 pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
+    // Nobody outside is called.
+    config.http_hosts = None;
     let keys = sandbox::practice_keys();
     let amazon = config.marketplaces.amazon.take();
     config.marketplaces.amazon = Some(Amazon {

@@ -328,7 +328,8 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let base = config.marketplaces.base.iter().map(|base| &base.client_secret);
     let ebay = config.marketplaces.ebay.iter().map(|ebay| &ebay.client_secret);
     let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
-    amazon.chain(base).chain(ebay).chain(accounts).map(Secret::expose)
+    let with = config.instances.values().flat_map(|instance| instance.with.secrets());
+    amazon.chain(base).chain(ebay).chain(accounts).chain(with).map(Secret::expose)
 }
 
 /// The level by its word.

@@ -11,7 +11,7 @@ use super::{
     Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
     fault::{Fault, Faults},
     keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
-    publish,
+    outside, publish,
     read::{Reader, Table},
     remote, store_in,
     task::{self, Known, KnownAccount},
@@ -48,6 +48,9 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let top = 0..0;
     let table = reader.table(&tree.root, &top, &[ROOT])?;
     let plain = reader.plain(table, &[ROOT]);
+    base_dir.clone_into(&mut reader.base_dir);
+    let hosts = table.entry("http_hosts").map(|entry| outside::hosts(reader, entry)).unwrap_or_default();
+    reader.hosts = Some(hosts.clone());
     // Locks and accounts by name first: what is read after them refers to them.
     reader.locks = plain.get("locks").map(|_| texts(plain.list("locks")).collect());
     let accounts = table.entry("accounts").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default();
@@ -87,6 +90,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         marketplaces,
         accounts,
         publish,
+        http_hosts: Some(hosts.into()),
         max_running: count("max_running", 64),
         shutdown_grace: plain.duration("shutdown_grace").unwrap_or(SignedDuration::from_secs(30)),
         watch: plain.bool("watch").unwrap_or(false),

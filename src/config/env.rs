@@ -18,6 +18,8 @@ pub(super) struct Expanded {
     pub(super) text: String,
     /// Variables that are not set, and where they stand in the text.
     pub(super) unset: Vec<(Range<usize>, String)>,
+    /// What the variables stood for.
+    pub(super) values: Vec<String>,
     /// A `${` that begins no variable.
     pub(super) broken: Option<Range<usize>>,
 }
@@ -43,7 +45,10 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Expand
         };
         rest = after;
         match env(name) {
-            Some(value) => out.text.push_str(&value),
+            Some(value) => {
+                out.text.push_str(&value);
+                out.values.push(value);
+            }
             None => out.unset.push((at..at + name.len() + 3, name.to_owned())),
         }
     }

@@ -66,6 +66,12 @@ pub enum Kind {
     Zone,
     /// An http or https URL.
     Url,
+    /// An http or https URL that is called, query and all; its host must be one that the file names under `http_hosts`.
+    CallUrl,
+    /// A text in which `${NAME}`s are secrets, or `{file: PATH}`.
+    Sensitive,
+    /// Whatever JSON can say, kept as its text; `${NAME}`s in it are secrets.
+    Json,
     /// `${NAME}` or `{file: PATH}`.
     Secret,
     /// A schedule, or a list of them.
@@ -161,9 +167,24 @@ pub const ROOT: &[Key] = &[
         Kind::Apart(&Kind::Named(&Kind::Tables(&[ACCOUNT, CALLS, POLICY]))),
         "Sellers and shops. Their other keys override the task's for their own instances.",
     ),
+    key(
+        "http_hosts",
+        Kind::Apart(&Kind::List(&Kind::Text)),
+        "The hosts that `http_request` and `health_check` may call: `example.com`, `*.example.com:8443`, `{ host: NAME, private: true }`.",
+    ),
     key("publish", Kind::Apart(&Kind::Table(PUBLISH)), "What may be listed at a shop at all."),
     key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
     required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),
+];
+
+/// An element of `http_hosts` that is not a name alone.
+pub const HTTP_HOST: &[Key] = &[
+    required("host", Kind::Text, "A name, `*.` and a name, or an address; with a port unless it is the scheme's own."),
+    key(
+        "private",
+        Kind::Bool,
+        "Whether it may be an address of one's own network or machine, and be called by plain http. `false` where it is not given.",
+    ),
 ];
 
 pub const LOG: &[Key] = &[

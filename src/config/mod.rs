@@ -21,6 +21,7 @@ pub mod fault;
 mod file;
 pub mod keys;
 mod lint;
+pub mod outside;
 mod part;
 mod publish;
 mod read;
@@ -91,6 +92,8 @@ pub struct Config {
     pub accounts: BTreeMap<Arc<str>, Account>,
     /// What may be listed at all; `None`: the file says nothing of it, and nothing is listed.
     pub publish: Option<Publish>,
+    /// The hosts that `http_request` and `health_check` may call; `None`: practice, where nobody outside is called.
+    pub http_hosts: Option<Arc<[outside::AllowedHost]>>,
     /// How many runs may go on at once.
     pub max_running: usize,
     /// How long runs may take to stop when taskrun stops.

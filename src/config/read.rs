@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
 };
@@ -16,7 +17,9 @@ use super::{
     env::{Expanded, expand},
     fault::{FAULTS_MAX, Fault, did_you_mean, quote},
     keys::{Key, Kind},
-    lint, remote, timing,
+    lint,
+    outside::{self, AllowedHost},
+    remote, timing,
     tree::{Data, Entry, Node},
 };
 use crate::core::{
@@ -34,6 +37,10 @@ pub(super) struct Reader<'a> {
     pub(super) locks: Option<BTreeSet<String>>,
     /// The accounts there are, with faults or without.
     pub(super) accounts: BTreeSet<String>,
+    /// The hosts that may be called; `None`: that is not judged here.
+    pub(super) hosts: Option<Vec<AllowedHost>>,
+    /// The folder of the file.
+    pub(super) base_dir: PathBuf,
     /// Cron expressions by their text: tasks that fire alike share one.
     pub(super) crons: BTreeMap<String, Arc<CronExpr>>,
 }
@@ -71,7 +78,9 @@ pub(super) struct Reading {
     pub(super) span: Range<usize>,
     verbatim: Option<usize>,
     /// A variable in it is not set, and need not be.
-    unset: bool,
+    pub(super) unset: bool,
+    /// What its variables stood for.
+    pub(super) filled: Vec<String>,
 }
 
 impl Reading {
@@ -84,7 +93,7 @@ impl Reading {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(options: &'a LoadOptions<'a>, faults: Vec<Fault>) -> Self {
-        Self { options, faults, warnings: Vec::new(), locks: None, accounts: BTreeSet::new(), crons: BTreeMap::new() }
+        Self { options, faults, warnings: Vec::new(), locks: None, accounts: BTreeSet::new(), hosts: None, base_dir: PathBuf::from("."), crons: BTreeMap::new() }
     }
 
     /// What is not set in the environment is empty, and no fault.
@@ -198,10 +207,11 @@ impl<'a> Reader<'a> {
         }
         let span = node.span.clone();
         if !scalar.text.contains("${") {
-            return Some(Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false });
+            return Some(Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false, filled: Vec::new() });
         }
-        let Expanded { text, unset, broken } = expand(&scalar.text, self.options.env);
-        let source = Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty() };
+        let Expanded { text, unset, values, broken } = expand(&scalar.text, self.options.env);
+        let source =
+            Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty(), filled: values };
         if let Some(part) = &broken {
             self.fault(&source.part(part), "`${` begins the name of a variable, and this is none", "write `$${` for `${` itself");
             return None;
@@ -256,6 +266,9 @@ impl<'a> Reader<'a> {
             Kind::Account => self.account(node, at).map(text),
             Kind::Zone => self.whole(node, at, "a time zone").and_then(|name| timing::zone(self, &name)).map(|(_, name)| Value::Text(name)),
             Kind::Url => self.whole(node, at, "a URL").and_then(|url| remote::url(self, &url)).map(|url| Value::Text(url.into())),
+            Kind::CallUrl => outside::call_url(self, node, at),
+            Kind::Sensitive => outside::sensitive(self, node, at),
+            Kind::Json => outside::json(self, node),
             Kind::Address => self
                 .whole(node, at, "an address and a port")
                 .and_then(|address| remote::address(self, &address))

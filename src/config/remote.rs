@@ -157,7 +157,7 @@ pub(super) fn secret(reader: &mut Reader<'_>, table: Table<'_>, key: &str, base_
     one_line(reader, &text).map(Secret::new)
 }
 
-fn secret_file(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>, base_dir: &Path) -> Option<Secret> {
+pub(super) fn secret_file(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>, base_dir: &Path) -> Option<Secret> {
     let table = reader.table(node, at, &[FILE])?;
     let entry = table.entry("file")?;
     let path = reader.whole(&entry.value, &entry.key.span, "a path")?;
@@ -216,15 +216,17 @@ pub(super) fn address(reader: &mut Reader<'_>, text: &Reading) -> Option<String>
     good.then(|| text.text.clone())
 }
 
-struct UrlParts<'t> {
-    scheme: &'t str,
+pub(super) struct UrlParts<'t> {
+    pub(super) scheme: &'t str,
     /// There is a user or a password.
-    user: bool,
-    host: &'t str,
+    pub(super) user: bool,
+    pub(super) host: &'t str,
+    /// `None`: it is not said.
+    pub(super) port: Option<u16>,
 }
 
 /// Takes a URL apart as far as is needed here; `None` for what is none, or has a query or a fragment.
-fn split_url(text: &str) -> Option<UrlParts<'_>> {
+pub(super) fn split_url(text: &str) -> Option<UrlParts<'_>> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '?' | '#' | '\\')) {
         return None;
     }
@@ -236,7 +238,8 @@ fn split_url(text: &str) -> Option<UrlParts<'_>> {
         None => address.split_once(':').unwrap_or((address, "0")),
     };
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    (!host.is_empty() && host.chars().all(fits) && port.parse::<u16>().is_ok()).then_some(UrlParts { scheme, user, host })
+    let port = port.parse::<u16>().ok()?;
+    (!host.is_empty() && host.chars().all(fits)).then_some(UrlParts { scheme, user, host, port: Some(port).filter(|port| *port != 0) })
 }
 
 fn is_here(host: &str) -> bool {

@@ -36,7 +36,7 @@ pub(super) enum Data {
 pub(super) struct Scalar {
     pub(super) text: String,
     /// Not quoted: `~` is nothing, `"~"` is a text.
-    plain: bool,
+    pub(super) plain: bool,
     /// Where the text begins in the source, if it stands there just as it reads.
     pub(super) verbatim: Option<usize>,
 }

@@ -187,6 +187,6 @@ fn harmless(value: Option<&Value>) -> Option<String> {
         Some(Value::Decimal(millionths)) => Some(decimal_text(*millionths)),
         Some(Value::Duration(value)) => Some(length(*value)),
         Some(Value::Size(bytes)) => Some(format!("{bytes}B")),
-        Some(Value::Text(_) | Value::List(_) | Value::Table(_)) => None,
+        Some(Value::Text(_) | Value::Veiled(_) | Value::List(_) | Value::Table(_)) => None,
     }
 }

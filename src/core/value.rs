@@ -52,6 +52,36 @@ impl fmt::Display for Secret {
     }
 }
 
+/// A text that holds secrets, such as `Bearer ${TOKEN}`: it never prints itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Veiled {
+    text: Arc<str>,
+    secrets: Vec<Secret>,
+}
+
+impl Veiled {
+    /// A text, and the secrets within it.
+    pub fn new(text: impl Into<Arc<str>>, secrets: Vec<Secret>) -> Self {
+        Self { text: text.into(), secrets }
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The secrets within it.
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+}
+
+impl fmt::Debug for Veiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// A checked value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -61,11 +91,33 @@ pub enum Value {
     Decimal(i64),
     /// Text; also words and paths.
     Text(Arc<str>),
+    /// Text with secrets in it.
+    Veiled(Veiled),
     Duration(SignedDuration),
     /// Bytes.
     Size(u64),
     List(Vec<Value>),
     Table(Params),
+}
+
+impl Value {
+    /// A text that may hold secrets, and these; `None`: it is no text.
+    pub fn exposed(&self) -> Option<(&str, &[Secret])> {
+        match self {
+            Self::Text(text) => Some((text, &[])),
+            Self::Veiled(veiled) => Some((veiled.expose(), veiled.secrets())),
+            Self::Bool(_) | Self::Int(_) | Self::Decimal(_) | Self::Duration(_) | Self::Size(_) | Self::List(_) | Self::Table(_) => None,
+        }
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::Veiled(veiled) => veiled.secrets().iter().collect(),
+            Self::List(values) => values.iter().flat_map(Self::secrets).collect(),
+            Self::Table(params) => params.secrets(),
+            Self::Bool(_) | Self::Int(_) | Self::Decimal(_) | Self::Text(_) | Self::Duration(_) | Self::Size(_) => Vec::new(),
+        }
+    }
 }
 
 /// Millionths as a decimal: 1,300,000 is `1.3`.
@@ -107,6 +159,16 @@ impl Params {
     /// A text, if the key is there and is one.
     pub fn text(&self, key: &str) -> Option<&str> {
         if let Value::Text(value) = self.get(key)? { Some(value) } else { None }
+    }
+
+    /// A text that may hold secrets, and these, if the key is there and is a text.
+    pub fn exposed(&self, key: &str) -> Option<(&str, &[Secret])> {
+        self.get(key)?.exposed()
+    }
+
+    /// Every secret within these parameters, at any depth.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        self.0.values().flat_map(Value::secrets).collect()
     }
 
     /// A duration, if the key is there and is one.

@@ -251,9 +251,14 @@ impl Invocation {
         };
         let environment = params.table("env").into_iter().flat_map(|env| &env.0).filter_map(|(name, value)| match value {
             Value::Text(value) => Some((name.clone(), value.clone())),
-            Value::Bool(_) | Value::Int(_) | Value::Decimal(_) | Value::Duration(_) | Value::Size(_) | Value::List(_) | Value::Table(_) => {
-                None
-            }
+            Value::Bool(_)
+            | Value::Int(_)
+            | Value::Decimal(_)
+            | Value::Veiled(_)
+            | Value::Duration(_)
+            | Value::Size(_)
+            | Value::List(_)
+            | Value::Table(_) => None,
         });
         Ok(Self {
             program,

@@ -14,6 +14,7 @@ use super::{AGAIN_MAX, CallError, Concern};
 use crate::{
     access::{Caller, Planned},
     core::value::Secret,
+    outbound::certificates,
     store::shop::{Fate, Guarded, Intent, ShopStore},
 };
 
@@ -99,20 +100,7 @@ impl Http {
 }
 
 fn client(endpoint: &str, proxy: Option<&Secret>) -> Result<Client, String> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that somebody was faster.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    match builder(endpoint, proxy)?.build() {
-        Ok(client) => Ok(client),
-        // A machine without a certificate store: reqwest then builds no client, not even for plain http.
-        Err(error) => {
-            tracing::warn!("no certificates of the system ({}); using those built in", deepest(&error));
-            let built_in =
-                webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok());
-            builder(endpoint, proxy)?.tls_certs_only(built_in).build().map_err(|error| deepest(&error))
-        }
-    }
+    certificates::build(|| builder(endpoint, proxy))
 }
 
 fn builder(endpoint: &str, proxy: Option<&Secret>) -> Result<ClientBuilder, String> {
@@ -139,24 +127,15 @@ fn is_here(endpoint: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The innermost cause: it names no URL.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 fn no_answer(what: &'static str, error: &reqwest::Error, is_proxied: bool) -> CallError {
     let sent = !error.is_connect() && !error.is_builder();
     // Else the marketplace would seem to be down; the proxy's URL may hold a password.
     let through = if is_proxied { " through the account's proxy" } else { "" };
     let why = match (error.is_connect(), error.is_timeout()) {
         (true, true) => format!("no connection{through} within {} s", CONNECT_MAX.as_secs()),
-        (true, false) => format!("no connection{through}: {}", deepest(error)),
+        (true, false) => format!("no connection{through}: {}", certificates::deepest(error)),
         (false, true) => format!("no answer{through} within {} s", REQUEST_MAX.as_secs()),
-        (false, false) => format!("the connection{through} broke: {}", deepest(error)),
+        (false, false) => format!("the connection{through} broke: {}", certificates::deepest(error)),
     };
     CallError::NoAnswer { what, why, sent }
 }

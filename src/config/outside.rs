@@ -1,5 +1,5 @@
 //! Whom tasks may call outside: the hosts that the file names, and the values that go there, secrets among them.
-use std::{fmt, net::IpAddr, ops::Range, rc::Rc};
+use std::{fmt, fmt::Write as _, net::IpAddr, ops::Range, rc::Rc};
 
 use super::{
     amount::Misfit,
@@ -136,7 +136,9 @@ pub(super) fn call_url(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>) 
     match found {
         Some(None) => {
             let place = if port == own_port { parts.host.to_owned() } else { format!("{}:{port}", parts.host) };
-            let hint = format!("add {place:?} to `http_hosts` at the top of the file; `{{ host: {place:?}, private: true }}` for one's own network");
+            let hint = format!(
+                "add {place:?} to `http_hosts` at the top of the file; `{{ host: {place:?}, private: true }}` for one's own network"
+            );
             reader.fault(&text.span, format!("this file does not say that {} may be called", quote(&place)), hint);
             return None;
         }
@@ -219,7 +221,8 @@ fn quote_json(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            // Into a text, nothing can go wrong.
+            c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
             c => out.push(c),
         }
     }
@@ -264,14 +267,42 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "*", "*.", "a b", "https://a", "a/b", "a:0", "a:99999", "a:b", "127.1", "0x7f.1", "2130706433", "*.10.0.0.1", "::1", "a..b", "a.", "u@a"] {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "a b",
+            "https://a",
+            "a/b",
+            "a:0",
+            "a:99999",
+            "a:b",
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "*.10.0.0.1",
+            "::1",
+            "a..b",
+            "a.",
+            "u@a",
+        ] {
             assert!(AllowedHost::parse(text, false).is_err(), "{text}");
         }
     }
 
     #[test]
     fn json_keeps_texts_and_numbers_apart() {
-        for (text, is) in [("true", true), ("12", true), ("-0.5", true), ("0", true), ("012", false), ("1e5", false), ("1.", false), ("yes", false), ("", false)] {
+        for (text, is) in [
+            ("true", true),
+            ("12", true),
+            ("-0.5", true),
+            ("0", true),
+            ("012", false),
+            ("1e5", false),
+            ("1.", false),
+            ("yes", false),
+            ("", false),
+        ] {
             assert_eq!(is_literal(text), is, "{text}");
         }
         let mut out = String::new();

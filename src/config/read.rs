@@ -93,7 +93,16 @@ impl Reading {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(options: &'a LoadOptions<'a>, faults: Vec<Fault>) -> Self {
-        Self { options, faults, warnings: Vec::new(), locks: None, accounts: BTreeSet::new(), hosts: None, base_dir: PathBuf::from("."), crons: BTreeMap::new() }
+        Self {
+            options,
+            faults,
+            warnings: Vec::new(),
+            locks: None,
+            accounts: BTreeSet::new(),
+            hosts: None,
+            base_dir: PathBuf::from("."),
+            crons: BTreeMap::new(),
+        }
     }
 
     /// What is not set in the environment is empty, and no fault.
@@ -210,8 +219,7 @@ impl<'a> Reader<'a> {
             return Some(Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false, filled: Vec::new() });
         }
         let Expanded { text, unset, values, broken } = expand(&scalar.text, self.options.env);
-        let source =
-            Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty(), filled: values };
+        let source = Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty(), filled: values };
         if let Some(part) = &broken {
             self.fault(&source.part(part), "`${` begins the name of a variable, and this is none", "write `$${` for `${` itself");
             return None;

@@ -22,6 +22,8 @@ use crate::{
 pub mod backup;
 pub mod cleanup;
 pub mod command;
+mod expect;
+pub mod http_request;
 pub mod parking;
 mod pricing;
 pub mod refresh_tokens;

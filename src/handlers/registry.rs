@@ -1,10 +1,11 @@
 //! Every handler there is. A new one is one file, one line in [`SPECS`] and one in [`build`].
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Handler, backup, cleanup, command, refresh_tokens, sync_inventory, upload_tick, validate_credentials};
+use super::{Handler, backup, cleanup, command, http_request, refresh_tokens, sync_inventory, upload_tick, validate_credentials};
 use crate::{
     config::{Config, keys::HandlerSpec},
     marketplace::Market,
+    outbound::{Outbound, SystemResolver},
     store::{shop::ShopStore, upkeep::Upkeep},
 };
 
@@ -17,6 +18,7 @@ pub const SPECS: &[HandlerSpec] = &[
     validate_credentials::SPEC,
     cleanup::SPEC,
     backup::SPEC,
+    http_request::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -31,6 +33,8 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));
     let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
+    let outbound = Outbound::new(config.http_hosts.clone(), Arc::new(SystemResolver));
+    let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -39,6 +43,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (validate_credentials::SPEC.name, validate_credentials),
         (cleanup::SPEC.name, cleanup),
         (backup::SPEC.name, backup),
+        (http_request::SPEC.name, http_request),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

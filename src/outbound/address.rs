@@ -22,24 +22,22 @@ pub fn reach(address: IpAddr) -> Reach {
     }
 }
 
+#[expect(clippy::match_same_arms, clippy::unnested_or_patterns, reason = "one line a range, as the registries list them")]
 fn reach_v4(address: Ipv4Addr) -> Reach {
     match address.octets() {
+        [169, 254, ..] => Reach::Link,
         // Alibaba's and Azure's, which are in other ranges.
         [100, 100, 100, 200] | [168, 63, 129, 16] => Reach::Link,
         [127 | 10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Reach::Private,
-        [169, 254, ..] => Reach::Link,
-        // This network; protocol assignments and documentation; old relays; benchmarks; documentation; multicast and above.
-        [0, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [198, 18 | 19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _]
-        | [224..=255, ..] => Reach::Nowhere,
+        // This network; protocol assignments, documentation, old relays.
+        [0, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] => Reach::Nowhere,
+        // Benchmarks, documentation, multicast and above.
+        [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] | [224..=255, ..] => Reach::Nowhere,
         _ => Reach::Public,
     }
 }
 
+#[expect(clippy::match_same_arms, clippy::unnested_or_patterns, reason = "one line a range, as the registries list them")]
 fn reach_v6(address: Ipv6Addr) -> Reach {
     match address.segments() {
         // An address of version 4 in the clothes of version 6, as it is or through a translator.
@@ -66,13 +64,19 @@ mod tests {
     #[test]
     fn every_address_has_its_reach() {
         let table = [
-            (Reach::Public, "8.8.8.8 1.1.1.1 172.15.0.1 172.32.0.1 100.63.0.1 100.128.0.1 192.169.0.1 223.255.255.255 2606:4700::1 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808"),
+            (
+                Reach::Public,
+                "8.8.8.8 1.1.1.1 172.15.0.1 172.32.0.1 100.63.0.1 100.128.0.1 192.169.0.1 223.255.255.255 2606:4700::1 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808",
+            ),
             (
                 Reach::Private,
                 "127.0.0.1 127.255.255.255 10.0.0.1 172.16.0.1 172.31.255.255 192.168.0.1 100.64.0.1 ::1 fc00::1 fdff::1 ::ffff:127.0.0.1 \
                  ::ffff:10.0.0.1 64:ff9b::a00:1",
             ),
-            (Reach::Link, "169.254.169.254 100.100.100.200 168.63.129.16 169.254.0.1 fe80::1 febf::1 fd00:ec2::254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe"),
+            (
+                Reach::Link,
+                "169.254.169.254 100.100.100.200 168.63.129.16 169.254.0.1 fe80::1 febf::1 fd00:ec2::254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe",
+            ),
             (
                 Reach::Nowhere,
                 "0.0.0.0 0.1.2.3 192.0.0.1 192.0.2.1 192.88.99.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 240.0.0.1 255.255.255.255 :: ::2 ::7f00:1 \

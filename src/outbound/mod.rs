@@ -317,8 +317,12 @@ fn judge(allowed: &AllowedHost, host: &str, address: IpAddr) -> Result<(), CallF
         Reach::Public => return Ok(()),
         Reach::Private if allowed.is_private => return Ok(()),
         Reach::Link if allowed.is_private && allowed.is_literally(address) => return Ok(()),
-        Reach::Private => "which is one's own network or machine; where that is meant, name the host with `private: true` under `http_hosts`",
-        Reach::Link => "where a machine's own keys may be; only an entry of `http_hosts` with this very address and `private: true` allows it",
+        Reach::Private => {
+            "which is one's own network or machine; where that is meant, name the host with `private: true` under `http_hosts`"
+        }
+        Reach::Link => {
+            "where a machine's own keys may be; only an entry of `http_hosts` with this very address and `private: true` allows it"
+        }
         Reach::Nowhere => "which is nobody's address",
     };
     Err(CallFault::Address { host: host.to_owned(), address, why })
@@ -342,7 +346,8 @@ fn next(url: &Url, location: &HeaderValue) -> Result<Url, CallFault> {
     let location = location.to_str().map_err(|_| refused("what is no URL"))?;
     let to = url.join(location).map_err(|_| refused("what is no URL"))?;
     let is_upgrade = url.scheme() == "http" && to.scheme() == "https" && to.port().is_none() && url.port().is_none();
-    let is_same = url.host_str() == to.host_str() && url.scheme() == to.scheme() && url.port_or_known_default() == to.port_or_known_default();
+    let is_same =
+        url.host_str() == to.host_str() && url.scheme() == to.scheme() && url.port_or_known_default() == to.port_or_known_default();
     if is_same || is_upgrade && url.host_str() == to.host_str() {
         Ok(to)
     } else {

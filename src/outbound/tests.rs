@@ -72,7 +72,10 @@ async fn a_name_that_leads_home_is_not_connected_unless_the_file_says_so() {
         // One good address among bad ones makes none of them better.
         let outbound = outbound(&[(&host, false)], Script::new(&[&["93.184.215.14", address]]));
         let fault = outbound.call(&ask(Method::GET, &url)).await.unwrap_err();
-        assert!(matches!(&fault, CallFault::Address { address: found, .. } if *found == address.parse::<IpAddr>().unwrap()), "{address}: {fault}");
+        assert!(
+            matches!(&fault, CallFault::Address { address: found, .. } if *found == address.parse::<IpAddr>().unwrap()),
+            "{address}: {fault}"
+        );
         assert!(!fault.is_passing());
     }
     assert_eq!(met.load(Ordering::SeqCst), 0);
@@ -110,7 +113,19 @@ async fn an_address_in_any_disguise_is_judged_like_itself() {
     let (port, met) = server().await;
     let good = format!("shop.example:{port}");
     let script = || Script::new(&[&["127.0.0.1"]]);
-    for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "localhost", "shop.example."] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "shop.example.",
+    ] {
         let fault = outbound(&[(&good, true)], script()).call(&ask(Method::GET, &format!("http://{host}:{port}/"))).await.unwrap_err();
         assert!(matches!(fault, CallFault::Host { .. }), "{host}: {fault}");
     }

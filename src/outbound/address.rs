@@ -22,7 +22,7 @@ pub fn reach(address: IpAddr) -> Reach {
     }
 }
 
-#[expect(clippy::match_same_arms, clippy::unnested_or_patterns, reason = "one line a range, as the registries list them")]
+#[expect(clippy::match_same_arms, reason = "one line a range, as the registries list them")]
 fn reach_v4(address: Ipv4Addr) -> Reach {
     match address.octets() {
         [169, 254, ..] => Reach::Link,

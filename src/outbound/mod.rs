@@ -204,8 +204,9 @@ impl fmt::Debug for Request {
 /// A URL for people: without user, password, and what its query says.
 pub fn shown(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else { return "a URL that can't be read".to_owned() };
-    // Only a URL without a host refuses this, and it has neither.
-    let _: (Result<(), ()>, Result<(), ()>) = (url.set_username(""), url.set_password(None));
+    if url.set_username("").and(url.set_password(None)).is_err() {
+        return "a URL without a host".to_owned();
+    }
     url.set_fragment(None);
     let has_query = url.query().is_some();
     url.set_query(None);

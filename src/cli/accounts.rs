@@ -10,6 +10,7 @@ mod check;
 mod list;
 mod login;
 mod park;
+mod worked;
 
 /// The sellers and shops: their logins, and whether they are called
 #[derive(Debug, clap::Args)]

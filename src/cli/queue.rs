@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// An account's days, hours and cap.
-fn lane(config: &Config, name: &str, account: &Account) -> Lane {
+pub(super) fn lane(config: &Config, name: &str, account: &Account) -> Lane {
     let instance = config.instances.values().find(|instance| &*instance.handler == HANDLER && instance.account.as_deref() == Some(name));
     let usual = || parse_windows(HOURS).ok().map(|windows| BusinessHours { windows, holidays: Vec::new(), text: HOURS.into() });
     Lane {

@@ -50,6 +50,12 @@ fn open(products: usize) -> (World, Market) {
     (world, market)
 }
 
+/// What `accounts list` says of a shop.
+fn account(world: &World, shop: &str) -> Value {
+    let all: Value = serde_json::from_str(&world.must(&["accounts", "list", "--json"])).unwrap();
+    all.as_array().unwrap().iter().find(|account| account["account"] == shop).cloned().unwrap()
+}
+
 /// How often a path was asked for a shop.
 fn asked(market: &Market, path: &str, shop: &str) -> usize {
     market.ledger(0).iter().filter(|entry| entry["path"] == path && entry["account"] == shop).count()
@@ -130,6 +136,15 @@ fn acceptance_02_a_daemon_that_is_killed_in_the_middle_of_a_listing_lists_it_onc
     assert_eq!(daemon.stop(), 0);
     assert_eq!(in_state(&world, "success"), 3);
     assert_eq!(asked(&market, IMAGE, images), IMAGES + 1, "the images that were there are not sent again");
+    for shop in shops() {
+        let account = account(&world, shop);
+        assert_eq!((&account["listed_today"], &account["daily_limit"]), (&json!(1), &json!(1_000_000)), "{account:#}");
+        assert_eq!((&account["restarts_today"], &account["last_error"]), (&json!(1), &Value::Null), "{account:#}");
+        let hourly = account["calls"].as_array().unwrap().iter().find(|calls| calls["operation"] == "calls_per_hour").unwrap().clone();
+        assert!(hourly["limit"] == 5000 && hourly["used"].as_i64() >= Some(9), "{account:#}");
+    }
+    let text = world.must(&["accounts", "list"]);
+    assert!(text.contains("1/1000000") && text.contains("/5000 this hour, "), "{text}");
     assert_whole(&world, &market);
     world.assert_nothing_left();
 }
@@ -162,6 +177,8 @@ fn whatever_dies_when_every_item_is_listed_once_or_says_why_not() {
     let states: Value =
         ["success", "failed", "uncertain", "review"].iter().map(|state| ((*state).to_owned(), json!(in_state(&world, state)))).collect();
     println!("killed {killed} times: {states}");
+    let error = &account(&world, parked)["last_error"];
+    assert!(error["text"].as_str().is_some_and(|text| text.contains("access_denied") || text == "lost: its process died"), "{error}");
     assert_whole(&world, &market);
     let success = usize::try_from(in_state(&world, "success")).unwrap();
     assert!(products * 98 / 100 <= success, "{states}");

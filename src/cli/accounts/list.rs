@@ -1,15 +1,19 @@
-//! `taskrun accounts list`: each account with the ages of its tokens, what it is parked for, and what the last look at its credentials found.
+//! `taskrun accounts list`: each account with the ages of its tokens, what it is parked for, what the last look at its credentials
+//! found, and what was done for it today.
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::configured;
+use super::{
+    configured,
+    worked::{Worked, WorkedView},
+};
 use crate::{
     cli::{
         exit::{Exit, Failure},
         place::Place,
         text::{self, BAD, Cell, DIM, GOOD, ODD, Times},
     },
-    config::Account,
+    config::{Account, Config},
     marketplace::refresh_lives,
     store::shop::{AccountKey, CredentialCheck, Credentials as _, Park, Parked, Parks as _, Token, Tokens as _, Verdict},
 };
@@ -17,7 +21,7 @@ use crate::{
 /// Less than this is left to a refresh token: somebody should look.
 const ENDING: SignedDuration = SignedDuration::from_hours(5 * 24);
 
-/// Accounts, the ages of their tokens, what they are parked for
+/// Accounts: the ages of their tokens, what they are parked for, their caps, calls, restarts and last error
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: taskrun accounts list --json")]
 pub(crate) struct Args {
@@ -33,6 +37,7 @@ struct Known {
     token: Option<Token>,
     parks: Vec<Park>,
     check: Option<CredentialCheck>,
+    worked: Worked,
 }
 
 /// An account as JSON; stable. Times are RFC 3339, durations seconds. No token is in it.
@@ -55,6 +60,8 @@ struct AccountView {
     refused: Option<String>,
     parks: Vec<ParkView>,
     credentials: Option<CheckView>,
+    #[serde(flatten)]
+    worked: WorkedView,
 }
 
 #[derive(Serialize)]
@@ -79,7 +86,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let mut known = Vec::new();
     for (name, account) in &config.accounts {
         let key = AccountKey { platform: account.platform, account: name.clone() };
-        known.push(look_up(key, account, place, now).await?);
+        known.push(look_up(key, account, &config, place, now).await?);
     }
     if args.json {
         let views: Vec<_> = known.iter().map(|known| view(known, now, &config.timezone)).collect();
@@ -93,19 +100,24 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         let name = Cell::from(known.key.account.to_string());
         [name, platform.into(), access(known, &times), refresh(known, &times), parked(known, &times), credentials(known, &times)]
     });
-    place.screen.data(&text::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()))?;
+    let logins = text::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>());
+    let header = Worked::HEADER.map(|title| Cell::new(title, DIM));
+    let rows = known.iter().map(|known| known.worked.row(&known.key.account, &times));
+    let work = text::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>());
+    place.screen.data(&format!("{logins}\n{work}"))?;
     Ok(Exit::Done)
 }
 
-async fn look_up(key: AccountKey, account: &Account, place: &Place, now: Timestamp) -> Result<Known, Failure> {
+async fn look_up(key: AccountKey, account: &Account, config: &Config, place: &Place, now: Timestamp) -> Result<Known, Failure> {
     let enabled = account.enabled;
     let Some(store) = place.existing_store().await? else {
-        return Ok(Known { key, enabled, token: None, parks: Vec::new(), check: None });
+        return Ok(Known { key, enabled, token: None, parks: Vec::new(), check: None, worked: Worked::default() });
     };
+    let worked = Worked::look(&store, config, &key, account, now).await?;
     let token = store.token(key.clone(), None).await?;
     let parks = store.parks(Some(key.clone()), now).await?;
     let check = store.verdicts().await?.into_iter().find(|check| check.account == key);
-    Ok(Known { key, enabled, token, parks, check })
+    Ok(Known { key, enabled, token, parks, check, worked })
 }
 
 impl Known {
@@ -151,6 +163,7 @@ fn view(known: &Known, now: Timestamp, zone: &TimeZone) -> AccountView {
         refused: token.and_then(|token| token.refused.as_deref().map(ToOwned::to_owned)),
         parks: known.parks.iter().map(park).collect(),
         credentials: known.check.as_ref().map(check),
+        worked: known.worked.view(zone),
     }
 }
 

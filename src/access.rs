@@ -2,7 +2,7 @@
 #![warn(missing_docs)]
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use jiff::Timestamp;
@@ -102,6 +102,7 @@ pub struct Progress(Arc<ProgressCells>);
 struct ProgressCells {
     done: AtomicU64,
     total: AtomicU64,
+    idle: AtomicBool,
     note: Mutex<String>,
 }
 
@@ -114,6 +115,16 @@ impl Progress {
     /// How many items are done.
     pub fn set_done(&self, done: u64) {
         self.0.done.store(done, Ordering::Relaxed);
+    }
+
+    /// There was nothing to do.
+    pub fn set_idle(&self) {
+        self.0.idle.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.0.idle.load(Ordering::Relaxed)
     }
 
     /// What is being done right now: `waiting for the offers quota`.

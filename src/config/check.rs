@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, tz::TimeZone};
 
 use super::{
-    Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation,
+    Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation, agree,
     fault::{Fault, Faults},
     keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
     outside, publish,
@@ -65,9 +65,11 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let defaults = defaults.map(|table| task::policy(reader, table, &calendars)).unwrap_or_default();
     let known = Known { zone, calendars, marketplaces: configured, accounts: known_accounts, defaults };
     let mut instances = InstanceSet::new();
-    for entry in table.entry("tasks").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default() {
+    let tasks = table.entry("tasks").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default();
+    for entry in &tasks {
         task::read(reader, entry, &known, &mut instances);
     }
+    agree::pricing(reader, &tasks, &instances);
     if let Some(tasks) =
         table.entry("tasks").filter(|entry| entry.value.is_null() || matches!(&entry.value.data, Data::Map(tasks) if tasks.is_empty()))
     {

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::core::task::{InstanceSet, words};
 
+mod agree;
 pub mod amount;
 mod check;
 pub mod env;

@@ -1,5 +1,8 @@
 //! What people hear: a line in the log for everything that happens to a run, and the progress of long work.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +13,7 @@ use super::{
     worker::{Job, Worker},
 };
 use crate::{
+    access::Progress,
     clock::Clock,
     core::{
         event::{NotYet, Notice, RunEnd, Skip},
@@ -40,12 +44,22 @@ pub(super) struct Reporter {
     keep: bool,
     ended: Vec<Ended>,
     clock: Arc<dyn Clock>,
-    lines: BTreeMap<RunId, CancellationToken>,
+    lines: BTreeMap<RunId, Watched>,
+    /// Runs that looked and found nothing to do.
+    idle: BTreeSet<RunId>,
+}
+
+/// An attempt whose progress is told.
+#[derive(Debug)]
+struct Watched {
+    done: CancellationToken,
+    /// Of a run that is not worth a line if it finds nothing to do.
+    quiet: Option<Progress>,
 }
 
 impl Reporter {
     pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>) -> Self {
-        Self { keep: !scheduling, ended: Vec::new(), clock, lines: BTreeMap::new() }
+        Self { keep: !scheduling, ended: Vec::new(), clock, lines: BTreeMap::new(), idle: BTreeSet::new() }
     }
 
     pub(super) fn take_ended(&mut self) -> Vec<Ended> {
@@ -63,16 +77,24 @@ impl Reporter {
             Trigger::Api => "triggered".to_owned(),
         };
         let again = if *attempt == 1 { String::new() } else { format!(", attempt {attempt}") };
-        tracing::info!(%instance, run = run.0, attempt, "run {run} starts ({why}{again})");
+        let is_quiet = worker.polls && *attempt == 1 && *trigger == Trigger::Schedule;
+        if is_quiet {
+            tracing::debug!(%instance, run = run.0, attempt, "run {run} starts ({why})");
+        } else {
+            tracing::info!(%instance, run = run.0, attempt, "run {run} starts ({why}{again})");
+        }
         let done = CancellationToken::new();
-        self.lines.insert(run, done.clone());
+        self.lines.insert(run, Watched { done: done.clone(), quiet: is_quiet.then(|| worker.progress.clone()) });
         let lines = progress::watch(worker.progress.clone(), instance.to_string(), Style::Log, Arc::clone(&self.clock), done);
         tokio::spawn(lines.instrument(log::attempt_span(instance, run, *attempt)));
     }
 
     pub(super) fn attempt_over(&mut self, run: RunId) {
-        if let Some(done) = self.lines.remove(&run) {
+        if let Some(Watched { done, quiet }) = self.lines.remove(&run) {
             done.cancel();
+            if quiet.is_some_and(|progress| progress.is_idle()) {
+                self.idle.insert(run);
+            }
         }
     }
 
@@ -113,7 +135,9 @@ impl Reporter {
         let Ended { instance, run, end, by, text, took } = &ended;
         let text = text.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
         let took = rough(*took);
+        let was_idle = self.idle.remove(run);
         match end {
+            RunEnd::Succeeded if was_idle => tracing::debug!(%instance, run = run.0, "run {run} succeeded in {took}{text}"),
             RunEnd::Succeeded => tracing::info!(%instance, run = run.0, "run {run} succeeded in {took}{text}"),
             RunEnd::Superseded => {
                 let by = by.map_or_else(|| "a newer run".to_owned(), |by| format!("run {by}"));

@@ -52,6 +52,8 @@ pub(super) struct Worker {
     pub cancel: CancellationToken,
     pub progress: Progress,
     pub started_at: jiff::Timestamp,
+    /// Its handler looks often and finds little.
+    pub polls: bool,
     children: Arc<RunChildren>,
 }
 
@@ -103,8 +105,11 @@ impl Workshop {
             notifier: Arc::clone(&self.notifier),
             instance: Arc::clone(&job.instance),
         };
-        let worker = Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, children };
-        self.spawn(ctx, handlers.get(&job.instance.handler).cloned());
+        let handler = handlers.get(&job.instance.handler).cloned();
+        let polls = handler.as_ref().is_some_and(|handler| handler.polls());
+        let worker =
+            Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, polls, children };
+        self.spawn(ctx, handler);
         worker
     }
 

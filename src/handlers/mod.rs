@@ -41,6 +41,12 @@ pub trait Handler: Send + Sync + fmt::Debug {
     /// # Errors
     /// What went wrong, and whether a retry can help.
     fn run<'a>(&'a self, ctx: &'a AttemptContext) -> BoxFuture<'a, Result<Report, HandlerError>>;
+
+    /// Whether it looks often and finds little: the log then leaves out the start of its scheduled runs, and the end of those that say
+    /// [`Progress::set_idle`]. The history has them all.
+    fn polls(&self) -> bool {
+        false
+    }
 }
 
 /// What an attempt did, in a sentence for the history.

@@ -119,6 +119,10 @@ impl Handler for UploadTick {
             result
         })
     }
+
+    fn polls(&self) -> bool {
+        true
+    }
 }
 
 impl Tick<'_> {
@@ -157,6 +161,9 @@ impl Live<'_, '_> {
         let mut tally = Tally::default();
         let ended = self.batch(&mut tally).await;
         self.tell(&tally);
+        if tally.is_empty() {
+            self.tick.ctx.progress.set_idle();
+        }
         ended.map(|()| Report { summary: tally.to_string() })
     }
 

@@ -286,3 +286,21 @@ fn help_of_each_part_is_short_and_has_an_example() {
         assert!(help.out.lines().count() < 50 && help.out.lines().all(|line| line.chars().count() <= 130), "{}", help.out);
     }
 }
+
+#[test]
+fn two_tasks_that_price_a_shop_differently_are_warned_of() {
+    let pricing = |sync: &str, upload: &str| {
+        let tasks = format!(
+            "  sync: {{ handler: sync_inventory, schedule: '@daily', with: {{ {sync} }} }}\n  \
+             upload:\n    handler: upload_tick\n    for_each: {{ platform: base }}\n    schedule: '@daily'\n    with:\n      {upload}\n"
+        );
+        let shop = Shop::new(&format!("{TASKS}{tasks}"));
+        shop.run("check --sandbox").ends(0).out
+    };
+    let out = pricing("pricing: { markup: 1.30, min: 600 }", "pricing: { markup: 1.30, min: 500 }");
+    assert!(out.contains("`pricing` differs from `sync`'s: what the one lists, the other gives another price"), "{out}");
+    assert!(out.contains("tasks.yaml:16") || out.contains("16 |") || out.contains(":16:"), "the second one is shown: {out}");
+    assert_eq!(out.matches("differs").count(), 1, "once for all shops: {out}");
+    let out = pricing("pricing: { min: 600, markup: 1.30 }", "pricing: { markup: 1.30, min: 600 }");
+    assert!(!out.contains("differs"), "{out}");
+}

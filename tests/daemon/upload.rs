@@ -143,6 +143,11 @@ fn acceptance_02_a_daemon_that_is_killed_in_the_middle_of_a_listing_lists_it_onc
         let hourly = account["calls"].as_array().unwrap().iter().find(|calls| calls["operation"] == "calls_per_hour").unwrap().clone();
         assert!(hourly["limit"] == 5000 && hourly["used"].as_i64() >= Some(9), "{account:#}");
     }
+    assert!(world.history("upload_tick").len() > 3, "each second there is a run");
+    for shop in shops() {
+        let log = world.text(&format!("logs/upload_tick@{shop}.log"));
+        assert!(!log.contains("nothing is due") && log.contains("1 listed"), "{log}");
+    }
     let text = world.must(&["accounts", "list"]);
     assert!(text.contains("1/1000000") && text.contains("/5000 this hour, "), "{text}");
     assert_whole(&world, &market);

@@ -81,17 +81,13 @@ impl Future for Sleep {
         let all = Arc::clone(&self.all);
         let mut state = all.state.lock().unwrap();
         if let Some(key) = self.key {
-            return match state.asleep.get_mut(&key) {
-                Some(Some(waker)) => {
-                    waker.clone_from(cx.waker());
-                    Poll::Pending
-                }
-                _ => {
-                    state.asleep.remove(&key);
-                    self.key = None;
-                    Poll::Ready(())
-                }
-            };
+            if let Some(Some(waker)) = state.asleep.get_mut(&key) {
+                waker.clone_from(cx.waker());
+                return Poll::Pending;
+            }
+            state.asleep.remove(&key);
+            self.key = None;
+            return Poll::Ready(());
         }
         if self.until <= all.leap.ms() {
             return Poll::Ready(());

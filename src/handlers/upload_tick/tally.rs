@@ -49,6 +49,11 @@ impl Tally {
         }
     }
 
+    /// Whether nothing became of any item.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ended.is_empty()
+    }
+
     /// An item is not this run's any more.
     pub(super) fn lost(&mut self) {
         *self.ended.entry("taken over by others").or_default() += 1;

@@ -20,6 +20,8 @@ pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod errors;
 #[cfg(feature = "daemon")]
+pub mod files;
+#[cfg(feature = "daemon")]
 pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod http;

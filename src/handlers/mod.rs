@@ -29,6 +29,7 @@ mod pricing;
 pub mod refresh_tokens;
 pub mod registry;
 pub mod sync_inventory;
+pub mod update_env;
 pub mod upload_tick;
 pub mod validate_credentials;
 

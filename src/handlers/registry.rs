@@ -1,7 +1,9 @@
 //! Every handler there is. A new one is one file, one line in [`SPECS`] and one in [`build`].
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Handler, backup, cleanup, command, http_request, refresh_tokens, sync_inventory, upload_tick, validate_credentials};
+use super::{
+    Handler, backup, cleanup, command, http_request, refresh_tokens, sync_inventory, update_env, upload_tick, validate_credentials,
+};
 use crate::{
     config::{Config, keys::HandlerSpec},
     marketplace::Market,
@@ -19,6 +21,7 @@ pub const SPECS: &[HandlerSpec] = &[
     cleanup::SPEC,
     backup::SPEC,
     http_request::SPEC,
+    update_env::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -35,6 +38,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
     let outbound = Outbound::new(config.http_hosts.clone(), Arc::new(SystemResolver));
     let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound));
+    let update_env: Arc<dyn Handler> = Arc::new(update_env::UpdateEnv::new(Arc::clone(shop)));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -44,6 +48,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (cleanup::SPEC.name, cleanup),
         (backup::SPEC.name, backup),
         (http_request::SPEC.name, http_request),
+        (update_env::SPEC.name, update_env),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

@@ -33,6 +33,7 @@ mod run;
 mod sandbox;
 mod screen;
 mod settings;
+mod simulate;
 mod status;
 mod talk;
 mod text;
@@ -98,6 +99,7 @@ enum Command {
     Status(status::Args),
     History(history::Args),
     Explain(explain::Args),
+    Simulate(simulate::Args),
     Logs(logs::Args),
     Reload(talk::ReloadArgs),
     Stop(talk::StopArgs),
@@ -159,6 +161,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Status(args) => status::run(args, place).await,
             Command::History(args) => history::run(args, place).await,
             Command::Explain(args) => explain::run(args, place).await,
+            Command::Simulate(args) => simulate::run(args, place).await,
             Command::Logs(args) => logs::run(args, place).await,
             Command::Reload(args) => talk::reload(args, place).await,
             Command::Stop(args) => talk::stop(args, place).await,

@@ -151,6 +151,15 @@ fn instant(text: &str, relative: impl Fn(SignedDuration) -> Option<Timestamp>) -
     })
 }
 
+/// `once`, `twice`, `3 times`.
+pub(crate) fn counted_times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 /// Somebody else's text on one line, its control characters made visible.
 pub(crate) fn one_line(text: &str) -> String {
     /// What fits beside the other columns without wrapping twice.

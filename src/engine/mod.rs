@@ -1,6 +1,7 @@
 //! The async shell around the core: it performs what the core decides, and feeds back what came of it.
 pub mod control;
 mod driver;
+pub mod forecast;
 pub mod neighbours;
 mod others;
 mod perform;

@@ -17,3 +17,4 @@ mod secrets;
 mod settings;
 mod shop;
 mod urgent;
+mod simulate;

@@ -12,6 +12,8 @@
 //! | `GET /sandbox/images?account=SHOP` | `{ITEM_ID:{NUMBER:URL}}` |
 //! | `GET`, `PUT`, `PATCH`, `DELETE /sandbox/items/ID` | an item, as its owner's hand would: `PUT` a whole one, `PATCH` what is named |
 //! | `GET /sandbox/ebay?account=SHOP` | `{"offers":[{"offer_id","account","sku","marketplace","listing_id","body"}]}`: a shop's offers at eBay; with a `listing_id`, buyers see it |
+//! | `GET /sandbox/seller?account=SELLER` | `{"seller_id","listings":[LISTING],"feeds":[{"feed_id","feed_type","status","created_ms","messages","invalid"}]}`: a seller's listings that were touched, and its feeds |
+//! | `PUT /sandbox/seller?account=SELLER` | `[LISTING]`. LISTING: `{"sku","quantity","state"}`, the state is `live`, `gone` or `invalid`: Amazon finds fault with every change of that one. A SKU that nobody has touched is live, with 1 |
 //! | `GET /sandbox/offers` | what is forced: `{ASIN:FORCE}` |
 //! | `PUT /sandbox/offers` | `{ASIN:FORCE,…}`, all or none; others stay; `null`: by rule again. FORCE: `"no_offer"`, `"filtered"`, `"too_soon"`, `{"cost":1980}`, `{"item_error":500}` |
 //! | `DELETE /sandbox/offers` | everything by rule again |
@@ -21,10 +23,10 @@
 //! | `DELETE /sandbox/faults` | no more trouble |
 //! | `GET /sandbox/accounts` | `[{"account","side","restricted","participation","grace_s"}]` |
 //! | `PUT /sandbox/accounts/NAME` | `{"side":"base"/"amazon"/"ebay","refresh_token":"…"}`: takes an account in, with all scopes, at the side's first application; one that is there gets the refresh token besides those it has |
-//! | `PATCH /sandbox/accounts/NAME` | any of `{"restricted","participation","grace_s"}`, see [`Switch`] |
+//! | `PATCH /sandbox/accounts/NAME` | any of `{"restricted","participation","grace_s","next_feed"}`, see [`Switch`] |
 //! | `POST /sandbox/accounts/NAME/revoke` | its refresh tokens work no more |
 //! | `POST /sandbox/accounts/NAME/expire` | its access tokens end now |
-//! | `GET /sandbox/rates` | `{"offers":{"rate":0.1,"burst":1},"item_offers":…,"sellers":…}`, rates per second |
+//! | `GET /sandbox/rates` | `{"offers":{"rate":0.1,"burst":1},"item_offers":…}`, every operation of Amazon's that has one, rates per second |
 //! | `PUT /sandbox/rates/OPERATION` | `{"rate":0.5}` or `{"rate":0.5,"burst":2}` |
 //! | `GET /sandbox/calls/SHOP` | `{"hour","day","adds"}`: what counts for its limits 5000, 100000 and 1000; at eBay a day has 2000000 |
 //! | `PUT /sandbox/calls/SHOP` | any of these, to this figure |
@@ -57,6 +59,7 @@ use super::{
     summary,
 };
 
+mod seller;
 mod switch;
 
 pub use switch::{Participation, Restricted, Switch};
@@ -111,6 +114,7 @@ pub(super) fn router() -> Router<Arc<Practice>> {
         .route("/sandbox/images", get(images))
         .route("/sandbox/items/{id}", get(item).put(put_item).patch(patch_item).delete(remove_item))
         .route("/sandbox/ebay", get(ebay_offers))
+        .route("/sandbox/seller", get(seller::look).put(seller::put))
         .route("/sandbox/offers", get(forced).put(force).delete(force_nothing))
         .route("/sandbox/offers/{asin}", get(offer))
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
@@ -381,7 +385,7 @@ async fn set_rate(State(practice): Shared, Path(word): Path<String>, body: Bytes
     if practice.set_rate(operation, rate, burst)? {
         Ok(done())
     } else {
-        wrong(format!("`{word}` has no rate; offers, item_offers and sellers have"))
+        wrong(format!("`{word}` has no rate; {} have", amazon::RATES.map(|(operation, _)| operation.word()).join(", ")))
     }
 }
 

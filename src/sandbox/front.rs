@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Bodies that clients send are smaller.
-const BODY_MAX: usize = 4 << 20;
+const BODY_MAX: usize = 12 << 20;
 const PAGE: &str = "<html><body><h1>Sorry</h1><p>We will be back soon.</p></body></html>";
 
 pub(super) fn router(practice: &Arc<Practice>) -> Router {
@@ -31,6 +31,12 @@ pub(super) fn router(practice: &Arc<Practice>) -> Router {
         .route("/batches/products/pricing/v0/itemOffers", any(amazon::pricing::batch))
         .route("/products/pricing/v0/items/{asin}/offers", any(amazon::pricing::one))
         .route("/sellers/v1/marketplaceParticipations", any(amazon::sellers::participations))
+        .route("/feeds/2021-06-30/documents", any(amazon::feeds::create_document))
+        .route("/feeds/2021-06-30/documents/{id}", any(amazon::feeds::document))
+        .route("/feeds/2021-06-30/feeds", any(amazon::feeds::feeds))
+        .route("/feeds/2021-06-30/feeds/{id}", any(amazon::feeds::feed))
+        .route("/feed-documents/{key}", any(amazon::feeds::transfer))
+        .route("/listings/2021-08-01/items/{seller}/{sku}", any(amazon::listings::item))
         .route("/1/oauth/authorize", any(base::oauth::authorize))
         .route("/1/oauth/token", any(base::oauth::token))
         .route("/1/users/me", any(base::items::me))
@@ -68,6 +74,7 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     let Ok(body) = body::to_bytes(body, BODY_MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
     let operation = Operation::of(&method, &path);
+    let is_preview = parts.uri.query().is_some_and(|query| query.split('&').any(|field| field == amazon::listings::PREVIEW));
     let caller = caller(&practice, &parts, &body);
     let met = practice.faults.meet(Asked { operation, path: &path, account: &caller });
     let _at_once = practice.crowd.enter(operation, &caller);
@@ -90,7 +97,8 @@ async fn witness(State(practice): State<Arc<Practice>>, line: ConnectInfo<Line>,
     }
     let answered = if matches!(kind, Some(FaultKind::Drop | FaultKind::Hang)) { 0 } else { response.status().as_u16() };
     let status = if done { truth } else { answered };
-    let write = method != "GET" && operation.is_some_and(Operation::writes);
+    // A preview says what a change would meet, and changes nothing.
+    let write = method != "GET" && operation.is_some_and(Operation::writes) && !is_preview;
     let fault = met.map(|met| met.told).unwrap_or_default();
     let account = if noted.account.is_empty() { caller } else { noted.account };
     let entry = Entry { seq: 0, at_ms, method, path, account, write, status, detail: noted.detail, fault };

@@ -33,7 +33,7 @@ pub use operation::Operation;
 pub use plan::{FaultPlan, PlanError};
 use practice::Practice;
 pub use seed::practice_keys;
-pub use state::{Account, Client, Entry, Item, Offer, Side, World};
+pub use state::{Account, Client, Entry, FeedFate, Item, Offer, SellerFeed, SellerListing, Side, World};
 use state::{Count, Filter};
 
 /// The marketplace's clock: milliseconds UTC.
@@ -201,6 +201,23 @@ impl Running {
     /// The offers of a shop at eBay; one with a listing is seen by buyers.
     pub fn offers(&self, account: &str) -> Vec<Offer> {
         self.practice.state.offers(account, None).unwrap_or_default()
+    }
+
+    /// A seller's listings that were touched, deleted ones included; all others are as by rule.
+    pub fn seller_listings(&self, account: &str) -> Vec<SellerListing> {
+        amazon::feeds::settle(&self.practice, account);
+        self.practice.state.seller_listings(account).unwrap_or_default()
+    }
+
+    /// Sets a seller's listing, as its owner's hand would.
+    pub fn put_seller_listing(&self, account: &str, listing: &SellerListing) {
+        note_failure(self.practice.state.put_seller_listing(account, listing, self.practice.now_ms()));
+    }
+
+    /// A seller's feeds, oldest first.
+    pub fn seller_feeds(&self, account: &str) -> Vec<SellerFeed> {
+        amazon::feeds::settle(&self.practice, account);
+        self.practice.state.seller_feeds(account).unwrap_or_default()
     }
 
     /// The images of a shop's items, by item and number.

@@ -12,6 +12,26 @@ pub enum Operation {
     ItemOffers,
     /// `getMarketplaceParticipations`.
     Sellers,
+    /// `createFeedDocument`.
+    FeedDocument,
+    /// The upload of a feed's document, at an address of its own.
+    FeedUpload,
+    /// `createFeed`.
+    CreateFeed,
+    /// `getFeed`.
+    GetFeed,
+    /// `getFeeds`.
+    GetFeeds,
+    /// `getFeedDocument`.
+    FeedResult,
+    /// The download of a feed's result, at an address of its own.
+    FeedDownload,
+    /// `patchListingsItem`.
+    PatchListing,
+    /// `getListingsItem`.
+    GetListing,
+    /// `deleteListingsItem`.
+    DeleteListing,
     /// BASE's page on which a person lets an application in.
     Authorize,
     /// BASE's tokens.
@@ -44,11 +64,21 @@ pub enum Operation {
 
 /// Each with its word and its path, of which one `*` stands for anything. Of those that share a path, each is asked for by a method of its own, which
 /// stands before it.
-const ALL: [(Operation, &str, &str); 27] = [
+const ALL: [(Operation, &str, &str); 37] = [
     (Operation::Lwa, "lwa", "/auth/o2/token"),
     (Operation::Offers, "offers", "/batches/products/pricing/v0/itemOffers"),
     (Operation::ItemOffers, "item_offers", "/products/pricing/v0/items/*"),
     (Operation::Sellers, "sellers", "/sellers/v1/marketplaceParticipations"),
+    (Operation::FeedDocument, "feed_document", "POST /feeds/2021-06-30/documents"),
+    (Operation::FeedUpload, "feed_upload", "PUT /feed-documents/*"),
+    (Operation::CreateFeed, "create_feed", "POST /feeds/2021-06-30/feeds"),
+    (Operation::GetFeed, "get_feed", "GET /feeds/2021-06-30/feeds/*"),
+    (Operation::GetFeeds, "get_feeds", "GET /feeds/2021-06-30/feeds"),
+    (Operation::FeedResult, "feed_result", "GET /feeds/2021-06-30/documents/*"),
+    (Operation::FeedDownload, "feed_download", "GET /feed-documents/*"),
+    (Operation::PatchListing, "patch_listing", "PATCH /listings/2021-08-01/items/*"),
+    (Operation::GetListing, "get_listing", "GET /listings/2021-08-01/items/*"),
+    (Operation::DeleteListing, "delete_listing", "DELETE /listings/2021-08-01/items/*"),
     (Operation::Authorize, "authorize", "/1/oauth/authorize"),
     (Operation::Token, "token", "/1/oauth/token"),
     (Operation::Me, "me", "/1/users/me"),
@@ -103,7 +133,20 @@ impl Operation {
     /// Whose protocol it belongs to.
     pub fn side(self) -> Side {
         match self {
-            Self::Lwa | Self::Offers | Self::ItemOffers | Self::Sellers => Side::Amazon,
+            Self::Lwa
+            | Self::Offers
+            | Self::ItemOffers
+            | Self::Sellers
+            | Self::FeedDocument
+            | Self::FeedUpload
+            | Self::CreateFeed
+            | Self::GetFeed
+            | Self::GetFeeds
+            | Self::FeedResult
+            | Self::FeedDownload
+            | Self::PatchListing
+            | Self::GetListing
+            | Self::DeleteListing => Side::Amazon,
             Self::Authorize
             | Self::Token
             | Self::Me
@@ -134,6 +177,9 @@ impl Operation {
     pub fn writes(self) -> bool {
         use Operation as O;
         let of_base = matches!(self, O::Add | O::Edit | O::Delete | O::AddImage | O::DeleteImage | O::EditStock);
-        of_base || matches!(self, O::PutItem | O::DeleteItem | O::CreateOffer | O::DeleteOffer | O::Publish | O::Withdraw | O::Bulk)
+        let of_amazon = matches!(self, O::CreateFeed | O::PatchListing | O::DeleteListing);
+        of_amazon
+            || of_base
+            || matches!(self, O::PutItem | O::DeleteItem | O::CreateOffer | O::DeleteOffer | O::Publish | O::Withdraw | O::Bulk)
     }
 }

@@ -4,7 +4,8 @@
 //! PLAN  = RULE { "," RULE }           e.g. offers:429x3,edit:drop%2,token@base_account_1:500#2
 //! RULE  = "seed=" N                   from which the shares are drawn; the same number gives the same trouble
 //!       | ROUTE [ "@" ACCOUNT ] ":" KIND [ "=" ARGUMENT ] [ "+" ] [ WHEN ]
-//! ROUTE = an operation                lwa offers item_offers sellers | authorize token me items search detail add edit delete add_image
+//! ROUTE = an operation                lwa offers item_offers sellers feed_document feed_upload create_feed get_feed get_feeds feed_result
+//!                                     feed_download patch_listing get_listing delete_listing | authorize token me items search detail add edit delete add_image
 //!                                     delete_image edit_stock | ebay_token put_item get_item delete_item create_offer
 //!                                     find_offers get_offer delete_offer publish withdraw bulk
 //!       | amazon | base | ebay | writes | all

@@ -17,7 +17,7 @@ use super::{
     faults::{Faults, Force},
     ledger,
     operation::Operation,
-    state::{Count, Entry, Side, State},
+    state::{Count, Entry, FeedFate, Side, State},
 };
 
 /// The marketplace.
@@ -102,13 +102,23 @@ impl Practice {
         self.switched("grace_s", account).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).saturating_mul(1000)
     }
 
+    /// What becomes of the feed that a seller hands in now; asked once for each.
+    pub(super) fn next_feed(&self, account: &str) -> rusqlite::Result<FeedFate> {
+        let set = self.switched("next_feed", account).and_then(|word| FeedFate::from_word(&word)).unwrap_or(FeedFate::Done);
+        if set != FeedFate::Done {
+            self.state.set(&format!("next_feed:{account}"), FeedFate::Done.word())?;
+        }
+        Ok(set)
+    }
+
     /// Sets what the switch names, and nothing else.
     pub(super) fn switch(&self, account: &str, switch: &Switch) -> rusqlite::Result<()> {
-        let Switch { restricted, participation, grace_s } = switch;
+        let Switch { restricted, participation, grace_s, next_feed } = switch;
         let values = [
             ("restricted", restricted.map(|word| word.word().to_owned())),
             ("participation", participation.map(|word| word.word().to_owned())),
             ("grace_s", grace_s.map(|seconds| seconds.to_string())),
+            ("next_feed", next_feed.map(|fate| fate.word().to_owned())),
         ];
         for (name, value) in values {
             if let Some(value) = value {

@@ -176,6 +176,11 @@ pub fn asin(n: u32) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// The merchant token of a seller: which letters it has depends on the account's name alone.
+pub fn seller_id(account: &str) -> String {
+    format!("A{:013X}", roll(account, 71) >> 12)
+}
+
 fn title(asin: &str) -> String {
     const STYLES: [&str; 8] = ["北欧風", "和風", "業務用", "折りたたみ式", "軽量", "抗菌", "名入れ可", "防水"];
     const THINGS: [&str; 12] = [

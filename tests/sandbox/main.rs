@@ -6,5 +6,6 @@ mod bench;
 mod control;
 mod ebay;
 mod faults;
+mod feeds;
 mod process;
 mod wire;

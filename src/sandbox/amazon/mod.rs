@@ -1,12 +1,15 @@
-//! Amazon's side: what all of its operations share. Tokens are in `lwa`, offers in `pricing`, the state of a seller in `sellers`.
+//! Amazon's side: what all of its operations share. Tokens are in `lwa`, offers in `pricing`, the state of a seller in `sellers`, its listings in
+//! `listings`, and changes of many of them at once in `feeds`.
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Noted, Practice, Side, operation::Operation, reply, state::Opened};
 
+pub(super) mod feeds;
+pub(super) mod listings;
 pub(super) mod lwa;
 pub(super) mod pricing;
 pub(super) mod sellers;
@@ -19,8 +22,19 @@ const RATE: HeaderName = HeaderName::from_static("x-amzn-ratelimit-limit");
 const MARKETPLACE: &str = "A1VC38T7YXB528";
 
 /// Operations with a bucket, and their usual rate per second and burst.
-pub(super) const RATES: [(Operation, (f64, f64)); 3] =
-    [(Operation::Offers, (0.1, 1.0)), (Operation::ItemOffers, (0.5, 1.0)), (Operation::Sellers, (0.016, 15.0))];
+pub(super) const RATES: [(Operation, (f64, f64)); 11] = [
+    (Operation::Offers, (0.1, 1.0)),
+    (Operation::ItemOffers, (0.5, 1.0)),
+    (Operation::Sellers, (0.016, 15.0)),
+    (Operation::FeedDocument, (0.5, 15.0)),
+    (Operation::CreateFeed, (0.0083, 15.0)),
+    (Operation::GetFeed, (2.0, 15.0)),
+    (Operation::GetFeeds, (0.0222, 10.0)),
+    (Operation::FeedResult, (0.0222, 10.0)),
+    (Operation::PatchListing, (5.0, 5.0)),
+    (Operation::GetListing, (5.0, 10.0)),
+    (Operation::DeleteListing, (5.0, 5.0)),
+];
 
 /// The rate and burst that an operation has by itself.
 pub(super) fn usual(operation: Operation) -> Option<(f64, f64)> {
@@ -37,6 +51,12 @@ fn detailed(status: StatusCode, code: &str, message: &str, details: &str, noted:
     response.headers_mut().extend(HeaderValue::from_str(&format!("{code}Exception")).ok().map(|kind| (ERROR_TYPE, kind)));
     response.headers_mut().insert(REQUEST_ID, request_id());
     response
+}
+
+/// What is under a name; nothing where there is nothing.
+fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    static NOTHING: Value = Value::Null;
+    value.get(name).unwrap_or(&NOTHING)
 }
 
 fn request_id() -> HeaderValue {
@@ -102,7 +122,7 @@ fn serve(practice: &Practice, operation: Operation, headers: &HeaderMap, answer:
         return error(StatusCode::TOO_MANY_REQUESTS, code, message, noted);
     }
     let mut response = answer(&opened.account);
-    if matches!(response.status().as_u16(), 200 | 400 | 404) {
+    if matches!(response.status().as_u16(), 200 | 201 | 202 | 400 | 404) {
         response.headers_mut().extend(HeaderValue::from_str(&taken.rate.to_string()).ok().map(|rate| (RATE, rate)));
     }
     response.headers_mut().insert(REQUEST_ID, request_id());

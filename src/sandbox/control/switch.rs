@@ -1,6 +1,8 @@
 //! What can be said of an account by hand.
 use serde::Deserialize;
 
+use crate::sandbox::state::FeedFate;
+
 /// What can be said of an account; what is not named stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,8 @@ pub struct Switch {
     pub participation: Option<Participation>,
     /// For so many seconds a shop's refresh token still works after it was used; 0 at first.
     pub grace_s: Option<u32>,
+    /// What becomes of a seller's next feed; those after it end well again.
+    pub next_feed: Option<FeedFate>,
 }
 
 /// What an account is refused.

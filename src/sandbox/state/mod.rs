@@ -8,12 +8,15 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+mod feeds;
 mod items;
 mod ledger;
 mod limits;
 mod offers;
 mod tokens;
 
+pub(super) use feeds::{Document, Kept};
+pub use feeds::{FeedFate, SellerFeed, SellerListing};
 pub use items::Item;
 pub use ledger::Entry;
 pub(super) use ledger::Filter;
@@ -115,6 +118,7 @@ impl State {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         tx.execute_batch(SCHEMA)?;
         tx.execute_batch(offers::SCHEMA)?;
+        tx.execute_batch(feeds::SCHEMA)?;
         if tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? == 0 {
             tx.execute_batch(LATER)?;
         }

@@ -37,3 +37,5 @@ pub mod outbound;
 pub mod sandbox;
 #[cfg(feature = "daemon")]
 pub mod store;
+#[cfg(feature = "daemon")]
+pub mod view;

@@ -143,6 +143,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "src/http",
         &["rusqlite", "crate::store", "crate::handlers", "crate::marketplace", "crate::cli", "crate::core::step", "crate::core::state"],
     ),
+    ("src/view", &["rusqlite", "reqwest", "axum", "crate::http", "crate::cli", "crate::core::step", "crate::core::state"]),
     ("src/cli", &["crate::core::step", "crate::core::state"]),
 ];
 /// Above this a file holds two topics.

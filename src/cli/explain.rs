@@ -5,7 +5,10 @@ use super::{
     place::Place,
     text::{self, Times},
 };
-use crate::store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore as _};
+use crate::{
+    store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore as _},
+    view::history::state_word,
+};
 
 /// Rows looked at: some days of a busy task.
 const ROWS: usize = 10_000;
@@ -71,7 +74,7 @@ fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp, times: &Times) -> 
             format!("{who} was last due before that, and skipped ({}){detail}", reason.word().replace('_', " "))
         }
         RowState::Waiting | RowState::Running | RowState::Backoff { .. } => {
-            format!("{who} has run {}, which is still open ({})", row.run, history::state_word(&row.state))
+            format!("{who} has run {}, which is still open ({})", row.run, state_word(&row.state))
         }
         RowState::NotYet { until } => {
             format!("{who} has run {}, which waits and goes on {}{detail}", row.run, times.coming(*until, &times.zone))

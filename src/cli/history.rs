@@ -3,7 +3,6 @@ use std::num::NonZeroUsize;
 
 use clap::builder::styling::Style;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::{
     Place,
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     core::{event::RunEnd, task::Trigger},
     store::{self, HistoryFilter, HistoryRow, RowState, RunStore},
+    view::history::HistoryView,
 };
 
 /// Rows shown unless `-n` says otherwise: about a screenful.
@@ -44,7 +44,8 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let since = args.since.as_deref().map(|since| text::instant_before(since, now)).transpose()?;
     let rows = match place.existing_store().await? {
         Some(store) => {
-            let filter = HistoryFilter { name: args.name.clone(), failed: args.failed, since, open: false, limit: args.rows.get() };
+            let filter =
+                HistoryFilter { name: args.name.clone(), failed: args.failed, since, limit: args.rows.get(), ..HistoryFilter::default() };
             store.history(filter).await?
         }
         None => Vec::new(),
@@ -62,84 +63,6 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         place.screen.data(&render(&rows, &place.times(now)))?;
     }
     Ok(Exit::Done)
-}
-
-/// A row of the history as JSON; stable.
-#[derive(Debug, Serialize)]
-pub(crate) struct HistoryView {
-    run: i64,
-    instance: String,
-    fire_at: String,
-    trigger: &'static str,
-    /// `waiting`, `running`, `backoff`, `not_yet` (it waits for a limit, and goes on at `retry_at`), an end (`succeeded`, `failed`, `timed_out`, `superseded`, `cancelled`, `lost`), or `skipped`.
-    state: &'static str,
-    /// Why it was skipped.
-    reason: Option<&'static str>,
-    /// How many fire times the row stands for.
-    count: u32,
-    /// There were more than were counted.
-    at_least: bool,
-    /// The last of the fire times the row stands for.
-    last_fire_at: String,
-    superseded_by: Option<i64>,
-    retry_at: Option<String>,
-    generation: Option<i64>,
-    attempts: u32,
-    /// Those of the attempts that ended as not yet: none of them is a try.
-    waits: u32,
-    started_at: Option<String>,
-    ended_at: Option<String>,
-    took_s: Option<f64>,
-    dry: bool,
-    text: Option<String>,
-}
-
-impl HistoryView {
-    pub(crate) fn of(row: &HistoryRow) -> Self {
-        let (mut reason, mut count, mut at_least, mut last_at) = (None, 1, false, row.fire_at);
-        let (mut superseded_by, mut retry) = (None, None);
-        match &row.state {
-            RowState::Waiting | RowState::Running => {}
-            RowState::Backoff { retry_at: at } | RowState::NotYet { until: at } => retry = Some(at.to_string()),
-            RowState::Ended { end: _, by } => superseded_by = by.map(|run| run.0),
-            RowState::Skipped { reason: why, count: many, at_least: more, last_at: last } => {
-                (reason, count, at_least, last_at) = (Some(why.word()), *many, *more, *last);
-            }
-        }
-        Self {
-            run: row.run.0,
-            instance: row.instance.to_string(),
-            fire_at: row.fire_at.to_string(),
-            trigger: row.trigger.word(),
-            state: state_word(&row.state),
-            reason,
-            count,
-            at_least,
-            last_fire_at: last_at.to_string(),
-            superseded_by,
-            retry_at: retry,
-            generation: row.generation.map(|generation| generation.0),
-            attempts: row.attempts,
-            waits: row.waits,
-            started_at: row.started_at.map(|at| at.to_string()),
-            ended_at: row.ended_at.map(|at| at.to_string()),
-            took_s: store::took(row).map(|took| took.as_secs_f64()),
-            dry: row.dry,
-            text: row.text.clone(),
-        }
-    }
-}
-
-/// The word of a row's state in JSON.
-pub(crate) fn state_word(state: &RowState) -> &'static str {
-    match state {
-        RowState::Waiting => "waiting",
-        RowState::Running => "running",
-        RowState::Backoff { .. } => "backoff",
-        RowState::NotYet { .. } => "not_yet",
-        RowState::Ended { end, .. } => end.word(),
-        RowState::Skipped { .. } => "skipped",
-    }
 }
 
 /// The rows as a table, for people.

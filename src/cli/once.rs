@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let (control, requests) = Control::channel();
     let options = presence.engine(&config, requests, place);
     let closing = CancellationToken::new();
-    let served = presence.listen(control.clone(), closing.clone())?;
+    let listening = presence.listen(control.clone(), closing.clone()).await?;
     let engine = tokio::spawn(engine::run(options));
     let bars =
         tokio::spawn(mirror(control.clone(), place.screen.draws_bars().then(|| presence.log.handle().bars()), Arc::clone(&presence.clock)));
@@ -104,9 +104,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     bars.abort();
     heeding.abort();
     closing.cancel();
-    if let Ok(Err(error)) = served.await {
-        tracing::debug!(%error, "the local socket was not closed in order");
-    }
+    listening.end().await;
     if triggered.is_err() && signalled.get().is_none() {
         let message = format!("nothing ran: the store `{}` does not take writes", presence.state.store.display());
         return Err(Failure::told(Exit::Store, message).advise("the log says why; is the disk full?"));

@@ -7,7 +7,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -22,18 +25,19 @@ use crate::{
     config::{Config, LogFormat, LogLevel, Secret, Secrets},
     core::task::ProcessId,
     engine::{
-        EngineOptions, Handlers, InForce, Load, Loaded,
+        EngineOptions, Handlers, InForce, Load, Loaded, chain,
         control::{Control, Request},
         neighbours::{Call, Neighbours},
         process::{self, DaemonLock, Holder, ProcessRecord, RecordError},
     },
     handlers::registry,
     http::{
-        self,
+        self, ListenError, ListenTrouble, Server,
         client::{self, Client},
     },
     observe::log::{self, LogGuard, LogSettings},
     store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
+    view::Desk,
 };
 
 /// How much longer than its own grace period a daemon that is replaced may take to end.
@@ -58,8 +62,29 @@ pub(crate) enum Role {
 /// A device and a number on it.
 type FileIdentity = (u64, u64);
 
-/// The log's settings of a configuration that was read and is not in force yet.
-type PendingLog = Arc<Mutex<Option<LogSettings>>>;
+/// A configuration that was read and is not in force yet, and its log's settings.
+type Pending = Arc<Mutex<Option<(LogSettings, Config)>>>;
+
+/// What listens for this process.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    socket: JoinHandle<std::io::Result<()>>,
+    tcp: Option<JoinHandle<()>>,
+    /// Where the dashboard is.
+    pub(crate) url: Option<String>,
+}
+
+impl Listening {
+    /// Comes back when everybody has been answered, once it was told to close.
+    pub(crate) async fn end(self) {
+        if let Ok(Err(error)) = self.socket.await {
+            tracing::debug!(%error, "the local socket was not closed in order");
+        }
+        if let Some(tcp) = self.tcp {
+            drop(tcp.await);
+        }
+    }
+}
 
 /// This process among others.
 #[derive(Debug)]
@@ -75,6 +100,8 @@ pub(crate) struct Presence {
     process: ProcessId,
     daemon: Option<DaemonLock>,
     practice: Option<(PracticeClock, Marketplace)>,
+    /// The configuration in force.
+    config: watch::Sender<Arc<Config>>,
 }
 
 impl Presence {
@@ -116,7 +143,8 @@ impl Presence {
             }
             None => None,
         };
-        Ok(Self { state, clock, store, log, role, record, file, process, daemon, practice })
+        let config = watch::Sender::new(Arc::new(config.clone()));
+        Ok(Self { state, clock, store, log, role, record, file, process, daemon, practice, config })
     }
 
     /// The practice marketplace's address and the practice clock's speed.
@@ -126,13 +154,13 @@ impl Presence {
 
     /// An engine for this process, over this configuration.
     pub(crate) fn engine(&self, config: &Config, requests: mpsc::Receiver<Request>, place: &Place) -> EngineOptions {
-        let log = PendingLog::default();
+        let pending = Pending::default();
         let ping: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::answers(&socket).await }));
         let poke: Call = Arc::new(|socket: PathBuf| Box::pin(async move { client::poke(&socket).await }));
         EngineOptions {
             loaded: loaded(config.clone(), self.handlers(config)),
-            load: self.load(place, Arc::clone(&log)),
-            in_force: self.in_force(log),
+            load: self.load(place, Arc::clone(&pending)),
+            in_force: self.in_force(pending),
             store: self.store.clone(),
             process: self.process,
             neighbours: Neighbours::new(self.store.clone(), self.state.records.clone(), ping, poke),
@@ -144,12 +172,34 @@ impl Presence {
         }
     }
 
-    /// Listens on the local socket until `closing`.
-    pub(crate) fn listen(&self, control: Control, closing: CancellationToken) -> Result<JoinHandle<std::io::Result<()>>, Failure> {
-        http::serve(&self.record.socket(), control, closing).map_err(|error| {
+    /// Listens until `closing`: on the local socket, and a daemon also where its configuration says.
+    pub(crate) async fn listen(&self, control: Control, closing: CancellationToken) -> Result<Listening, Failure> {
+        let (config, trouble, practice) = (self.config.subscribe(), ListenTrouble::default(), self.practice.is_some());
+        let wanted = config.borrow().http.clone().filter(|_| self.role != Role::Once);
+        let bound = match &wanted {
+            Some(wanted) => Some(http::bind(wanted, &self.state.dir, practice).await.map_err(|error| deaf(&error))?),
+            None => None,
+        };
+        let url = bound.as_ref().map(http::Bound::url);
+        let app = http::router(self.desk(control, trouble.clone()), closing.clone());
+        let socket = http::serve(&self.record.socket(), app.clone(), closing.clone()).map_err(|error| {
             let message = format!("failed to listen on the local socket `{}`", self.record.socket().display());
             Failure::because(Exit::Failed, message, &error)
-        })
+        })?;
+        let server = Server { app, state_dir: self.state.dir.clone(), config, practice, trouble };
+        let tcp = (self.role != Role::Once).then(|| server.start(bound, closing));
+        Ok(Listening { socket, tcp, url })
+    }
+
+    fn desk(&self, control: Control, trouble: ListenTrouble) -> Desk {
+        Desk {
+            control,
+            runs: self.store.clone(),
+            shop: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            config: self.config.subscribe(),
+            trouble: vec![Arc::new(move || trouble.now())],
+        }
     }
 
     /// Comes back when the state was removed or replaced under us: then no other process knows of us, and what we write down is lost.
@@ -185,12 +235,13 @@ impl Presence {
         Ok(())
     }
 
-    /// Puts the log's settings in force with the rest of a configuration.
-    fn in_force(&self, log: PendingLog) -> InForce {
-        let handle = self.log.handle();
+    /// Puts in force what the engine does not know of: the log's settings, and where the dashboard listens.
+    fn in_force(&self, pending: Pending) -> InForce {
+        let (handle, in_force) = (self.log.handle(), self.config.clone());
         Arc::new(move || {
-            if let Some(settings) = log.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some((settings, config)) = pending.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 handle.apply(settings);
+                in_force.send_replace(Arc::new(config));
             }
         })
     }
@@ -206,8 +257,8 @@ impl Presence {
         (self.store.clone(), self.store.clone())
     }
 
-    /// Reads the configuration again. What names the store and the state folder counts from the next start on; `log` is put in force with the rest.
-    fn load(&self, place: &Place, log: PendingLog) -> Load {
+    /// Reads the configuration again. What names the store and the state folder counts from the next start on; `pending` is put in force with the rest.
+    fn load(&self, place: &Place, pending: Pending) -> Load {
         let (place, role, state) = (place.clone(), self.role, self.state.clone());
         let endpoint = self.practice().map(|(endpoint, _)| endpoint);
         let (shop, upkeep) = self.halves();
@@ -222,8 +273,8 @@ impl Presence {
             if let Some(endpoint) = &endpoint {
                 practice::stand_in(&mut config, endpoint);
             }
-            *log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log_settings(&config, role, &place));
             let handlers = Arc::new(registry::build(&config, &shop, &upkeep));
+            *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((log_settings(&config, role, &place), config.clone()));
             Ok(loaded(config, handlers))
         })
     }
@@ -243,6 +294,16 @@ fn loaded(config: Config, handlers: Handlers) -> Loaded {
 
 fn identity(path: &Path) -> Option<FileIdentity> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Nobody could reach the dashboard.
+fn deaf(error: &ListenError) -> Failure {
+    let failure = Failure::told(Exit::Usage, chain(error));
+    if error.is_taken() {
+        return failure
+            .advise("another program has that port, perhaps another taskrun; name another with `http: { listen: \"127.0.0.1:9701\" }`");
+    }
+    failure.advise("look at `http` in tasks.yaml")
 }
 
 fn refused(error: &RecordError) -> Failure {
@@ -329,7 +390,8 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let ebay = config.marketplaces.ebay.iter().map(|ebay| &ebay.client_secret);
     let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
     let with = config.instances.values().flat_map(|instance| instance.with.secrets());
-    amazon.chain(base).chain(ebay).chain(accounts).chain(with).map(Secret::expose)
+    let http = config.http.iter().filter_map(|http| http.token.as_ref());
+    amazon.chain(base).chain(ebay).chain(accounts).chain(with).chain(http).map(Secret::expose)
 }
 
 /// The level by its word.

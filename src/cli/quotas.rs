@@ -1,130 +1,58 @@
 //! The marketplaces' limits in `taskrun status`: what is allowed, how much of it is used and by what, when the next call may go out.
-use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-
 use super::text::{self, BAD, BOLD, Cell, DIM, ODD, PLAIN, Times};
 use crate::{
-    shop::quota::{Period, Purpose, Rule, earliest},
-    store::{
-        shop::{QuotaRow, Quotas as _},
-        sqlite::SqliteStore,
-    },
+    shop::quota::Purpose,
+    view::quotas::{QuotaView, UsedBy},
 };
 
-/// One limit of one account: the JSON of `taskrun status --json`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct QuotaView {
-    account: String,
-    operation: String,
-    /// So many calls ...
-    limit: i64,
-    /// ... in so many seconds.
-    per_s: f64,
-    /// So many at once after a rest; only where calls have a rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    burst: Option<i64>,
-    /// The marketplace itself said the rate.
-    learned: bool,
-    /// Calls since `used_since`: the beginning of the hour or the day; of the day where calls have a rate.
-    used: i64,
-    used_by: UsedBy,
-    used_since: String,
-    /// When the next call may go out.
-    next_at: String,
-    /// Calls that the marketplace refused today for this limit.
-    refused_today: i64,
-    /// Those since the last call that it took.
-    refused_in_row: i64,
+fn row(view: &QuotaView, times: &Times) -> [Cell; 6] {
+    let per = text::took(text::seconds(view.per_s));
+    let limit = match view.burst {
+        None => format!("{} in {per}", view.limit),
+        Some(1) => format!("1 in {per}"),
+        Some(burst) => format!("1 in {per}, {burst} at once"),
+    };
+    let next = view.next_at.parse().ok().filter(|next| times.now < *next);
+    let refused = match (view.refused_today, view.refused_in_row) {
+        (0, 0) => Cell::new("-", DIM),
+        (today, 0) => Cell::new(format!("{today} today"), ODD),
+        (today, in_row) => Cell::new(format!("{today} today, the last {in_row} in a row"), BAD),
+    };
+    [
+        Cell::new(&view.account, BOLD),
+        view.operation.as_str().into(),
+        limit.into(),
+        used_text(view).into(),
+        next.map_or_else(|| Cell::new("now", DIM), |next| Cell::new(times.coming(next, &times.zone), PLAIN)),
+        refused,
+    ]
 }
 
-/// By what the calls were for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct UsedBy {
-    sync: i64,
-    upload: i64,
-    manual: i64,
-}
-
-impl QuotaView {
-    fn of(row: &QuotaRow, now: Timestamp) -> Self {
-        let QuotaRow { rule, used, .. } = row;
-        let (limit, per_ms, burst, since) = match *rule {
-            Rule::Bucket { interval_ms, burst } => (1, interval_ms, Some(burst), Period::Day.began(now.as_millisecond())),
-            Rule::Window { period, calls, .. } => (calls, period.ends(used.at_ms) - period.began(used.at_ms), None, used.at_ms),
-        };
-        Self {
-            account: row.account.to_string(),
-            operation: row.operation.to_string(),
-            limit,
-            per_s: SignedDuration::from_millis(per_ms).as_secs_f64(),
-            burst,
-            learned: row.learned_ms.is_some(),
-            used: used.calls.total(),
-            used_by: UsedBy { sync: used.calls.sync, upload: used.calls.upload, manual: used.calls.manual },
-            used_since: instant(since).to_string(),
-            next_at: instant(earliest(*rule, *used, None, now.as_millisecond())).to_string(),
-            refused_today: used.refused,
-            refused_in_row: used.refused_in_row,
-        }
-    }
-
-    fn row(&self, times: &Times) -> [Cell; 6] {
-        let per = text::took(text::seconds(self.per_s));
-        let limit = match self.burst {
-            None => format!("{} in {per}", self.limit),
-            Some(1) => format!("1 in {per}"),
-            Some(burst) => format!("1 in {per}, {burst} at once"),
-        };
-        let next = self.next_at.parse().ok().filter(|next| times.now < *next);
-        let refused = match (self.refused_today, self.refused_in_row) {
-            (0, 0) => Cell::new("-", DIM),
-            (today, 0) => Cell::new(format!("{today} today"), ODD),
-            (today, in_row) => Cell::new(format!("{today} today, the last {in_row} in a row"), BAD),
-        };
-        [
-            Cell::new(&self.account, BOLD),
-            self.operation.as_str().into(),
-            limit.into(),
-            self.used_text().into(),
-            next.map_or_else(|| Cell::new("now", DIM), |next| Cell::new(times.coming(next, &times.zone), PLAIN)),
-            refused,
-        ]
-    }
-
-    /// `1204 (sync 1100, manual 104)`.
-    fn used_text(&self) -> String {
-        let UsedBy { sync, upload, manual } = self.used_by;
-        let by = [(Purpose::Sync, sync), (Purpose::Upload, upload), (Purpose::Manual, manual)];
-        let by: Vec<_> = by.iter().filter(|(_, calls)| *calls > 0).map(|(purpose, calls)| format!("{purpose} {calls}")).collect();
-        let today = if self.burst.is_some() { " today" } else { "" };
-        if by.is_empty() { format!("0{today}") } else { format!("{}{today} ({})", self.used, by.join(", ")) }
-    }
-}
-
-/// The limits as the store has them; none where it cannot be read.
-pub(crate) async fn look(store: Option<&SqliteStore>, now: Option<Timestamp>) -> Vec<QuotaView> {
-    let (Some(store), Some(now)) = (store, now) else { return Vec::new() };
-    let rows = store.quotas(now).await.unwrap_or_default();
-    rows.iter().map(|row| QuotaView::of(row, now)).collect()
+/// `1204 (sync 1100, manual 104)`.
+fn used_text(view: &QuotaView) -> String {
+    let UsedBy { sync, upload, manual } = view.used_by;
+    let by = [(Purpose::Sync, sync), (Purpose::Upload, upload), (Purpose::Manual, manual)];
+    let by: Vec<_> = by.iter().filter(|(_, calls)| *calls > 0).map(|(purpose, calls)| format!("{purpose} {calls}")).collect();
+    let today = if view.burst.is_some() { " today" } else { "" };
+    if by.is_empty() { format!("0{today}") } else { format!("{}{today} ({})", view.used, by.join(", ")) }
 }
 
 /// The limits as a table, for people.
 pub(crate) fn table(views: &[QuotaView], times: &Times) -> String {
     let header = ["# quota of", "operation", "limit", "used", "next call", "refused"].map(|title| Cell::new(title, DIM));
-    let body = views.iter().map(|view| view.row(times));
+    let body = views.iter().map(|view| row(view, times));
     text::table(&std::iter::once(header).chain(body).collect::<Vec<_>>())
-}
-
-fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
+    use jiff::{Timestamp, tz::TimeZone};
 
     use super::*;
-    use crate::shop::quota::{PerPurpose, Use};
+    use crate::{
+        shop::quota::{PerPurpose, Period, Rule, Use},
+        store::shop::QuotaRow,
+    };
 
     fn views() -> Vec<QuotaView> {
         let now: Timestamp = "2026-11-22T04:48:00Z".parse().unwrap();

@@ -52,11 +52,17 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let (control, requests) = Control::channel();
     let options = presence.engine(&config, requests, place);
     let closing = CancellationToken::new();
-    let served = presence.listen(control.clone(), closing.clone())?;
+    let listening = match presence.listen(control.clone(), closing.clone()).await {
+        Ok(listening) => listening,
+        Err(failure) => {
+            presence.end(true).await?;
+            return Err(failure);
+        }
+    };
     if !config.warnings.is_empty() {
         place.screen.say(render::warnings(&config.warnings, place.screen.err_has_color()).trim_end());
     }
-    introduce(&config, &presence, place).await?;
+    introduce(&config, &presence, listening.url.as_deref(), place).await?;
     let mut engine = tokio::spawn(engine::run(options));
     let heeding = tokio::spawn(heed(signals, control.clone()));
     if config.watch {
@@ -76,9 +82,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let report = report.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
     heeding.abort();
     closing.cancel();
-    if let Ok(Err(error)) = served.await {
-        tracing::debug!(%error, "the local socket was not closed in order");
-    }
+    listening.end().await;
     let in_time = report.in_time;
     let displaced = (!presence.is_in_place()).then(|| presence.state.store.clone());
     presence.end(in_time).await?;
@@ -135,7 +139,7 @@ async fn begin_eagerly(config: &Config, control: &Control) {
 }
 
 /// The first screen: what this is, what it will do, where to look.
-async fn introduce(config: &Config, presence: &Presence, place: &Place) -> Result<(), Failure> {
+async fn introduce(config: &Config, presence: &Presence, url: Option<&str>, place: &Place) -> Result<(), Failure> {
     let now = presence.clock.now().wall;
     let times = Times { now, zone: config.timezone.clone(), relative: true };
     let mut views = views::instances(config, Some(&*presence.store), now).await?;
@@ -160,6 +164,9 @@ async fn introduce(config: &Config, presence: &Presence, place: &Place) -> Resul
         "  look".into(),
         format!("`taskrun status{flag}` shows what runs, `taskrun history{flag}` what ran, `taskrun list{flag}` what is declared").into(),
     ]);
+    if let Some(url) = url {
+        rows.push(["  web".into(), url.into()]);
+    }
     if let Some((endpoint, speed)) = presence.practice() {
         let spelled = if speed == 60 { " (an hour a minute)" } else { "" };
         let what = format!("nothing real is touched: a made-up marketplace at {endpoint}, and time runs {speed} times as fast{spelled}");

@@ -2,17 +2,19 @@
 use std::{fmt::Write as _, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde::Serialize;
 
 use super::{
     exit::{Exit, Failure},
     list,
     place::Place,
-    products::age::{DataView, Watch},
-    quotas::{self, QuotaView},
+    products::age,
+    quotas,
     text::{self, BAD, BOLD, Cell, DIM, ODD, Times},
 };
-use crate::engine::view::{RunView, StatusView};
+use crate::{
+    engine::view::{RunView, StatusView},
+    view::StatusPage,
+};
 
 /// How often `--watch` looks again.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -29,29 +31,10 @@ pub(crate) struct Args {
     watch: bool,
 }
 
-/// What the daemon says, and what stands in the store beside it.
-#[derive(Debug, Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    status: StatusView,
-    /// Absent where nothing is listed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<DataView>,
-    /// The marketplaces' limits, as far as they were asked.
-    quotas: Vec<QuotaView>,
-}
-
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let daemon = place.daemon().await?;
-    // Beside a daemon that may be in trouble with its store: what cannot be read is left out.
-    let store = place.existing_store().await.ok().flatten();
-    let catalogue = Watch::new(place, store.clone());
     loop {
-        let status = daemon.status().await?;
-        let now = list::instant(&status.now);
-        let data = catalogue.look(now).await;
-        let quotas = quotas::look(store.as_deref(), now).await;
-        let shown = Shown { status, data, quotas };
+        let shown = daemon.status().await?;
         match (args.json, args.watch) {
             (true, true) => place.screen.json_line(&shown)?,
             (true, false) => place.screen.json(&shown)?,
@@ -71,7 +54,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 /// The whole status, for people.
-fn render(shown: &Shown, relative: bool) -> String {
+fn render(shown: &StatusPage, relative: bool) -> String {
     let status = &shown.status;
     let now = list::instant(&status.now).unwrap_or(Timestamp::UNIX_EPOCH);
     // The daemon is where its tasks are.
@@ -79,7 +62,7 @@ fn render(shown: &Shown, relative: bool) -> String {
     let times = Times { now, zone, relative };
     let mut text = head(status, &times);
     if let Some(data) = &shown.data {
-        writeln!(text, "data       {}", data.line(&times)).unwrap_or_default();
+        writeln!(text, "data       {}", age::line(data, &times)).unwrap_or_default();
     }
     if !status.runs.is_empty() {
         let header = ["# run", "task", "phase", "attempt", "since", "progress", "note"].map(|title| Cell::new(title, DIM));
@@ -192,7 +175,7 @@ mod tests {
     }
 
     fn shown(status: &StatusView) -> String {
-        let shown = Shown { status: status.clone(), data: None, quotas: Vec::new() };
+        let shown = StatusPage { status: status.clone(), data: None, quotas: Vec::new() };
         anstream::adapter::strip_str(&render(&shown, true)).to_string()
     }
 

@@ -94,7 +94,8 @@ pub(crate) async fn trigger(args: TriggerArgs, place: &Place) -> Result<Exit, Fa
     let daemon = place.daemon().await?;
     let triggered = match daemon.trigger(&args.name).await {
         Err(error) if error.is("unknown_task") => {
-            let names: Vec<String> = daemon.status().await?.instances.into_iter().flat_map(|view| [view.task, view.instance]).collect();
+            let names: Vec<String> =
+                daemon.status().await?.status.instances.into_iter().flat_map(|view| [view.task, view.instance]).collect();
             return Err(text::unknown_name(&args.name, names.iter().map(String::as_str)));
         }
         answer => answer?,

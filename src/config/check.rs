@@ -10,6 +10,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use super::{
     Account, Config, LoadOptions, LogConfig, LogFormat, LogLevel, Platform, StoreLocation, agree,
     fault::{Fault, Faults},
+    http,
     keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
     outside, publish,
     read::{Reader, Table},
@@ -60,6 +61,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let marketplaces = table.entry("marketplaces").map(|entry| remote::marketplaces(reader, entry, base_dir)).unwrap_or_default();
     let configured = marketplace_names(table);
     let (accounts, known_accounts) = self::accounts(reader, &accounts, &calendars, &configured, base_dir);
+    let http = table.entry("http").and_then(|entry| http::http(reader, entry, base_dir));
     let publish = table.entry("publish").and_then(|entry| publish::publish(reader, entry, base_dir));
     let defaults = table.entry("defaults").and_then(|entry| reader.table_with(&entry.value, &entry.key.span, &[POLICY], &of_a_task));
     let defaults = defaults.map(|table| task::policy(reader, table, &calendars)).unwrap_or_default();
@@ -88,7 +90,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         store: store?,
         state_dir,
         log: log(base_dir, plain.table("log").unwrap_or(&Params::default())),
-        http_listen: plain.table("http").and_then(|http| http.text("listen")?.parse().ok()),
+        http,
         marketplaces,
         accounts,
         publish,

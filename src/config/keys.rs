@@ -155,7 +155,7 @@ pub const ROOT: &[Key] = &[
     key("store", Kind::Store, "Where runs are written down: `sqlite://PATH`. `taskrun.db` in `state_dir` where it is not given."),
     key("state_dir", Kind::Path, "The folder for what taskrun keeps. `state` where it is not given."),
     key("log", Kind::Table(LOG), "Where the log goes and how it looks."),
-    key("http", Kind::Table(HTTP), "Where the dashboard listens."),
+    key("http", Kind::Apart(&Kind::Table(HTTP)), "Where the dashboard and the API listen. Nowhere where it is not given."),
     key("max_running", Kind::Int(1, 10_000), "How many runs may go on at once. 64 where it is not given."),
     key("shutdown_grace", Kind::Duration(true), "How long runs may take to stop when taskrun stops. 30s where it is not given."),
     key("watch", Kind::Bool, "Reload when this file changes. `false` where it is not given."),
@@ -200,7 +200,21 @@ pub const LOG: &[Key] = &[
     key("console", Kind::Bool, "Write to the terminal too. `true` where it is not given."),
 ];
 
-pub const HTTP: &[Key] = &[key("listen", Kind::Address, "An address and a port: `127.0.0.1:9700`.")];
+pub const HTTP: &[Key] = &[
+    key("listen", Kind::Address, "An address and a port. `127.0.0.1:9700` where it is not given."),
+    key(
+        "token",
+        Kind::Secret,
+        "What changes have to carry. A file `http.token` in `state_dir`, made at the first start, where it is not given.",
+    ),
+    key("tls", Kind::Table(TLS), "The certificate, for an address beyond this machine."),
+    key("allowed_hosts", Kind::List(&Kind::Text), "Names under which it is reached, besides its address and `localhost`."),
+];
+
+pub const TLS: &[Key] = &[
+    required("cert", Kind::Path, "The certificate chain in PEM."),
+    required("key", Kind::Path, "Its private key in PEM; a file that nobody else can read."),
+];
 
 pub const MARKETPLACES: &[Key] = &[
     key("amazon", Kind::Table(AMAZON), "Amazon's Selling Partner API."),

@@ -20,6 +20,7 @@ mod check;
 pub mod env;
 pub mod fault;
 mod file;
+mod http;
 pub mod keys;
 mod lint;
 pub mod outside;
@@ -86,8 +87,8 @@ pub struct Config {
     pub store: StoreLocation,
     pub state_dir: PathBuf,
     pub log: LogConfig,
-    /// Where the dashboard is to listen; nothing does yet.
-    pub http_listen: Option<SocketAddr>,
+    /// Where the dashboard and the API listen; `None`: nowhere but on the local socket.
+    pub http: Option<HttpConfig>,
     pub marketplaces: Marketplaces,
     /// By name.
     pub accounts: BTreeMap<Arc<str>, Account>,
@@ -138,6 +139,26 @@ pub struct LogConfig {
     pub keep: usize,
     /// Write to the terminal too.
     pub console: bool,
+}
+
+/// Where the dashboard and the API listen, and who may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// What changes have to carry; `None`: what stands in a file in the state folder.
+    pub token: Option<Secret>,
+    pub tls: Option<TlsFiles>,
+    /// Names under which it is reached, besides its address and `localhost`; lower case, without a port.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain in PEM.
+    pub cert: PathBuf,
+    /// The private key in PEM.
+    pub key: PathBuf,
 }
 
 words! {

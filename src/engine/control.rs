@@ -1,7 +1,7 @@
 //! How others talk to the engine: requests over a bounded channel, each with its answer.
 use tokio::sync::{mpsc, oneshot};
 
-use super::view::{ReloadView, StatusView, TriggeredView};
+use super::view::{ReloadView, RunView, StatusView, TriggeredView};
 use crate::core::task::RunId;
 
 /// Requests that may wait at once; more is a client that does not listen.
@@ -12,6 +12,10 @@ const REQUESTS_MAX: usize = 64;
 pub enum Request {
     Status {
         reply: oneshot::Sender<StatusView>,
+    },
+    /// Only the open runs.
+    Runs {
+        reply: oneshot::Sender<Vec<RunView>>,
     },
     /// Starts a task now: an instance, or a task with all its instances. An empty answer: there is none of that name.
     Trigger {
@@ -60,6 +64,11 @@ impl Control {
     /// Everything about the running engine.
     pub async fn status(&self) -> Result<StatusView, Gone> {
         self.ask(|reply| Request::Status { reply }).await
+    }
+
+    /// The open runs of this process.
+    pub async fn runs(&self) -> Result<Vec<RunView>, Gone> {
+        self.ask(|reply| Request::Runs { reply }).await
     }
 
     /// Starts a task, or one instance, now. `manual`: a person at the command line (`once`), otherwise the API.

@@ -23,6 +23,7 @@ impl Driver {
     pub(super) fn answer(&mut self, request: Request) {
         match request {
             Request::Status { reply } => self.say_status(reply),
+            Request::Runs { reply } => tell(reply, self.run_views()),
             Request::Trigger { name, manual, reply } => self.trigger(&name, if manual { Trigger::Manual } else { Trigger::Api }, reply),
             Request::Cancel { run, reply } => {
                 let open = self.state.runs.contains(run);
@@ -114,8 +115,13 @@ impl Driver {
             degraded,
             stopping: self.state.stopping.is_some(),
             instances: instances.collect(),
-            runs: self.state.runs.iter().map(|(run, active)| self.run_view(run, active, now.wall)).collect(),
+            runs: self.run_views(),
         }
+    }
+
+    fn run_views(&self) -> Vec<RunView> {
+        let now = self.now().wall;
+        self.state.runs.iter().map(|(run, active)| self.run_view(run, active, now)).collect()
     }
 
     /// When the instance will next start, fires that its hours or calendar refuse passed over.

@@ -3,6 +3,7 @@
 //! These types are the JSON of `taskrun status --json` and of the local socket: times are RFC 3339, durations seconds. They are stable from now on.
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     core::{task::Instance, timing::Timing},
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Everything about a running taskrun.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
     pub version: String,
     pub pid: u32,
@@ -29,7 +30,7 @@ pub struct StatusView {
 }
 
 /// Which configuration is in force.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigView {
     pub path: String,
     pub loaded_at: String,
@@ -39,7 +40,7 @@ pub struct ConfigView {
 }
 
 /// One instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct InstanceView {
     pub instance: String,
     pub task: String,
@@ -61,7 +62,7 @@ pub struct InstanceView {
 }
 
 /// A pause in force.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PausedView {
     pub since: String,
     pub until: Option<String>,
@@ -69,7 +70,7 @@ pub struct PausedView {
 }
 
 /// The last finished row of an instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LastView {
     pub run: i64,
     /// `succeeded`, `failed`, ... or `skipped`.
@@ -82,7 +83,7 @@ pub struct LastView {
 }
 
 /// An open run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
     pub run: i64,
     pub instance: String,
@@ -104,7 +105,7 @@ pub struct RunView {
 }
 
 /// What came of a `trigger`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TriggeredView {
     pub instance: String,
     /// The run, if one was admitted.
@@ -114,7 +115,7 @@ pub struct TriggeredView {
 }
 
 /// What came of a reload, or would come of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadView {
     /// False: the file has faults and the configuration before it stays in force.
     pub applied: bool,

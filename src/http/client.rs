@@ -3,8 +3,11 @@ use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Accepted, CancelBody, ErrorBody, Pong, TriggerBody, near::Near};
-use crate::engine::view::{ReloadView, StatusView, TriggeredView};
+use super::{Accepted, CancelBody, ErrorBody, NoBody, Pong, TriggerBody, near::Near};
+use crate::{
+    engine::view::{ReloadView, TriggeredView},
+    view::StatusPage,
+};
 
 /// A process that does not answer a ping for this long hangs. Its engine's steps take milliseconds.
 const PING_LIMIT: Duration = Duration::from_secs(1);
@@ -67,7 +70,7 @@ impl Client {
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn status(&self) -> Result<StatusView, ClientError> {
+    pub async fn status(&self) -> Result<StatusPage, ClientError> {
         answer(self.http.get(url("status")), REQUEST_LIMIT).await
     }
 
@@ -76,7 +79,7 @@ impl Client {
     /// # Errors
     /// It does not answer.
     pub async fn diff(&self) -> Result<ReloadView, ClientError> {
-        answer(self.http.get(url("diff")), RELOAD_LIMIT).await
+        self.post_within("diff", &NoBody {}, RELOAD_LIMIT).await
     }
 
     /// Loads the configuration again.
@@ -84,7 +87,7 @@ impl Client {
     /// # Errors
     /// It does not answer. A file with faults is an answer.
     pub async fn reload(&self) -> Result<ReloadView, ClientError> {
-        answer(self.http.post(url("reload")), RELOAD_LIMIT).await
+        self.post_within("reload", &NoBody {}, RELOAD_LIMIT).await
     }
 
     /// Starts a task or an instance now.
@@ -108,7 +111,7 @@ impl Client {
     /// # Errors
     /// It does not answer.
     pub async fn stop(&self) -> Result<Accepted, ClientError> {
-        answer(self.http.post(url("stop")), REQUEST_LIMIT).await
+        self.post("stop", &NoBody {}).await
     }
 
     /// Makes it look at the store at once.
@@ -116,11 +119,15 @@ impl Client {
     /// # Errors
     /// It does not answer.
     pub async fn poke(&self) -> Result<Accepted, ClientError> {
-        answer(self.http.post(url("poke")), PING_LIMIT).await
+        self.post_within("poke", &NoBody {}, PING_LIMIT).await
     }
 
     async fn post<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<A, ClientError> {
-        answer(self.http.post(url(path)).json(body), REQUEST_LIMIT).await
+        self.post_within(path, body, REQUEST_LIMIT).await
+    }
+
+    async fn post_within<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize, limit: Duration) -> Result<A, ClientError> {
+        answer(self.http.post(url(path)).json(body), limit).await
     }
 }
 
@@ -143,7 +150,7 @@ pub async fn poke(socket: &Path) -> bool {
 
 fn url(path: &str) -> String {
     // The host is never looked up: the connection goes to the socket.
-    format!("http://taskrun/v1/{path}")
+    format!("http://taskrun/api/v1/{path}")
 }
 
 async fn answer<A: DeserializeOwned>(request: reqwest::RequestBuilder, limit: Duration) -> Result<A, ClientError> {

@@ -245,6 +245,8 @@ pub struct HistoryFilter {
     pub since: Option<Timestamp>,
     /// Only rows that are still open.
     pub open: bool,
+    /// Only rows with a smaller number: where the page before this one ended.
+    pub before: Option<RunId>,
     /// At most this many rows, and never more than [`HISTORY_MAX`].
     pub limit: usize,
 }

@@ -339,7 +339,10 @@ impl Pair {
         for name in [Some("tick"), Some("tick@one"), None] {
             let name = name.map(ToOwned::to_owned);
             for (failed, open) in [(true, false), (false, true)] {
-                both!(self, history(HistoryFilter { name: name.clone(), failed, open, since: Some(minute(self.now - 40)), limit: 20 }));
+                for before in [None, Some(RunId(self.rows / 2))] {
+                    let since = Some(minute(self.now - 40));
+                    both!(self, history(HistoryFilter { name: name.clone(), failed, open, since, before, limit: 20 }));
+                }
             }
         }
         both!(self, last_ends());

@@ -72,5 +72,6 @@ fn matches(filter: &HistoryFilter, row: &HistoryRow) -> bool {
         RowState::Ended { end, .. } => (false, matches!(end, RunEnd::Failed | RunEnd::TimedOut | RunEnd::Lost), row.fire_at),
         RowState::Skipped { last_at, .. } => (false, false, *last_at),
     };
-    named && (open || !filter.open) && (bad || !filter.failed) && filter.since.is_none_or(|since| millis(since) <= last_at)
+    let before = filter.before.is_none_or(|run| row.run < run);
+    named && before && (open || !filter.open) && (bad || !filter.failed) && filter.since.is_none_or(|since| millis(since) <= last_at)
 }

@@ -28,7 +28,7 @@ pub(super) fn history(conn: &Connection, filter: &HistoryFilter) -> rusqlite::Re
     let sql = [
         concat!("SELECT ", history_columns!(), " FROM runs r"),
         index,
-        "WHERE :since <= coalesce(r.last_at_ms, r.fire_at_ms)",
+        "WHERE :since <= coalesce(r.last_at_ms, r.fire_at_ms) AND r.id < :before",
         if filter.name.is_some() { name } else { "AND :name IS NULL" },
         if filter.failed { "AND r.run_end IN ('failed', 'timed_out', 'lost')" } else { "" },
         if filter.open { concat!("AND r.", open!()) } else { "" },
@@ -37,7 +37,9 @@ pub(super) fn history(conn: &Connection, filter: &HistoryFilter) -> rusqlite::Re
     .join(" ");
     let since = filter.since.map_or(i64::MIN, Timestamp::as_millisecond);
     let limit = i64::try_from(filter.limit.min(HISTORY_MAX)).unwrap_or(i64::MAX);
-    conn.prepare_cached(&sql)?.query_map(named_params! { ":since": since, ":name": filter.name, ":limit": limit }, history_row)?.collect()
+    let before = filter.before.map_or(i64::MAX, |run| run.0);
+    let params = named_params! { ":since": since, ":before": before, ":name": filter.name, ":limit": limit };
+    conn.prepare_cached(&sql)?.query_map(params, history_row)?.collect()
 }
 
 pub(super) fn row(conn: &Connection, run: RunId) -> rusqlite::Result<Option<HistoryRow>> {

@@ -1,0 +1,27 @@
+//! What people and programs see: the JSON of the commands' `--json` and of the HTTP API, with one definition each, and the desk that reads it.
+//!
+//! Times are RFC 3339, durations seconds. These types are stable from now on.
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::engine::view::StatusView;
+
+pub mod data;
+pub mod desk;
+pub mod history;
+pub mod quotas;
+pub mod ready;
+
+pub use desk::Desk;
+
+/// What the daemon says of itself, and what stands in the store beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StatusPage {
+    #[serde(flatten)]
+    pub status: StatusView,
+    /// Absent where nothing is listed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data: Option<data::DataView>,
+    /// The marketplaces' limits, as far as they were asked.
+    pub quotas: Vec<quotas::QuotaView>,
+}

@@ -17,6 +17,10 @@ words! {
     Work {
         /// A product is to be listed at a shop.
         Upload = "upload",
+        /// A source is to be asked whether the item that backs a listing is still there.
+        Check = "check",
+        /// Another item is to be found for a listing whose own is gone.
+        Replace = "replace",
     }
 }
 

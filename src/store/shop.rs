@@ -11,6 +11,7 @@ mod parks;
 mod queue;
 mod quotas;
 mod settings;
+mod supplies;
 mod tokens;
 
 pub use catalogue::{
@@ -26,6 +27,9 @@ pub use queue::{
 };
 pub use quotas::{Demand, Limit, QuotaKey, QuotaRow, Quotas};
 pub use settings::{Setting, Settings};
+pub use supplies::{
+    ChecksDue, Found, Missing, NewItem, Replaced, Supplies, Supply, SupplyCount, SupplyFilter, SupplyKey, SupplyRow, SupplyState, TakenIn,
+};
 pub use tokens::{Claim, Claimant, NoPair, Token, TokenPair, Tokens};
 
 /// The answer to a write that carries a fence.
@@ -50,4 +54,4 @@ pub struct AccountKey {
 ///
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings {}
+pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Supplies {}

@@ -16,5 +16,5 @@ mod queue;
 mod secrets;
 mod settings;
 mod shop;
-mod urgent;
 mod simulate;
+mod urgent;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_queue.sql"),
     include_str!("../migrations/0010_quotas.sql"),
     include_str!("../migrations/0011_settings.sql"),
+    include_str!("../migrations/0012_supplies.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -18,6 +18,7 @@ mod parks;
 mod queue;
 mod quotas;
 mod settings;
+mod supplies;
 mod tokens;
 
 impl ShopStore for SqliteStore {}

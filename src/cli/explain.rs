@@ -1,4 +1,4 @@
-//! `taskrun explain`: why a task ran, or did not, at a given time.
+//! `taskrun explain`: why a task ran, or did not, at a given time, and what it will do at one to come.
 use super::{
     exit::{Exit, Failure},
     history,
@@ -9,6 +9,8 @@ use crate::{
     store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore as _},
     view::history::state_word,
 };
+
+mod future;
 
 /// Rows looked at: some days of a busy task.
 const ROWS: usize = 10_000;
@@ -22,7 +24,7 @@ pub(crate) struct Args {
     /// A task or an instance
     #[arg(value_name = "TASK")]
     name: String,
-    /// When; otherwise the last time
+    /// When: an instant, past or to come, or so long ago; otherwise the last time
     #[arg(long, value_name = "T")]
     at: Option<String>,
 }
@@ -31,6 +33,10 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let now = place.now()?;
     let at = args.at.as_deref().map_or(Ok(now), |at| text::instant_before(at, now))?;
     let store = place.existing_store().await?;
+    if at > now {
+        place.screen.data(&future::tell(&args.name, at, store.as_deref(), place, &place.times(now)).await?)?;
+        return Ok(Exit::Done);
+    }
     let rows = match &store {
         Some(store) => store.history(HistoryFilter { name: Some(args.name.clone()), limit: ROWS, ..HistoryFilter::default() }).await?,
         None => Vec::new(),

@@ -38,3 +38,15 @@ fn explain_says_why_it_ran_or_did_not() {
     shop.run("explain hello --at 2020-01-01T00:00:00Z").ends(0).prints(&["hello had not come due by then"]);
     shop.run("explain helo").ends(2).says(&["did you mean `hello`?"]);
 }
+
+#[test]
+fn explain_says_what_a_time_to_come_will_bring() {
+    let shop = Shop::new(TASKS);
+    let explain = |line: &str| shop.run(&format!("explain {line}")).ends(0).out;
+    assert!(explain("hello --at 2098-11-22T15:00:00+09:00").starts_with("hello is due 2098-11-22T15:00:00+09:00, and will run"));
+    assert!(explain("hello --at 2098-11-22T14:00:00+09:00").contains("is not due then: it fires next 2098-11-22T15:00:00+09:00"));
+    assert!(explain("never --at 2098-11-22T15:00:00+09:00").contains("it is disabled"));
+    assert!(explain("slow --at 2098-11-22T15:00:00+09:00").contains("never fires"));
+    shop.run("pause hello --reason stocktaking").ends(0);
+    assert!(explain("hello --at 2098-11-22T15:00:00+09:00").contains("skipped (paused): stocktaking"));
+}

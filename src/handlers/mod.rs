@@ -14,6 +14,8 @@ use crate::{
         task::{Generation, Instance, RunId},
         value::Params,
     },
+    errors::chain,
+    marketplace::CallError,
     notify::Notifier,
     shop::quota::Purpose,
     store::ChildGroup,
@@ -91,6 +93,18 @@ pub enum HandlerError {
     Fenced,
 }
 
+impl HandlerError {
+    /// What the error of a call means for an attempt that can do nothing without it.
+    pub fn of(error: &CallError, now: Timestamp) -> Self {
+        match error {
+            CallError::Cancelled => Self::Cancelled,
+            CallError::Fenced => Self::Fenced,
+            error if error.is_passing() => Self::Transient { message: chain(error), retry_after: error.retry_after(now) },
+            error => Self::Permanent { message: chain(error) },
+        }
+    }
+}
+
 /// What an attempt is given.
 #[derive(Clone, Debug)]
 pub struct AttemptContext {
@@ -143,4 +157,22 @@ pub trait Children: Send + Sync + fmt::Debug {
     fn record(&self, child: ChildGroup) -> BoxFuture<'_, Result<(), HandlerError>>;
     /// What the marker of every child of this process begins with ([`crate::children::marker`]): whoever still has it after the attempt is left over.
     fn marker(&self) -> &str;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_told_to_stop_has_not_failed() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(matches!(HandlerError::of(&CallError::Cancelled, now), HandlerError::Cancelled));
+        assert!(matches!(HandlerError::of(&CallError::Fenced, now), HandlerError::Fenced));
+        let unwell =
+            CallError::Unwell { what: "a call", status: 503, text: String::new(), retry_after: Some(SignedDuration::from_secs(7)) };
+        let HandlerError::Transient { retry_after, .. } = HandlerError::of(&unwell, now) else { panic!("it passes") };
+        assert_eq!(retry_after, Some(SignedDuration::from_secs(7)));
+        let login = CallError::Login { account: "shop".into(), why: "invalid_grant".to_owned() };
+        assert!(matches!(HandlerError::of(&login, now), HandlerError::Permanent { .. }));
+    }
 }

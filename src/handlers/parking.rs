@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::AttemptContext;
 use crate::{
     errors::chain,
-    marketplace::CallError,
+    marketplace::{CallError, RefusedAs},
     notify::{Event, Level, Notice},
     shop::product::Platform,
     store::{
@@ -29,7 +29,7 @@ pub async fn park(
 ) -> Result<Option<Park>, StoreError> {
     let Some((park, is_new)) = park_quietly(ctx, store, account, error).await? else { return Ok(None) };
     if is_new {
-        ctx.notifier.notify(notice(&park));
+        ctx.notifier.notify(notice(&park, error.refused_as() == Some(RefusedAs::Application)));
     }
     Ok(Some(park))
 }
@@ -79,11 +79,11 @@ fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Time
             Platform::Amazon => None,
         },
         CallError::Login { .. } => Some((Parked::Login, None)),
-        CallError::Refused { item: false, code, .. } => match code.as_str() {
-            "access_denied" | "unauthorized_client" | "invalid_client" | "Unauthorized" => Some((Parked::Restricted, None)),
+        CallError::Refused { item: false, .. } => match error.refused_as() {
+            Some(RefusedAs::Denied | RefusedAs::Application) => Some((Parked::Restricted, None)),
             // The shop has not allowed it; who logs in anew can.
-            "invalid_scope" => Some((Parked::Login, None)),
-            _ => None,
+            Some(RefusedAs::Scope) => Some((Parked::Login, None)),
+            Some(RefusedAs::NoSuchItem | RefusedAs::Other) | None => None,
         },
         CallError::Uncertain { cause, .. } => meaning(platform, cause),
         CallError::Cancelled
@@ -102,14 +102,15 @@ fn meaning(platform: Platform, error: &CallError) -> Option<(Parked, Option<Time
     }
 }
 
-fn notice(park: &Park) -> Notice {
+/// `of_application`: its own key was refused.
+fn notice(park: &Park, of_application: bool) -> Notice {
     let Park { account, cause, detail, until, .. } = park;
     let name = &account.account;
     let end = until.map_or_else(String::new, |until| format!(" until {until:.0}"));
     let what_to_do = match cause {
         Parked::Limited => "it goes on by itself then".to_owned(),
         Parked::Login => format!("authorise taskrun anew: `taskrun accounts login {name}`"),
-        Parked::Restricted if ["unauthorized_client", "invalid_client"].iter().any(|code| detail.contains(code)) => {
+        Parked::Restricted if of_application => {
             format!("look at the platform's `client_id` and `client_secret` in tasks.yaml, then `taskrun accounts resume {name}`")
         }
         Parked::Restricted => format!("look at the marketplace's own pages what is wrong, then `taskrun accounts resume {name}`"),
@@ -155,13 +156,13 @@ mod tests {
     fn who_is_told_hears_what_to_do() {
         let account = AccountKey { platform: Platform::Base, account: "base_account_1".into() };
         let park = |cause, until| Park { account: account.clone(), cause, detail: "because".into(), since: Timestamp::UNIX_EPOCH, until };
-        let login = notice(&park(Parked::Login, None));
+        let login = notice(&park(Parked::Login, None), false);
         assert_eq!((login.level, &*login.subject), (Level::Alert, "base_account_1"));
         assert!(login.text.contains("`taskrun accounts login base_account_1`"), "{}", login.text);
         let keys = Park { detail: "BASE's login: refused (400 unauthorized_client)".into(), ..park(Parked::Restricted, None) };
-        assert!(notice(&keys).text.contains("`client_id` and `client_secret` in tasks.yaml"));
-        assert!(notice(&park(Parked::Restricted, None)).text.contains("marketplace's own pages"));
-        let limited = notice(&park(Parked::Limited, Some(Timestamp::UNIX_EPOCH)));
+        assert!(notice(&keys, true).text.contains("`client_id` and `client_secret` in tasks.yaml"));
+        assert!(notice(&park(Parked::Restricted, None), false).text.contains("marketplace's own pages"));
+        let limited = notice(&park(Parked::Limited, Some(Timestamp::UNIX_EPOCH)), false);
         assert_eq!(limited.level, Level::Warning);
         assert!(limited.text.contains("until 1970-01-01T00:00:00Z"), "{}", limited.text);
     }

@@ -96,8 +96,7 @@ impl RefreshTokens {
         for (done, client) in (1..).zip(clients) {
             match self.renew(ctx, &caller, client, &mut tally).await {
                 Ok(()) => ctx.progress.set_done(done),
-                Err(CallError::Cancelled) => return Err(HandlerError::Cancelled),
-                Err(error) => return Err(HandlerError::Transient { message: chain(&error), retry_after: None }),
+                Err(error) => return Err(HandlerError::of(&error, caller.now())),
             }
         }
         let message = tally.to_string();

@@ -285,16 +285,13 @@ impl Sync<'_> {
     /// What an error means for the attempt as a whole. A limit that is used up is no failure.
     fn failure(&self, error: &CallError) -> HandlerError {
         match error {
-            CallError::Cancelled => HandlerError::Cancelled,
-            CallError::Fenced => HandlerError::Fenced,
             // A pause is a person's, who may end it at any moment: nobody sits and waits for its end.
             CallError::Parked { cause: Parked::Paused, .. } => HandlerError::Permanent { message: chain(error) },
             CallError::Limited { until, .. } | CallError::Parked { until: Some(until), .. } if self.is_soon_enough(*until) => {
                 HandlerError::NotYet { message: chain(error), until: *until }
             }
             CallError::Limited { .. } | CallError::Parked { .. } => HandlerError::Permanent { message: chain(error) },
-            error if error.is_passing() => HandlerError::Transient { message: chain(error), retry_after: error.retry_after(self.now()) },
-            error => HandlerError::Permanent { message: chain(error) },
+            error => HandlerError::of(error, self.now()),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     clock::BoxFuture,
     config::keys::HandlerSpec,
     errors::chain,
-    marketplace::{CallError, Client, Market, amazon::Standing},
+    marketplace::{CallError, Client, Market, RefusedAs, amazon::Standing},
     notify::{Event, Level, Notice},
     shop::{product::Platform, quota::Purpose},
     store::shop::{AccountKey, ShopStore, Verdict},
@@ -83,8 +83,7 @@ impl ValidateCredentials {
         for (done, client) in (1..).zip(clients) {
             match self.look_at(ctx, &caller, client, &mut tally).await {
                 Ok(()) => ctx.progress.set_done(done),
-                Err(CallError::Cancelled) => return Err(HandlerError::Cancelled),
-                Err(error) => return Err(HandlerError::Transient { message: chain(&error), retry_after: None }),
+                Err(error) => return Err(HandlerError::of(&error, caller.now())),
             }
         }
         tell_of_shut_out(ctx, &tally.shut_out);
@@ -122,13 +121,12 @@ pub fn verdict(result: &Result<Standing, CallError>) -> Option<(Verdict, String)
         Ok(Standing::Inactive) => Some((Verdict::Inactive, "the seller does not sell at the configured marketplace".to_owned())),
         Ok(Standing::Suspended) => Some((Verdict::Suspended, "some of the seller's listings are suspended".to_owned())),
         Err(error @ CallError::Login { .. }) => said(Verdict::Revoked, error),
-        Err(error @ CallError::Refused { code, .. }) => match code.as_str() {
-            "invalid_client" | "unauthorized_client" => said(Verdict::Application, error),
-            "invalid_scope" => said(Verdict::Scope, error),
-            "access_denied" | "Unauthorized" => said(Verdict::Denied, error),
-            _ => None,
+        Err(error) => match error.refused_as()? {
+            RefusedAs::Application => said(Verdict::Application, error),
+            RefusedAs::Scope => said(Verdict::Scope, error),
+            RefusedAs::Denied => said(Verdict::Denied, error),
+            RefusedAs::NoSuchItem | RefusedAs::Other => None,
         },
-        Err(_) => None,
     }
 }
 

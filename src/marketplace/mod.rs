@@ -230,7 +230,34 @@ pub enum Concern {
     Run,
 }
 
+/// What a refusal means, whatever the marketplace's word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedAs {
+    /// The shop has no such item. `no_item_id` does not say so: that is said of a request without a number.
+    NoSuchItem,
+    /// The account may not do this.
+    Denied,
+    /// The application's own key is no good.
+    Application,
+    /// The account has not allowed the application to do this.
+    Scope,
+    /// What we know no meaning of beyond its word.
+    Other,
+}
+
 impl CallError {
+    /// What it was refused as; `None`: it was not refused.
+    pub fn refused_as(&self) -> Option<RefusedAs> {
+        let Self::Refused { code, .. } = self else { return None };
+        Some(match code.as_str() {
+            "no_item" | "bad_item_id" => RefusedAs::NoSuchItem,
+            "access_denied" | "Unauthorized" => RefusedAs::Denied,
+            "invalid_client" | "unauthorized_client" => RefusedAs::Application,
+            "invalid_scope" => RefusedAs::Scope,
+            _ => RefusedAs::Other,
+        })
+    }
+
     /// Whom it concerns.
     pub fn concern(&self) -> Concern {
         match self {

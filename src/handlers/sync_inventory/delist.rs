@@ -16,14 +16,11 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    marketplace::{CallError, Concern, base::Shop},
+    marketplace::{CallError, Concern, RefusedAs, base::Shop},
     notify::{Event, Level, Notice},
     shop::product::Asin,
     store::shop::{Guarded, TakenOut, delist},
 };
-
-/// What a shop says of an item that it does not have. `no_item_id` is not among them: that is said of a request without a number.
-const NO_SUCH_ITEM: [&str; 2] = ["no_item", "bad_item_id"];
 
 /// A listing whose item the shop does not seem to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +112,8 @@ impl Sync<'_> {
         if self.caller.cancel.is_cancelled() {
             return Err(CallError::Cancelled);
         }
-        let code = match shop.item(&self.caller, *item_id).await {
-            Err(CallError::Refused { code, .. }) if NO_SUCH_ITEM.contains(&code.as_str()) => code,
+        let said = match shop.item(&self.caller, *item_id).await {
+            Err(error) if error.refused_as() == Some(RefusedAs::NoSuchItem) => error,
             Ok(_) => {
                 tracing::info!("{account}: item {item_id} ({asin}) is there after all; the next run looks at it");
                 return Ok(TakenOut::NotThere);
@@ -127,7 +124,7 @@ impl Sync<'_> {
             }
             Err(error) => return Err(error),
         };
-        let why = format!("the shop has no item {item_id} ({code})");
+        let why = format!("the shop has no item {item_id} ({said})");
         match delist(self.store, &self.caller.access, (shop.key(), asin), &why, self.now()).await? {
             Guarded::Done(taken_out) => Ok(taken_out),
             Guarded::Fenced => Err(CallError::Fenced),

@@ -6,7 +6,7 @@ use super::{
     delist::Gone,
     tally::Tally,
 };
-use crate::marketplace::{CallError, Concern, Written, base::Shop};
+use crate::marketplace::{CallError, Concern, RefusedAs, Written, base::Shop};
 
 impl Sync<'_> {
     /// Writes what a shop needs: what hides nothing goes on while the brake is not settled; then the hides, as buyers can order what they see; then
@@ -94,8 +94,8 @@ fn note(shop: &Shop, change: Change, error: CallError, compared: &mut Compared, 
     let target = &change.target;
     tracing::warn!("{} item {} ({}): {error}", shop.key().account, target.item_id, target.asin);
     match &error {
-        CallError::Refused { code, .. } => {
-            if code == "bad_item_id" {
+        CallError::Refused { .. } => {
+            if error.refused_as() == Some(RefusedAs::NoSuchItem) {
                 compared.gone.push(Gone { asin: target.asin.clone(), item_id: target.item_id });
             }
             tally.errors += 1;

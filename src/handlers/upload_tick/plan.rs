@@ -1,13 +1,9 @@
 //! What a run would do, for a dry run: nothing is taken from the queue, nothing is made.
-use super::{Tick, judge::Ruling, steps::sku_of, trouble};
+use super::{Tick, judge::Ruling, steps::sku_of};
 use crate::{
     access::Planned,
-    errors::chain,
     handlers::{HandlerError, Report},
-    marketplace::{
-        CallError, Concern,
-        shop::{Made, NewItem},
-    },
+    marketplace::shop::{Made, NewItem},
     shop::upload::Step,
     store::shop::{Item, Settled},
 };
@@ -27,7 +23,7 @@ impl Tick<'_> {
             match ruling {
                 Ruling::List(new) => match self.shop.ready(&self.caller, Step::Create, self.listing_plan(item, &new)).await {
                     Ok(_) => listed += 1,
-                    Err(error) => return Err(fails(&error)),
+                    Err(error) => return Err(HandlerError::of(&error, self.now())),
                 },
                 Ruling::Not(settled) => _ = self.caller.access.permit(|| self.refusal_plan(item, settled)),
             }
@@ -67,13 +63,5 @@ impl Tick<'_> {
             change: change.to_owned(),
             reason: error.map_or_else(String::new, |error| format!("{}: {}", error.code, error.text)),
         }
-    }
-}
-
-fn fails(error: &CallError) -> HandlerError {
-    let message = format!("{}: {}", trouble::word(error), chain(error));
-    match error.concern() {
-        Concern::Call => HandlerError::Transient { message, retry_after: None },
-        Concern::Item | Concern::Account | Concern::Run => HandlerError::Permanent { message },
     }
 }

@@ -9,14 +9,19 @@ use std::{
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+mod folder;
+
+pub use folder::{RETENTION, Retention, copies, folder_of, remove_old};
+
+use self::folder::{hold, name_of, part_of};
 use super::{AttemptContext, Handler, HandlerError, Report};
 use crate::{
     access::Planned,
     clock::BoxFuture,
-    config::keys::{HandlerSpec, Key, Kind},
+    config::keys::HandlerSpec,
     errors::chain,
     store::{StoreError, upkeep::Upkeep},
 };
@@ -25,16 +30,7 @@ use crate::{
 pub const SPEC: HandlerSpec = HandlerSpec {
     name: "backup",
     doc: "Copies the store while work goes on, and removes old copies.",
-    params: &[
-        Key { name: "dir", kind: Kind::Path, required: false, doc: "The folder of the copies; default `backups` in the state folder." },
-        Key { name: "keep", kind: Kind::Int(1, 10_000), required: false, doc: "How many copies are kept; default 14." },
-        Key {
-            name: "keep_for",
-            kind: Kind::Duration(false),
-            required: false,
-            doc: "Copies older than this are removed, but the newest; default 60d.",
-        },
-    ],
+    params: RETENTION,
     retries: 3,
     resumable: true,
     parks: true,
@@ -44,15 +40,6 @@ pub const SPEC: HandlerSpec = HandlerSpec {
 
 /// The folder of the copies, in the state folder.
 pub const FOLDER: &str = "backups";
-const KEEP: usize = 14;
-const KEEP_FOR: SignedDuration = SignedDuration::from_hours(60 * 24);
-
-const PREFIX: &str = "taskrun-";
-const SUFFIX: &str = ".db.gz";
-/// What is not finished bears this at its end; nobody takes it for a copy.
-const PART: &str = ".part";
-/// What a killed run left behind goes after this long.
-const PART_LIVES: std::time::Duration = std::time::Duration::from_hours(24);
 const CHUNK: usize = 1 << 20;
 
 /// The handler.
@@ -100,7 +87,7 @@ impl Backup {
     }
 
     async fn back_up(&self, ctx: &AttemptContext) -> Result<Report, HandlerError> {
-        let dir = ctx.params.text("dir").map_or_else(|| self.dir.clone(), |dir| ctx.base_dir.join(dir));
+        let dir = folder_of(&ctx.params, &ctx.base_dir, &self.dir);
         let planned = || Planned {
             kind: "backup",
             target: dir.display().to_string(),
@@ -112,9 +99,9 @@ impl Backup {
         }
         let now = ctx.clock.now().wall;
         let copied = make(self.store.as_ref(), &dir, now, &ctx.cancel).await.map_err(failure)?;
-        let keep = ctx.params.int("keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(KEEP);
-        let before = now.checked_sub(ctx.params.duration("keep_for").unwrap_or(KEEP_FOR)).unwrap_or(Timestamp::MIN);
-        let removed = remove_old(&dir, keep, before).map_err(failure)?;
+        let retention = Retention::of(&ctx.params, now);
+        let work = move || remove_old(&dir, &retention, false);
+        let removed = tokio::task::spawn_blocking(work).await.unwrap_or(Err(BackupError::Cancelled)).map_err(failure)?.len();
         let size = copied.size.div_ceil(1024);
         Ok(Report { summary: format!("{}: {size} KiB; {removed} old copies removed", copied.path.display()) })
     }
@@ -139,10 +126,10 @@ fn failure(error: BackupError) -> HandlerError {
 /// When the store can't be read or the copy can't be written; then there is none.
 pub async fn make(store: &dyn Upkeep, dir: &Path, now: Timestamp, cancel: &CancellationToken) -> Result<Copied, BackupError> {
     make_folder(dir).map_err(file("make the folder", dir))?;
-    remove_parts(dir);
-    let name = format!("{PREFIX}{}{SUFFIX}", now.strftime("%Y%m%dT%H%M%S.%3fZ"));
-    let plain = dir.join(format!("{name}.{}.plain{PART}", std::process::id()));
-    let packed = dir.join(format!("{name}.{}{PART}", std::process::id()));
+    let held = hold(dir).map_err(file("lock the folder", dir))?;
+    let name = name_of(now);
+    let plain = dir.join(part_of(&name, "plain"));
+    let packed = dir.join(part_of(&name, "packed"));
     store.copy(plain.clone()).await?;
     let work = {
         let (cancel, path, dir) = (cancel.clone(), dir.join(&name), dir.to_owned());
@@ -155,6 +142,7 @@ pub async fn make(store: &dyn Upkeep, dir: &Path, now: Timestamp, cancel: &Cance
             for part in [&plain, &packed] {
                 drop(fs::remove_file(part));
             }
+            drop(held);
             done
         }
     };
@@ -198,12 +186,16 @@ fn pack(plain: &Path, packed: &Path, cancel: &CancellationToken) -> Result<u64, 
     }
     gzip.finish().and_then(|done| done.sync_all()).map_err(file("write", packed))?;
     // The checksum at its end is compared on the way.
-    let back = GzDecoder::new(fs::File::open(packed).map_err(file("open", packed))?);
-    let read = io::copy(&mut io::BufReader::with_capacity(CHUNK, back), &mut io::sink()).map_err(file("read back", packed))?;
+    let read = read_back(packed).map_err(file("read back", packed))?;
     if read != length {
         return Err(file("read back", packed)(io::ErrorKind::UnexpectedEof.into()));
     }
     fs::metadata(packed).map(|found| found.len()).map_err(file("look at", packed))
+}
+
+/// Reads a packed copy to its end, where the checksum is compared. Gives its length unpacked.
+fn read_back(packed: &Path) -> io::Result<u64> {
+    io::copy(&mut io::BufReader::with_capacity(CHUNK, GzDecoder::new(fs::File::open(packed)?)), &mut io::sink())
 }
 
 /// Unpacks a copy into a new file that only this user can read.
@@ -222,55 +214,4 @@ fn sync(dir: &Path) -> Result<(), BackupError> {
     #[cfg(unix)]
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(file("write", dir))?;
     Ok(())
-}
-
-/// The finished copies of a folder, oldest first.
-///
-/// # Errors
-/// When the folder can't be read.
-pub fn copies(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if taken_at(&path).is_some() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// When a copy was taken, by its name; `None` for whatever is none.
-fn taken_at(path: &Path) -> Option<Timestamp> {
-    let text = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp())
-}
-
-/// Removes copies beyond `keep` and those from before an instant, never the newest. How many.
-///
-/// # Errors
-/// When the folder can't be read, or a copy not removed.
-pub fn remove_old(dir: &Path, keep: usize, before: Timestamp) -> Result<usize, BackupError> {
-    let mut found = copies(dir).map_err(file("read", dir))?;
-    found.pop();
-    let beyond = found.len().saturating_sub(keep.saturating_sub(1));
-    let mut removed = 0;
-    for (nth, path) in found.iter().enumerate() {
-        if nth < beyond || taken_at(path).is_some_and(|at| at < before) {
-            fs::remove_file(path).map_err(file("remove", path))?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
-}
-
-/// Removes what killed runs left behind.
-fn remove_parts(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_part = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(PART));
-        let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
-        if is_part && age.is_some_and(|age| age > PART_LIVES) {
-            drop(fs::remove_file(entry.path()));
-        }
-    }
 }

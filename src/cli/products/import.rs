@@ -116,7 +116,7 @@ async fn prepare(
         Some(store) if seen.touched > COPY_ABOVE => {
             let dir = place.state()?.dir.join(backup::FOLDER).join(COPIES);
             let copied = backup::make(&*store, &dir, now, &CancellationToken::new()).await?;
-            backup::remove_old(&dir, COPIES_KEPT, Timestamp::MIN)?;
+            backup::remove_old(&dir, &backup::Retention { keep: COPIES_KEPT, before: Timestamp::MIN }, false)?;
             Ok((store, Some(copied.path)))
         }
         Some(store) => Ok((store, None)),

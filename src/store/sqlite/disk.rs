@@ -73,6 +73,13 @@ fn shut_out_others(_file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// New names in a file's folder are safe on the disk when the folder is.
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    std::fs::File::open(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
+}
+
 /// A file that SQLite keeps beside the database.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -40,10 +40,15 @@ pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored>
     };
     let before = disk::beside(path, &format!(".before-{}", at.strftime("%Y%m%dT%H%M%SZ")));
     // The files beside it first: with another database in their place they would damage it.
-    for suffix in ["-wal", "-shm", ""] {
+    for suffix in ["-wal", "-shm"] {
         moved(&disk::beside(path, suffix), &disk::beside(&before, suffix))?;
     }
+    // A second name, and then the copy takes the first one: whoever is killed here leaves a store, and no taskrun begins an empty one in its place.
+    if exists && std::fs::hard_link(path, &before).is_err() {
+        moved(path, &before)?;
+    }
     moved(copy, path)?;
+    disk::sync_folder(path).map_err(|error| failed(error.into()))?;
     Ok(Restored { before: exists.then_some(before), took_along })
 }
 

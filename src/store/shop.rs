@@ -13,6 +13,7 @@ mod quotas;
 mod settings;
 mod supplies;
 mod tokens;
+mod work;
 
 pub use catalogue::{
     Catalogue, CatalogueEntry, CatalogueFilter, CatalogueRow, CostRow, DataAge, NewListing, PriceRow, Weighed, keep_findings,
@@ -31,6 +32,7 @@ pub use supplies::{
     ChecksDue, Found, Missing, NewItem, Replaced, Supplies, Supply, SupplyCount, SupplyFilter, SupplyKey, SupplyRow, SupplyState, TakenIn,
 };
 pub use tokens::{Claim, Claimant, NoPair, Token, TokenPair, Tokens};
+pub use work::{DEATHS_MAX, Job, JobCount, JobEnd, JobFilter, POISON, Reclaimed, WorkLane, WorkQueue};
 
 /// The answer to a write that carries a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,4 +56,7 @@ pub struct AccountKey {
 ///
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
-pub trait ShopStore: Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Supplies {}
+pub trait ShopStore:
+    Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Supplies + WorkQueue
+{
+}

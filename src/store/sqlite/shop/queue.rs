@@ -26,6 +26,7 @@ use crate::{
 
 mod add;
 mod claim;
+mod jobs;
 mod look;
 mod orders;
 mod work;
@@ -108,7 +109,7 @@ macro_rules! alive {
 use alive;
 
 fn find(conn: &Connection, id: ItemId) -> rusqlite::Result<Option<Item>> {
-    conn.prepare_cached("SELECT * FROM queue WHERE id = ?1")?.query_row([id.0], item).optional()
+    conn.prepare_cached("SELECT * FROM queue WHERE id = ?1 AND kind = 'upload'")?.query_row([id.0], item).optional()
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {

@@ -126,6 +126,8 @@ impl Bench {
             on_lost: OnLost::Close,
             resumable: false,
             parks: true,
+            needs: Vec::new(),
+            after_success: Vec::new(),
             with: Params::default(),
         }
     }

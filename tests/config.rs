@@ -505,3 +505,86 @@ fn a_program_is_a_list_unless_a_shell_takes_the_line_apart() {
     assert!(refused("run: []").contains("this list is empty"));
     assert!(refused("run: ['']").contains("the program to run is empty"));
 }
+
+const CHAIN: &str = "accounts:
+  a: {platform: base}
+  b: {platform: base}
+tasks:
+  sync: {handler: command, with: {run: [ls]}, schedule: '@hourly', after_success: [pack, tick]}
+  pack: {handler: command, with: {run: [ls]}, needs: {tick: {max_age: 4h}}}
+  tick: {handler: command, with: {run: [ls]}, for_each: {platform: base}, schedule: '@hourly', needs: {fetch: {end: any}, sync: {max_age: 90m}}}
+  fetch: {handler: command, with: {run: [ls]}, for_each: {accounts: [a]}, schedule: '@hourly'}
+";
+
+#[test]
+fn needs_and_follow_ups_are_those_of_the_same_account_or_of_all() {
+    let config = sound(&format!("{BASE}{CHAIN}"));
+    let needs = |name: &str| instance(&config, name).needs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let follows = |name: &str| instance(&config, name).after_success.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(needs("pack"), ["tick@a succeeded within 4h", "tick@b succeeded within 4h"]);
+    assert_eq!(needs("tick@a"), ["fetch@a ended", "sync succeeded within 1h 30m"]);
+    assert_eq!(needs("tick@b"), ["fetch@a ended", "sync succeeded within 1h 30m"], "it has no twin, so all count");
+    assert_eq!(follows("sync"), ["pack", "tick@a", "tick@b"]);
+    assert_eq!(config.warnings.to_string(), "");
+    let without = sound(&format!("{BASE}{}", CHAIN.replace("{tick: {max_age: 4h}}", "{}").replace("[pack, tick]", "[tick]")));
+    let said: Vec<String> = differences(&without.instances, &config.instances).iter().map(ToString::to_string).collect();
+    let wanted = [
+        "pack: needs none -> tick@a succeeded within 4h, tick@b succeeded within 4h",
+        "sync: after_success tick@a, tick@b -> pack, tick@a, tick@b",
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn a_need_that_nothing_meets_by_itself_is_warned_of() {
+    let said = |other: &str| {
+        let t = "t: {handler: command, with: {run: [ls]}, schedule: '@daily', needs: {u: }}";
+        sound(&format!("tasks:\n  {t}\n  u: {{handler: command, with: {{run: [ls]}}{other}}}\n")).warnings.to_string()
+    };
+    assert_eq!(said(", schedule: '@daily'"), "");
+    assert!(said("").ends_with("nothing starts `u`: as long as nobody does so by hand, `t` is skipped"), "{}", said(""));
+    let off = said(", schedule: '@daily', enabled: false");
+    assert!(off.ends_with("2:72: `u` is disabled: as long as nobody starts it, `t` is skipped"), "{off}");
+}
+
+#[test]
+fn circles_and_strangers_among_tasks_are_faults_where_they_stand() {
+    let fault = |a: &str, b: &str| {
+        let run = "handler: command, with: {run: [ls]}, schedule: '@daily'";
+        fault_of(read(&format!("tasks:\n  a: {{{run}, {a}}}\n  b: {{{run}, {b}}}\n  c: {{{run}, after_success: [a]}}\n")))
+    };
+    let cases = [
+        ("needs: {a: }", "enabled: true", "2:72: a task can't need itself (name another task, or use `schedule: { after: 1h }`)"),
+        (
+            "after_success: [a]",
+            "enabled: true",
+            "2:80: a task can't start itself after its own success (name another task, or use `schedule: { after: 1h }`)",
+        ),
+        ("needs: {bb: }", "enabled: true", "2:72: there is no task `bb` (did you mean `b`?)"),
+        ("after_success: [d]", "enabled: true", "2:80: there is no task `d` (there is a, b, c)"),
+        (
+            "needs: {b: }",
+            "needs: {a: }",
+            "3:72: these tasks wait for each other in a circle: b before a before b (take one of these `needs` or `after_success` out)",
+        ),
+        (
+            "after_success: [b]",
+            "after_success: [c]",
+            "4:80: these tasks wait for each other in a circle: a before b before c before a (take one of these `needs` or `after_success` out)",
+        ),
+        (
+            "after_success: [b]",
+            "enabled: true}\n  d: {handler: command, with: {run: [ls]}, needs: {b: }, after_success: [c]",
+            "5:80: these tasks wait for each other in a circle: a before b before d before c before a (take one of these `needs` or `after_success` out)",
+        ),
+        ("needs: {b: {max_age: 0s}}", "enabled: true", "2:85: "),
+        ("needs: {b: {end: ended}}", "enabled: true", "2:81: `ended` is not one of succeeded, any"),
+    ];
+    for (a, b, wanted) in cases {
+        let got = fault(a, b);
+        assert!(got.to_string().starts_with(wanted), "{a}; {b}: {got}");
+    }
+    // What a success starts may well need that success.
+    let both = "tasks:\n  a: {handler: command, with: {run: [ls]}, after_success: [b]}\n  b: {handler: command, with: {run: [ls]}, needs: {a: }}\n";
+    assert_eq!(sound(both).warnings.to_string(), "tasks.yaml:3:51: nothing starts `a`: as long as nobody does so by hand, `b` is skipped");
+}

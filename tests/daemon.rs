@@ -20,6 +20,8 @@ mod disk;
 mod locks;
 #[path = "daemon/market.rs"]
 mod market;
+#[path = "daemon/order.rs"]
+mod order;
 #[path = "daemon/overlap.rs"]
 mod overlap;
 #[path = "daemon/reload.rs"]

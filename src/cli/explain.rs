@@ -1,4 +1,6 @@
 //! `taskrun explain`: why a task ran, or did not, at a given time, and what it will do at one to come.
+use std::sync::Arc;
+
 use super::{
     exit::{Exit, Failure},
     history,
@@ -6,7 +8,11 @@ use super::{
     text::{self, Times},
 };
 use crate::{
-    store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore as _},
+    core::{
+        order::{LastRun, Need},
+        task::Instance,
+    },
+    store::{AttemptRow, HistoryFilter, HistoryRow, RowState, RunStore},
     view::history::state_word,
 };
 
@@ -58,8 +64,38 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         _ => Vec::new(),
     };
     let attempts: String = attempts.iter().map(|attempt| told(attempt, &times)).collect();
-    place.screen.data(&format!("{sentence}\n{attempts}\n{}", history::render(&around, &times)))?;
+    let needs = match &store {
+        Some(store) => needs(&args.name, store.as_ref(), place, now).await?,
+        None => String::new(),
+    };
+    place.screen.data(&format!("{sentence}\n{attempts}{needs}\n{}", history::render(&around, &times)))?;
     Ok(Exit::Done)
+}
+
+/// What the task needs, and whether it has it now: `  needs sync_inventory succeeded within 4h: succeeded 2h ago (run 812): met`.
+async fn needs(name: &str, store: &dyn RunStore, place: &Place, now: jiff::Timestamp) -> Result<String, Failure> {
+    // Why it ran can be asked without a file, too.
+    let Ok(config) = place.load_without_secrets() else { return Ok(String::new()) };
+    let of_name = |instance: &&Arc<Instance>| instance.name.as_str() == name || instance.task.as_str() == name;
+    let mut lines = Vec::new();
+    for instance in config.instances.values().filter(of_name) {
+        let last = store.last_runs(instance.needs.iter().map(|need| need.of.clone()).collect()).await?;
+        lines.extend(instance.needs.iter().map(|need| needed(need, &last, now)));
+    }
+    lines.dedup();
+    Ok(lines.concat())
+}
+
+fn needed(need: &Need, last: &[LastRun], now: jiff::Timestamp) -> String {
+    let last_end = last.iter().find(|last| last.instance == need.of).map_or_else(
+        || "has not ended yet".to_owned(),
+        |last| {
+            let age = now.duration_since(last.ended_at).max(jiff::SignedDuration::ZERO);
+            format!("{} {} ago (run {})", history::end_words(last.end.word()), text::took(age), last.run)
+        },
+    );
+    let met = if need.unmet(last, now).is_none() { "met" } else { "not met" };
+    format!("  needs {need}: {last_end}: {met}\n")
 }
 
 /// An attempt in a line: `  attempt 1, 09:00:02: not yet: the hour's calls are used up`.
@@ -87,7 +123,8 @@ fn because(row: &HistoryRow, name: &str, at: jiff::Timestamp, times: &Times) -> 
         }
         RowState::Ended { end, by } => {
             let by = by.map(|run| format!(" by run {run}")).unwrap_or_default();
-            format!("{who} ran as run {} ({}), which ended as {}{by}{detail}", row.run, row.trigger, end.word().replace('_', " "))
+            let cause = row.cause.map(|cause| format!(" of run {cause}")).unwrap_or_default();
+            format!("{who} ran as run {} ({}{cause}), which ended as {}{by}{detail}", row.run, row.trigger, end.word().replace('_', " "))
         }
     }
 }
@@ -113,6 +150,7 @@ mod tests {
             instance: "sync".into(),
             fire_at: at,
             trigger: Trigger::Schedule,
+            cause: None,
             state: RowState::NotYet { until },
             generation: Some(Generation(1)),
             attempts: 2,

@@ -104,6 +104,7 @@ fn trigger(trigger: Trigger) -> &'static str {
         Trigger::CatchUp => "catch-up",
         Trigger::Manual => "by hand",
         Trigger::Api => "trigger",
+        Trigger::FollowUp => "follow-up",
     }
 }
 
@@ -161,6 +162,7 @@ mod tests {
             instance: InstanceName::from("sync_inventory"),
             fire_at,
             trigger: Trigger::Schedule,
+            cause: None,
             state,
             generation: Some(Generation(1)),
             attempts: 1,

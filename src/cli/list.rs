@@ -46,7 +46,7 @@ pub(crate) fn table(views: &[InstanceView], times: &Times) -> String {
 fn row(view: &InstanceView, times: &Times) -> [Cell; 7] {
     let style = if view.enabled { PLAIN } else { DIM };
     [
-        Cell::new(&view.schedule, style),
+        Cell::new(schedule(view), style),
         Cell::new(&view.instance, if view.enabled { BOLD } else { DIM }),
         Cell::new(&view.zone, style),
         Cell::new(&view.hours, style),
@@ -54,6 +54,15 @@ fn row(view: &InstanceView, times: &Times) -> [Cell; 7] {
         next(view, times),
         last(view.last.as_ref(), times),
     ]
+}
+
+/// What starts it: its schedule, or the success of another.
+fn schedule(view: &InstanceView) -> String {
+    match view.follows.as_slice() {
+        [] => view.schedule.clone(),
+        follows if view.schedule == "by hand" => format!("after {}", follows.join(", ")),
+        follows => format!("{}; after {}", view.schedule, follows.join(", ")),
+    }
 }
 
 fn next(view: &InstanceView, times: &Times) -> Cell {
@@ -114,6 +123,9 @@ mod tests {
             zone: "Asia/Tokyo".to_owned(),
             hours: "always".to_owned(),
             overlap: "last_wins".to_owned(),
+            needs: Vec::new(),
+            after_success: Vec::new(),
+            follows: Vec::new(),
             next_at: Some("2026-11-22T15:00:00+09:00".to_owned()),
             paused: None,
             last: Some(LastView {
@@ -141,6 +153,14 @@ mod tests {
 0 */3 * * *        sync_inventory  Asia/Tokyo  always  last wins  Sun 15:00 (in 1h 12m)  ok 3h ago, 1h 29m
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_another_s_success_starts_says_so_where_its_schedule_would_stand() {
+        let follows = vec!["sync_inventory".to_owned()];
+        let by_hand = InstanceView { schedule: "by hand".to_owned(), next_at: None, follows: follows.clone(), ..view("upload") };
+        assert_eq!(schedule(&by_hand), "after sync_inventory");
+        assert_eq!(schedule(&InstanceView { follows, ..view("upload") }), "0 */3 * * *; after sync_inventory");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     core::{
         event::RunEnd,
+        order,
         task::{Instance, RunId},
     },
     engine::{
@@ -33,7 +34,7 @@ use crate::{
         view::TriggeredView,
     },
     observe::progress::{self, Style},
-    store::{self, HistoryRow, RowState, RunStore as _},
+    store::{self, HistoryRow, RowState, RunStore},
 };
 
 /// How often the bars take over how far the runs are.
@@ -90,6 +91,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         presence.end(true).await?;
         return Ok(exit);
     }
+    say_unmet(&meant, presence.store.as_ref(), place).await?;
     let (control, requests) = Control::channel();
     let options = presence.engine(&config, requests, place);
     let closing = CancellationToken::new();
@@ -122,6 +124,17 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     show(&views, args.json, place)?;
     let exit = views.iter().map(OnceView::exit).fold(Exit::Done, Exit::worse);
     Ok(signalled.get().copied().map_or(exit, Exit::by))
+}
+
+/// A start by hand passes the needs; whoever starts it is told what is missing.
+async fn say_unmet(meant: &[Arc<Instance>], store: &dyn RunStore, place: &Place) -> Result<(), Failure> {
+    for instance in meant {
+        let last = store.last_runs(instance.needs.iter().map(|need| need.of.clone()).collect()).await?;
+        if let Some(unmet) = order::unmet(&instance.needs, &last, place.now()?) {
+            place.screen.say(&format!("note: {} {unmet}; it was started by hand, and runs all the same", instance.name));
+        }
+    }
+    Ok(())
 }
 
 /// The instance with what `--set` changes.

@@ -12,7 +12,7 @@ use crate::{
     },
     engine::{
         self,
-        view::{InstanceView, LastView},
+        view::{InstanceView, LastView, say_what_follows},
     },
     store::RunStore,
 };
@@ -31,7 +31,9 @@ pub(crate) async fn instances(config: &Config, store: Option<&dyn RunStore>, now
         view.paused = engine::pause_of(&pauses, &view.task, &view.instance, now);
         view
     });
-    Ok(views.collect())
+    let mut views: Vec<InstanceView> = views.collect();
+    say_what_follows(&mut views);
+    Ok(views)
 }
 
 /// When it will next start. A fire that jitter still holds back is ahead, too.

@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, Faults},
     http,
     keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
-    outside, publish,
+    order, outside, publish,
     read::{Reader, Table},
     remote, store_in,
     task::{self, Known, KnownAccount},
@@ -68,9 +68,11 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let known = Known { zone, calendars, marketplaces: configured, accounts: known_accounts, defaults };
     let mut instances = InstanceSet::new();
     let tasks = table.entry("tasks").map(|entry| reader.named(&entry.value, &entry.key.span)).unwrap_or_default();
+    let mut links = Vec::new();
     for entry in &tasks {
-        task::read(reader, entry, &known, &mut instances);
+        task::read(reader, entry, &known, &mut instances, &mut links);
     }
+    order::settle(reader, &links, &tasks.iter().map(|entry| &*entry.key.text).collect(), &mut instances);
     agree::pricing(reader, &tasks, &instances);
     if let Some(tasks) =
         table.entry("tasks").filter(|entry| entry.value.is_null() || matches!(&entry.value.data, Data::Map(tasks) if tasks.is_empty()))

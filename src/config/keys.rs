@@ -333,6 +333,17 @@ pub const TASK: &[Key] = &[
     key("schedule", Kind::Schedule, "When it is due. Without one, it is started by hand only."),
     key("for_each", Kind::Apart(&Kind::Table(FOR_EACH)), "One instance for each of these accounts."),
     key("with", Kind::Params, "The handler's parameters."),
+    key(
+        "needs",
+        Kind::Apart(&Kind::Named(&Kind::Table(NEED))),
+        "The tasks that must have ended before: a fire whose need is not met is skipped. A start by hand is not.",
+    ),
+    key("after_success", Kind::Apart(&Kind::List(&Kind::Name)), "The tasks that are started when a run of this one has succeeded."),
+];
+
+pub const NEED: &[Key] = &[
+    key("max_age", Kind::Duration(false), "Its last end must not be longer ago. However long ago where it is not given."),
+    key("end", Kind::Word(&["succeeded", "any"]), "How it has to have ended. `succeeded` where it is not given."),
 ];
 
 pub const FOR_EACH: &[Key] =
@@ -390,7 +401,10 @@ pub const RETRIES: &[Key] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::task::{Backoff, CatchUp, OnLost, Overlap};
+    use crate::core::{
+        order::NeedEnd,
+        task::{Backoff, CatchUp, OnLost, Overlap},
+    };
 
     #[test]
     fn the_tables_have_the_core_s_words() {
@@ -401,6 +415,7 @@ mod tests {
         assert_eq!(words(POLICY, "overlap"), Overlap::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(POLICY, "catch_up"), CatchUp::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(POLICY, "on_lost"), OnLost::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
+        assert_eq!(words(NEED, "end"), NeedEnd::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
         assert_eq!(words(RETRIES, "backoff"), Backoff::ALL.iter().map(|word| word.word()).collect::<Vec<_>>());
     }
 
@@ -419,6 +434,7 @@ mod tests {
             RESERVE,
             ACCOUNT,
             TASK,
+            NEED,
             FOR_EACH,
             POLICY,
             CALENDAR,

@@ -23,6 +23,7 @@ mod file;
 mod http;
 pub mod keys;
 mod lint;
+mod order;
 pub mod outside;
 mod part;
 mod publish;

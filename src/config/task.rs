@@ -11,6 +11,7 @@ use super::{
     Platform,
     fault::Fault,
     keys::{FOR_EACH, HandlerSpec, POLICY, TASK},
+    order::{self, Link},
     read::{Reader, Table},
     timing::{self, At, Calendars, Hours, Opening, Places},
     tree::{Data, Entry},
@@ -116,8 +117,8 @@ pub(super) fn policy(reader: &mut Reader<'_>, table: Table<'_>, calendars: &Cale
     }
 }
 
-/// Reads one task and adds its instances.
-pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instances: &mut InstanceSet) {
+/// Reads one task and adds its instances, and what it says of other tasks.
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instances: &mut InstanceSet, links: &mut Vec<Link>) {
     let handlers = reader.options.handlers;
     let named = handler_name(entry);
     let spec = handlers.iter().find(|spec| named.is_some_and(|name| spec.name == name));
@@ -130,6 +131,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instan
     }
     let schedules = table.entry("schedule").map(|entry| timing::schedules(reader, &entry.value, &entry.key.span)).unwrap_or_default();
     let own = policy(reader, table, &known.calendars);
+    order::read(reader, entry, table, links);
     let accounts = table.entry("for_each").and_then(|entry| for_each(reader, entry, known));
     // The parameters of an unknown handler can't be judged.
     let Some(spec) = spec else { return };
@@ -170,6 +172,8 @@ fn advise(key: &str, spec: Option<&HandlerSpec>) -> Option<String> {
         "cron" | "at" | "when" => "write `schedule: \"0 9 * * mon-fri\"`",
         "every" | "interval" => "write `schedule: { every: 3h }`",
         "after" => "write `schedule: { after: 1h }`",
+        "depends_on" | "requires" | "need" => "write `needs: { other_task: { max_age: 4h } }`",
+        "then" | "triggers" | "on_success" => "write `after_success: [other_task]`",
         "active" | "disabled" => "write `enabled: false`",
         "hours" => "write `business_hours: \"09:00-18:00\"`",
         "params" | "parameters" | "options" | "config" => "write `with: { … }`",
@@ -275,6 +279,9 @@ impl Draft {
             on_lost: policy.on_lost.unwrap_or(if self.spec.resumable { OnLost::Retry } else { OnLost::Close }),
             resumable: self.spec.resumable,
             parks: self.spec.parks,
+            // What it says of others is put in once they are known, too.
+            needs: Vec::new(),
+            after_success: Vec::new(),
             with: self.with.clone(),
         };
         instances.insert(name, Arc::new(instance));

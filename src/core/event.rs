@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::task::{Generation, Instance, InstanceName, InstanceSet, LockName, ProcessId, RunId, Trigger, words};
+use super::{
+    order::{FollowUp, FollowUpId},
+    task::{Generation, Instance, InstanceName, InstanceSet, LockName, ProcessId, RunId, Trigger, words},
+};
 
 words! {
     /// Why a fire became no run.
@@ -16,6 +19,7 @@ words! {
         Paused = "paused",
         NeedsUnmet = "needs_unmet",
         Parked = "parked",
+        Disabled = "disabled",
     }
 }
 
@@ -163,6 +167,10 @@ pub struct JudgeRequest {
     pub asked: Option<Asked>,
     /// A fire of `after`: the end that it counts from. Where the store knows of a later one, or of an open run, it is not due yet.
     pub ended_at: Option<Timestamp>,
+    /// The follow-up that `asked` is the fire of: it is answered once, and gone with its answer.
+    pub follow_up: Option<FollowUpId>,
+    /// Why this follow-up is skipped without a look at the store: hours, calendar, a task that is off, or too late.
+    pub refused: Option<SkipReason>,
     /// A run that already has its row and waits for its named locks; then `asked` is that row's.
     pub waiting: Option<RunId>,
     /// The wait for named locks is over: take them or be skipped.
@@ -320,6 +328,11 @@ pub enum Event {
         run: RunId,
         answer: AdoptAnswer,
     },
+    /// Fires that successes asked for and that have no answer yet, oldest first. `more`: there are more than these.
+    FollowUps {
+        waiting: Vec<FollowUp>,
+        more: bool,
+    },
     /// A new configuration was read and is valid; the marks are those of its new instances.
     Reloaded {
         instances: InstanceSet,
@@ -339,6 +352,8 @@ pub struct Ticket {
     pub asked: Option<Asked>,
     /// Who asked by hand.
     pub ask: Option<AskId>,
+    /// The follow-up that is judged.
+    pub follow_up: Option<FollowUpId>,
     /// The run that waited for named locks.
     pub waiting: Option<RunId>,
     /// The last fire time that the request covers: the watermark once it is answered.
@@ -375,8 +390,20 @@ pub enum Command {
     Abandon { run: RunId, attempt: u32 },
     /// Records an attempt that failed, or could do no more for now, and when the next is due. No answer.
     Postpone { run: RunId, attempt: u32, outcome: Outcome, retry_at: Timestamp },
-    /// Closes a run and frees its locks; answered by `CloseAnswered`.
-    Close { run: RunId, end: RunEnd, by: Option<RunId>, attempt: u32, outcome: Option<Outcome>, raise_floor: bool },
+    /// Closes a run and frees its locks; answered by `CloseAnswered`. `follow_ups`: who gets a fire with that end, in the same transaction.
+    Close {
+        run: RunId,
+        end: RunEnd,
+        by: Option<RunId>,
+        attempt: u32,
+        outcome: Option<Outcome>,
+        raise_floor: bool,
+        follow_ups: Vec<InstanceName>,
+    },
+    /// There may be follow-ups: a daemon asks the store for them, answered by `FollowUps`; a `once` tells the daemon.
+    LookForFollowUps,
+    /// Removes a follow-up whose instance is gone. No answer.
+    DropFollowUp { id: FollowUpId },
     /// Sets a run aside for the next start; its attempt does not count. Its named locks are free, unless its thread may still be at work. No answer.
     SetAside { run: RunId, frees_locks: bool },
     /// Asks which rivals are still open, and whether their processes live; answered by `RivalsSeen`, maybe `Orphaned` before it.
@@ -435,6 +462,11 @@ pub enum Notice {
     Skipped {
         instance: InstanceName,
         skip: Skip,
+    },
+    /// A success asked for a fire of an instance that is not in tasks.yaml any more.
+    FollowsNobody {
+        instance: InstanceName,
+        cause: RunId,
     },
     LockWaits {
         instance: InstanceName,

@@ -1,12 +1,13 @@
 //! From a fire to a run: what is sent to be judged, and what follows from the judgement.
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    event::{AskAnswer, AskId, Asked, Command, JudgeRequest, Judgement, Notice, Rival, Skip, StopReason, Ticket},
+    event::{AskAnswer, AskId, Asked, Command, JudgeRequest, Judgement, Notice, Rival, Skip, SkipReason, StopReason, Ticket},
+    order::FollowUp,
     plan,
-    state::{Active, Phase},
+    state::{Active, Known, Phase},
     step::{LOOK_EVERY, Step},
     task::{Generation, Instance, InstanceName, Overlap, RunId, Trigger},
     timer::SET_BACK_MIN,
@@ -44,25 +45,31 @@ impl Step<'_> {
         }
         let Some(known) = self.state.instances.get_mut(name) else { return };
         let mut ended_at = None;
+        let (mut follow_up, mut refused) = (None, None);
         let (skips, asked, ticket) = if let Some((ask, trigger)) = known.asks.pop_front() {
             let asked = Asked { fire_at: now.wall, trigger };
-            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), waiting: None, upto: None, start: false })
+            (Vec::new(), Some(asked), Ticket { asked: Some(asked), ask: Some(ask), follow_up, waiting: None, upto: None, start: false })
         } else if !self.state.scheduling || self.state.stopping.is_some() {
             return;
+        } else if let Some(next) = next_follow_up(known, now.wall) {
+            let asked = Some(Asked { fire_at: next.at, trigger: Trigger::FollowUp });
+            (follow_up, refused) = (Some(next.id), plan::refuses(&known.instance, next.at, now.wall));
+            (Vec::new(), asked, Ticket { asked, ask: None, follow_up, waiting: None, upto: None, start: false })
         } else if let Some(due) = plan::due(&known.instance, known.watermark, now.wall, anchors, busy) {
             ended_at = due.asked.and_then(|asked| plan::counts_from(&known.instance, known.watermark, asked, anchors));
             let start = known.anchors.start.is_some_and(|start| start <= due.upto);
-            (due.skips, due.asked, Ticket { asked: due.asked, ask: None, waiting: None, upto: Some(due.upto), start })
+            (due.skips, due.asked, Ticket { asked: due.asked, ask: None, follow_up, waiting: None, upto: Some(due.upto), start })
         } else {
-            return;
+            return self.state.reschedule(name);
         };
         let instance = Arc::clone(&known.instance);
         self.state.judging.insert(name.clone());
         for skip in &skips {
             self.skipped(name, skip.clone());
         }
+        let (waiting, vouched) = (None, Vec::new());
         let request =
-            JudgeRequest { instance, skips, asked, ended_at, waiting: None, last_chance: false, break_locks: false, vouched: Vec::new() };
+            JudgeRequest { instance, skips, asked, ended_at, follow_up, refused, waiting, last_chance: false, break_locks: false, vouched };
         self.state.reschedule(name);
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
@@ -80,9 +87,10 @@ impl Step<'_> {
             Some((Arc::clone(&active.instance), asked, *until <= uptime, break_locks))
         });
         let Some((instance, asked, last_chance, break_locks)) = judged.flatten() else { return };
-        let ticket = Ticket { asked: Some(asked), ask: None, waiting: Some(run), upto: None, start: false };
-        let (skips, asked, waiting) = (Vec::new(), Some(asked), Some(run));
-        let request = JudgeRequest { instance, skips, asked, ended_at: None, waiting, last_chance, break_locks, vouched: Vec::new() };
+        let ticket = Ticket { asked: Some(asked), ask: None, follow_up: None, waiting: Some(run), upto: None, start: false };
+        let (skips, vouched, asked, waiting, refused) = (Vec::new(), Vec::new(), Some(asked), Some(run), None);
+        let request =
+            JudgeRequest { instance, skips, asked, ended_at: None, follow_up: None, refused, waiting, last_chance, break_locks, vouched };
         self.push(Command::Judge { request: Box::new(request), ticket });
     }
 
@@ -111,6 +119,38 @@ impl Step<'_> {
         }
         self.state.reschedule(name);
         self.judge_next(name);
+        if ticket.follow_up.is_some()
+            && self.state.more_follow_ups
+            && self.state.instances.values().all(|known| known.follow_ups.is_empty())
+        {
+            self.state.more_follow_ups = false;
+            self.push(Command::LookForFollowUps);
+        }
+    }
+
+    /// Fires that successes asked for. Which of them had their answer meanwhile, the store knows: it judges none twice.
+    pub(super) fn follow_ups(&mut self, waiting: Vec<FollowUp>, more: bool) {
+        if !self.state.scheduling {
+            return;
+        }
+        self.state.more_follow_ups = more;
+        let mut names = BTreeSet::new();
+        for follow_up in waiting {
+            match self.state.instances.get_mut(&follow_up.instance) {
+                Some(known) if known.follow_ups.iter().any(|other| other.id == follow_up.id) => {}
+                Some(known) => {
+                    names.insert(follow_up.instance.clone());
+                    known.follow_ups.push_back(follow_up);
+                }
+                None => {
+                    self.push(Command::DropFollowUp { id: follow_up.id });
+                    self.notice(Notice::FollowsNobody { instance: follow_up.instance, cause: follow_up.cause });
+                }
+            }
+        }
+        for name in names {
+            self.judge_next(&name);
+        }
     }
 
     /// `after` counts from the end of another process's run; while that is open, from now at the earliest.
@@ -233,6 +273,15 @@ impl Step<'_> {
             };
         });
     }
+}
+
+/// The follow-up whose turn it is; with `defer`, none outside the hours.
+fn next_follow_up(known: &mut Known, now: Timestamp) -> Option<FollowUp> {
+    known.follow_ups_at = None;
+    let first = known.follow_ups.front()?;
+    let on_time = plan::refuses(&known.instance, first.at, now) == Some(SkipReason::OutsideHours);
+    known.follow_ups_at = known.instance.timing.deferred_to(now).filter(|_| on_time);
+    if known.follow_ups_at.is_some() { None } else { known.follow_ups.pop_front() }
 }
 
 /// How long a holder that hangs is waited for once that is known: `takeover`, less the time that asking it takes.

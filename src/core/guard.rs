@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::{
     event::{JudgeRequest, SkipReason},
-    task::{Generation, InstanceName, LockName, Overlap, ProcessId, RunId, Trigger},
+    order::{self, LastRun},
+    task::{Generation, InstanceName, LockName, Overlap, ProcessId, RunId},
 };
 
 /// Superseded this many times in a row, an instance is starving.
@@ -19,10 +20,16 @@ pub const STARVING_AT: u32 = 3;
 pub struct Bench {
     /// The process that judges.
     pub me: ProcessId,
+    /// When it is judged.
+    pub at: Timestamp,
     /// The last fire time judged.
     pub watermark: Option<Timestamp>,
     /// A scheduled run (not a skip) stands in the history for this very fire time: the clock was set back since.
     pub ran: bool,
+    /// The request is for a follow-up that has its answer already.
+    pub followed: bool,
+    /// The last runs of the instances that this one needs; those that never ended are not among them.
+    pub needed: Vec<LastRun>,
     /// When the instance's last run ended, whichever process had it.
     pub last_end: Option<Timestamp>,
     /// A pause of the instance or its task that is in force: until when and why.
@@ -89,8 +96,13 @@ pub enum Verdict {
 /// Judges a fire.
 pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
     let Some(asked) = request.asked else { return Verdict::AlreadyJudged };
-    let scheduled = matches!(asked.trigger, Trigger::Schedule | Trigger::CatchUp);
-    if scheduled && request.waiting.is_none() && (bench.ran || bench.watermark.is_some_and(|watermark| asked.fire_at <= watermark)) {
+    if bench.followed {
+        return Verdict::AlreadyJudged;
+    }
+    if asked.trigger.scheduled()
+        && request.waiting.is_none()
+        && (bench.ran || bench.watermark.is_some_and(|watermark| asked.fire_at <= watermark))
+    {
         return Verdict::AlreadyJudged;
     }
     let suspects = suspects(request, bench);
@@ -103,11 +115,19 @@ pub fn judge(request: &JudgeRequest, bench: &Bench) -> Verdict {
             return Verdict::NotYet { last_end: bench.last_end.filter(|_| !elsewhere) };
         }
     }
+    if let Some(reason) = request.refused {
+        return Verdict::Skip { reason, detail: None };
+    }
     if let Some((until, why)) = &bench.paused {
         return Verdict::Skip { reason: SkipReason::Paused, detail: Some(paused(*until, why.as_deref())) };
     }
     if let Some((until, why)) = &bench.parked {
         return Verdict::Skip { reason: SkipReason::Parked, detail: Some(parked(*until, why)) };
+    }
+    if !asked.trigger.by_hand()
+        && let Some(unmet) = order::unmet(&request.instance.needs, &bench.needed, bench.at)
+    {
+        return Verdict::Skip { reason: SkipReason::NeedsUnmet, detail: Some(unmet) };
     }
     let (supersede, behind) = match rivals(request, bench) {
         Ok(rivals) => rivals,
@@ -178,7 +198,13 @@ fn parked(until: Option<Timestamp>, why: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{event::Asked, plan::tests::instance, schedule::Schedule, task::CatchUp};
+    use crate::core::{
+        event::{Asked, RunEnd},
+        order::{Need, NeedEnd},
+        plan::tests::instance,
+        schedule::Schedule,
+        task::{CatchUp, Trigger},
+    };
 
     fn asked(trigger: Trigger) -> JudgeRequest {
         let fire_at = Timestamp::UNIX_EPOCH;
@@ -187,6 +213,8 @@ mod tests {
             skips: Vec::new(),
             asked: Some(Asked { fire_at, trigger }),
             ended_at: None,
+            follow_up: None,
+            refused: None,
             waiting: None,
             last_chance: false,
             break_locks: false,
@@ -198,7 +226,9 @@ mod tests {
     fn bench() -> Bench {
         let me = ProcessId(1);
         let older = OpenRun { run: RunId(1), process: Some(me), generation: Some(Generation(1)), waits: false };
-        Bench { me, watermark: None, ran: false, last_end: None, paused: None, parked: None, open: vec![older], held: Vec::new() }
+        let at = Timestamp::UNIX_EPOCH;
+        let (open, held, needed) = (vec![older], Vec::new(), Vec::new());
+        Bench { me, at, watermark: None, ran: false, followed: false, needed, last_end: None, paused: None, parked: None, open, held }
     }
 
     fn skip(reason: SkipReason, detail: &str) -> Verdict {
@@ -216,6 +246,34 @@ mod tests {
         let verdict = judge(&asked(Trigger::Schedule), &parked(None));
         assert_eq!(verdict, skip(SkipReason::Parked, "parked until a person sees to it: the hour's calls are used up"));
         assert!(matches!(judge(&asked(Trigger::Schedule), &bench()), Verdict::Admit { .. }));
+    }
+
+    #[test]
+    fn an_unmet_need_holds_back_everything_but_a_person() {
+        let need = Need { of: "sync".into(), end: NeedEnd::Succeeded, max_age: None };
+        let failed = LastRun { instance: "sync".into(), run: RunId(7), end: RunEnd::Failed, ended_at: Timestamp::UNIX_EPOCH };
+        let needed = Bench { needed: vec![failed.clone()], ..bench() };
+        let met = Bench { needed: vec![LastRun { end: RunEnd::Succeeded, ..failed }], ..bench() };
+        for trigger in Trigger::ALL {
+            let mut request = asked(*trigger);
+            Arc::make_mut(&mut request.instance).needs = vec![need.clone()];
+            let detail = "needs sync succeeded: run 7 of sync ended as failed at 1970-01-01T00:00:00Z";
+            let verdict = judge(&request, &needed);
+            if trigger.by_hand() {
+                assert!(matches!(verdict, Verdict::Admit { .. }), "{trigger}");
+            } else {
+                assert_eq!(verdict, skip(SkipReason::NeedsUnmet, detail), "{trigger}");
+            }
+            assert!(matches!(judge(&request, &met), Verdict::Admit { .. }), "{trigger}");
+        }
+    }
+
+    #[test]
+    fn a_follow_up_is_answered_once_and_for_the_reason_that_the_core_gives() {
+        let request = JudgeRequest { refused: Some(SkipReason::Disabled), ..asked(Trigger::FollowUp) };
+        let paused = Bench { paused: Some((None, None)), ..bench() };
+        assert_eq!(judge(&request, &paused), Verdict::Skip { reason: SkipReason::Disabled, detail: None });
+        assert_eq!(judge(&request, &Bench { followed: true, ..paused }), Verdict::AlreadyJudged);
     }
 
     #[test]

@@ -54,6 +54,20 @@ pub fn due(instance: &Instance, watermark: Timestamp, now: Timestamp, anchors: A
     Some(Due { skips, asked, upto })
 }
 
+/// Why a follow-up is skipped whatever the store knows: its task is off, it comes too late, or outside the hours.
+pub fn refuses(instance: &Instance, asked_at: Timestamp, now: Timestamp) -> Option<SkipReason> {
+    let behind = now.duration_since(asked_at);
+    let too_late = instance.start_deadline.is_some_and(|deadline| deadline < behind);
+    let missed = instance.catch_up == CatchUp::None && LATE_AFTER < behind && !instance.timing.defer;
+    if !instance.enabled {
+        Some(SkipReason::Disabled)
+    } else if too_late || missed {
+        Some(SkipReason::Misfire)
+    } else {
+        instance.timing.closed(now)
+    }
+}
+
 /// The end that a due fire counts from, if it is due by `after` and nothing else.
 pub fn counts_from(instance: &Instance, watermark: Timestamp, asked: Asked, anchors: Anchors) -> Option<Timestamp> {
     let timing = &instance.timing;

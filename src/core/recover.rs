@@ -43,6 +43,10 @@ pub fn recover(beginning: Beginning, now: Now) -> (State, Vec<Command>) {
     look_ahead(&mut state);
     let mut step = Step { state: &mut state, now, draw: 0.0, commands: Vec::new() };
     orphaned(&mut step, left);
+    if scheduling {
+        // What succeeded before may have asked for fires that nobody has judged.
+        step.push(Command::LookForFollowUps);
+    }
     let commands = step.commands;
     (state, commands)
 }
@@ -65,6 +69,10 @@ pub(super) fn reloaded(step: &mut Step<'_>, instances: InstanceSet, marks: Vec<M
             }
             for (ask, _) in known.asks {
                 step.push(Command::AnswerAsk { ask, answer: AskAnswer::Refused("the instance was removed by a reload".into()) });
+            }
+            for follow_up in known.follow_ups {
+                step.push(Command::DropFollowUp { id: follow_up.id });
+                step.notice(Notice::FollowsNobody { instance: follow_up.instance, cause: follow_up.cause });
             }
         }
     }
@@ -97,8 +105,8 @@ fn by_name(marks: Vec<Mark>) -> BTreeMap<InstanceName, Mark> {
 fn insert(state: &mut State, name: &InstanceName, instance: Arc<Instance>, mark: Option<Mark>, start: Option<Timestamp>, now: Now) {
     let (watermark, last_end) = mark.map_or((now.wall, now.wall), |mark| (mark.watermark, mark.last_end));
     let anchors = Anchors { last_end: Some(last_end.min(now.wall)), start };
-    let asks = VecDeque::new();
-    let known = Known { instance, watermark, anchors, asks, skipping: None, starving: 0, due_at: None };
+    let (asks, follow_ups) = (VecDeque::new(), VecDeque::new());
+    let known = Known { instance, watermark, anchors, asks, follow_ups, follow_ups_at: None, skipping: None, starving: 0, due_at: None };
     state.instances.insert(name.clone(), known);
     state.reschedule(name);
 }

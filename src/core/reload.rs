@@ -96,6 +96,8 @@ fn words(instance: &Instance) -> Vec<(&'static str, String)> {
         on_lost,
         resumable,
         parks,
+        needs,
+        after_success,
         with: _,
     } = instance;
     let Timing { schedules: _, zone: _, zone_name, hours, calendar, defer, splay } = timing;
@@ -126,6 +128,8 @@ fn words(instance: &Instance) -> Vec<(&'static str, String)> {
         ("on_lost", on_lost.to_string()),
         ("resumable", resumable.to_string()),
         ("parks", parks.to_string()),
+        ("needs", texts(needs.iter().map(ToString::to_string))),
+        ("after_success", list(after_success.iter().map(InstanceName::as_str))),
     ]
 }
 
@@ -148,6 +152,11 @@ fn limit(limit: Option<SignedDuration>) -> String {
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
     let items: Vec<&str> = items.collect();
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+fn texts(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    list(items.iter().map(String::as_str))
 }
 
 fn dates(ranges: &[DateRange]) -> String {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     event::{AskId, NotYet, Notice, SkipReason, StopReason},
+    order::FollowUp,
     plan,
     runs::Runs,
     task::{CatchUp, Generation, Instance, InstanceName, Now, ProcessId, RunId, Trigger},
@@ -30,6 +31,8 @@ pub struct State {
     /// Instances of which the store judges a fire. One fire at a time, so that answers come in the order of the fires; a reload may have removed
     /// the instance meanwhile, and another may have brought it back.
     pub judging: BTreeSet<InstanceName>,
+    /// The store has more follow-ups than it named at once.
+    pub more_follow_ups: bool,
     /// The process was told to stop: the grace period no attempt may exceed.
     pub stopping: Option<SignedDuration>,
     /// The wall clock at the last tick, to notice when it is set back.
@@ -45,6 +48,10 @@ pub struct Known {
     pub anchors: Anchors,
     /// Starts by hand that wait for their turn to be judged.
     pub asks: VecDeque<(AskId, Trigger)>,
+    /// Fires that other runs' success asked for, which wait for their turn to be judged.
+    pub follow_ups: VecDeque<FollowUp>,
+    /// When those that `defer` put off have their turn.
+    pub follow_ups_at: Option<Timestamp>,
     /// The reason of its last skip, if nothing ran since: only the first of a row is worth a word.
     pub skipping: Option<SkipReason>,
     /// How often in a row it had been superseded when that was last said; 0 after an end of its own.
@@ -207,7 +214,7 @@ impl Active {
 
     /// Started by a person, who should not wait behind `running_max`.
     pub fn by_hand(&self) -> bool {
-        matches!(self.trigger, Trigger::Manual | Trigger::Api)
+        self.trigger.by_hand()
     }
 }
 
@@ -235,6 +242,7 @@ impl State {
             agenda: BTreeSet::new(),
             runs: Runs::default(),
             judging: BTreeSet::new(),
+            more_follow_ups: false,
             stopping: None,
             last_wall: now.wall,
         }
@@ -255,7 +263,8 @@ impl State {
         // While one of its missed fires runs, the next of them waits for its end.
         let ready = caught_up || known.instance.catch_up != CatchUp::All;
         if self.scheduling && !judging && ready {
-            known.due_at = plan::next_start(&known.instance, known.watermark, anchors);
+            let next = plan::next_start(&known.instance, known.watermark, anchors);
+            known.due_at = next.into_iter().chain(known.follow_ups_at).min();
             if let Some(at) = known.due_at {
                 self.agenda.insert((at, name.clone()));
             }

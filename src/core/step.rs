@@ -43,6 +43,7 @@ pub fn step(state: &mut State, event: Event, now: Now, draw: f64) -> Vec<Command
         Event::StopAsked { run, reason } => step.stop(run, reason),
         Event::Orphaned { left } => recover::orphaned(&mut step, left),
         Event::Adopted { run, answer } => recover::adopted(&mut step, run, &answer),
+        Event::FollowUps { waiting, more } => step.follow_ups(waiting, more),
         Event::Reloaded { instances, marks } => recover::reloaded(&mut step, instances, marks),
         Event::Stopping { grace } => step.stopping(grace),
         Event::Aborting => timer::abort(&mut step),
@@ -237,20 +238,26 @@ impl Step<'_> {
             let by = if let (RunEnd::Superseded, Some(StopReason::Superseded(by))) = (end, active.stop) { Some(by) } else { None };
             let took = active.began.map_or(SignedDuration::ZERO, |began| uptime.saturating_sub(began));
             active.ending = Some(Notice::Ended { instance: active.instance.name.clone(), run, end, by, text, took });
-            (by, active.attempts)
+            let follow_ups = if end == RunEnd::Succeeded { active.instance.after_success.clone() } else { Vec::new() };
+            (by, active.attempts, follow_ups)
         });
-        if let Some((by, attempt)) = closing {
-            self.push(Command::Close { run, end, by, attempt, outcome, raise_floor });
+        if let Some((by, attempt, follow_ups)) = closing {
+            self.push(Command::Close { run, end, by, attempt, outcome, raise_floor, follow_ups });
         }
     }
 
     fn close_answered(&mut self, run: RunId, answer: CloseAnswer) {
         if let (CloseAnswer::Closed { superseded_in_row }, Some(active)) = (answer, self.state.runs.get(run)) {
             let (name, ending) = (active.instance.name.clone(), active.ending.clone());
+            let succeeded = matches!(ending, Some(Notice::Ended { end: RunEnd::Succeeded, .. }));
+            let follows = succeeded && !active.instance.after_success.is_empty();
             if let Some(known) = self.state.instances.get_mut(&name) {
                 known.anchors.last_end = Some(self.now.wall);
             }
             self.commands.extend(ending.map(Command::Notice));
+            if follows {
+                self.push(Command::LookForFollowUps);
+            }
             self.starving(name, superseded_in_row);
         }
         self.gone(run);

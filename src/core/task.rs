@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{timing::Timing, value::Params};
+use super::{order::Need, timing::Timing, value::Params};
 
 /// A number below `below` that is the same for a name whenever it is asked: FNV-1a. Zero where `below` is.
 pub fn spread(name: &str, below: u64) -> u64 {
@@ -98,6 +98,26 @@ words! {
         Manual = "manual",
         /// A request to the daemon: `taskrun trigger`.
         Api = "api",
+        /// A run of another task succeeded, which has this one under `after_success`.
+        FollowUp = "after_success",
+    }
+}
+
+impl Trigger {
+    /// Whether the schedule asked for it, in time or late.
+    pub fn scheduled(self) -> bool {
+        match self {
+            Self::Schedule | Self::CatchUp => true,
+            Self::Manual | Self::Api | Self::FollowUp => false,
+        }
+    }
+
+    /// Whether a person asked for it, who has looked at the clock and knows what is missing.
+    pub fn by_hand(self) -> bool {
+        match self {
+            Self::Manual | Self::Api => true,
+            Self::Schedule | Self::CatchUp | Self::FollowUp => false,
+        }
     }
 }
 
@@ -197,6 +217,10 @@ pub struct Instance {
     pub resumable: bool,
     /// Whether its fires are skipped while its account is parked. False for what brings a parked account back.
     pub parks: bool,
+    /// What has to have ended before a fire may become a run; starts by hand pass.
+    pub needs: Vec<Need>,
+    /// The instances that get a fire when a run of this one succeeds. Sorted, without duplicates.
+    pub after_success: Vec<InstanceName>,
     /// The handler's parameters, checked at load.
     pub with: Params,
 }

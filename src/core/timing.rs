@@ -90,6 +90,17 @@ impl Timing {
         self.fires(after, anchors).latest(after, until)
     }
 
+    /// Why the instance does not run at that instant; `None`: it may.
+    pub fn closed(&self, at: Timestamp) -> Option<SkipReason> {
+        Gate { hours: self.hours.as_ref(), calendar: self.calendar.as_ref(), zone: &self.zone }.closed(at)
+    }
+
+    /// With `defer`, when what comes outside the hours has its turn: the next opening. `None` inside them, and without `defer`.
+    pub fn deferred_to(&self, at: Timestamp) -> Option<Timestamp> {
+        let gate = Gate { hours: self.hours.as_ref(), calendar: self.calendar.as_ref(), zone: &self.zone };
+        if self.defer && gate.closed(at) == Some(SkipReason::OutsideHours) { gate.next_open(at, Timestamp::MAX) } else { None }
+    }
+
     /// The fires of an instance that was judged up to `watermark`.
     pub(super) fn fires(&self, watermark: Timestamp, anchors: Anchors) -> Fires<'_> {
         let gate = Gate { hours: self.hours.as_ref(), calendar: self.calendar.as_ref(), zone: &self.zone };

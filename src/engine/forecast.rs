@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::view::schedule_key;
+use super::{perform::follow_ups, view::schedule_key};
 use crate::{
     core::{
         event::{AdoptAnswer, Command, Event, Judgement, Mark, Notice, Outcome, RunEnd, SkipReason},
@@ -279,12 +279,13 @@ impl World {
                 now(self.store.postpone(PostponeRequest { run, process: self.me, attempt, outcome, retry_at }, at))?;
                 None
             }
-            Command::Close { run, end, by, attempt, outcome, raise_floor } => {
-                let request = CloseRequest { run, process: self.me, end, by, attempt, outcome, raise_floor };
+            Command::Close { run, end, by, attempt, outcome, raise_floor, follow_ups } => {
+                let request = CloseRequest { run, process: self.me, end, by, attempt, outcome, raise_floor, follow_ups };
                 let answer = now(self.store.close(request, at))?;
                 self.ended(run, end, by);
                 Some(Event::CloseAnswered { run, answer })
             }
+            Command::LookForFollowUps => Some(follow_ups(now(self.store.follow_ups())?)),
             Command::LookAtRivals { run, rivals } => {
                 let open = now(self.store.still_open(rivals))?.into_iter().map(|(run, _)| run).collect();
                 Some(Event::RivalsSeen { run, open, hang: false })

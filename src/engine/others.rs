@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     driver::Message,
     neighbours::{Life, Neighbours},
+    perform::follow_ups,
     process,
 };
 use crate::{
@@ -117,7 +118,10 @@ impl Others {
     /// Clears up after other processes when they die, as long as there are any. `came`: there may be a new one.
     pub(super) async fn watch(self, came: Arc<Notify>) {
         loop {
-            match self.clear_up_dead().await {
+            // Those beside us first, then what they left to be started: whoever has left by then has written it down.
+            let others = self.clear_up_dead().await;
+            self.look_for_follow_ups().await;
+            match others {
                 Ok(false) => came.notified().await,
                 Ok(true) => tokio::time::sleep(WATCH_EVERY).await,
                 Err(error) => {
@@ -125,6 +129,15 @@ impl Others {
                     tokio::time::sleep(WATCH_EVERY).await;
                 }
             }
+        }
+    }
+
+    /// What succeeded in another process may have asked for a fire, and that process may have died before it could say so.
+    async fn look_for_follow_ups(&self) {
+        match self.store.follow_ups().await {
+            Ok(waiting) if waiting.is_empty() => {}
+            Ok(waiting) => drop(self.messages.send(follow_ups(waiting).into()).await),
+            Err(error) => tracing::debug!(error = chain(&error), "could not look for follow-ups"),
         }
     }
 

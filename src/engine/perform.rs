@@ -16,10 +16,11 @@ use crate::{
     clock::Clock,
     core::{
         event::{Command, Event, JudgeRequest, Judgement, Ticket},
+        order::FollowUp,
         task::{Instance, ProcessId, RunId},
     },
     errors::chain,
-    store::{BoxFuture, CloseRequest, PostponeRequest, StoreError, StoreResult},
+    store::{BoxFuture, CloseRequest, FOLLOW_UPS_MAX, PostponeRequest, StoreError, StoreResult},
 };
 
 /// A call to the store that failed is made again after this.
@@ -108,10 +109,12 @@ impl Driver {
                 let request = PostponeRequest { run, process: me, attempt, outcome, retry_at };
                 self.insist_for(run, move || store.postpone(request.clone(), at), |()| None);
             }
-            Command::Close { run, end, by, attempt, outcome, raise_floor } => {
-                let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor };
+            Command::Close { run, end, by, attempt, outcome, raise_floor, follow_ups } => {
+                let request = CloseRequest { run, process: me, end, by, attempt, outcome, raise_floor, follow_ups };
                 self.insist_for(run, move || store.close(request.clone(), at), move |answer| Some(Event::CloseAnswered { run, answer }));
             }
+            Command::LookForFollowUps => self.look_for_follow_ups(),
+            Command::DropFollowUp { id } => self.insist(move || store.drop_follow_up(id), |()| None),
             Command::SetAside { run, frees_locks } => self.insist_for(run, move || store.set_aside(me, run, frees_locks, at), |()| None),
             Command::LookAtRivals { run, rivals } => self.look_at_rivals(run, rivals),
             Command::TakeOver { run, rivals, even_if_alive } => self.take_over(run, rivals, even_if_alive),
@@ -171,6 +174,15 @@ impl Driver {
         self.calls.insert(run, last);
     }
 
+    /// What successes ask for is the daemon's to start: another process tells it to look.
+    pub(super) fn look_for_follow_ups(&self) {
+        let (store, neighbours) = (Arc::clone(&self.store), self.neighbours.clone());
+        if self.state.scheduling {
+            return self.insist(move || store.follow_ups(), |waiting| Some(follow_ups(waiting)));
+        }
+        self.performing.spawn(async move { neighbours.greet().await });
+    }
+
     pub(super) fn forget_children(&self, run: RunId) {
         let store = Arc::clone(&self.store);
         self.insist(move || store.forget_children(run), |()| None);
@@ -226,6 +238,12 @@ impl Driver {
             drop(messages.send(event.into()).await);
         });
     }
+}
+
+/// What the store has to say about follow-ups.
+pub(super) fn follow_ups(waiting: Vec<FollowUp>) -> Event {
+    let more = FOLLOW_UPS_MAX <= waiting.len();
+    Event::FollowUps { waiting, more }
 }
 
 /// Gets a fire judged, looking at suspects in between.

@@ -75,6 +75,7 @@ impl Reporter {
             Trigger::CatchUp => format!("catching up what was missed {} ago", rough(late)),
             Trigger::Manual => "started by hand".to_owned(),
             Trigger::Api => "triggered".to_owned(),
+            Trigger::FollowUp => "after the success that it follows".to_owned(),
         };
         let again = if *attempt == 1 { String::new() } else { format!(", attempt {attempt}") };
         let is_quiet = worker.polls && *attempt == 1 && *trigger == Trigger::Schedule;
@@ -108,6 +109,9 @@ impl Reporter {
                 tracing::info!(%instance, run = run.0, attempt, %until, "run {run} waits until {until}: {why}; that uses up no attempt");
             }
             Notice::Skipped { instance, skip } => skipped(&instance, &skip),
+            Notice::FollowsNobody { instance, cause } => {
+                tracing::warn!(%instance, "run {cause} succeeded and was to start {instance}, which is not in tasks.yaml any more");
+            }
             Notice::LockWaits { instance, run, locks } => {
                 let locks: Vec<&str> = locks.iter().map(crate::core::task::LockName::as_str).collect();
                 tracing::info!(%instance, run = run.0, "run {run} waits for its named locks ({})", locks.join(", "));

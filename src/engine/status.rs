@@ -7,13 +7,14 @@ use tokio::sync::oneshot;
 use super::{
     control::{Request, tell},
     driver::Driver,
-    view::{ConfigView, InstanceView, LastView, PausedView, RunView, StatusView, TriggeredView},
+    view::{ConfigView, InstanceView, LastView, PausedView, RunView, StatusView, TriggeredView, say_what_follows},
 };
 use crate::{
     core::{
         event::{AskAnswer, Event, StopReason},
+        order,
         state::{Active, Known, Phase},
-        task::{InstanceName, RunId, Trigger},
+        task::{Instance, InstanceName, RunId, Trigger},
     },
     observe::progress::left,
     store::{HistoryRow, Pause, RunStore, StoreResult},
@@ -35,6 +36,9 @@ impl Driver {
             Request::Stop => self.stop(),
             Request::Poke => {
                 self.came.notify_one();
+                if self.state.scheduling {
+                    self.look_for_follow_ups();
+                }
                 self.look_at_stops();
             }
         }
@@ -49,7 +53,7 @@ impl Driver {
             .map(|known| known.instance.name.clone())
             .collect();
         let mut answers = Vec::new();
-        for instance in names {
+        for instance in names.iter().cloned() {
             let (tell, answer) = oneshot::channel();
             let ask = self.next_ask;
             self.next_ask += 1;
@@ -57,12 +61,34 @@ impl Driver {
             answers.push((instance.to_string(), answer));
             self.apply(Event::Asked { ask, instance, trigger });
         }
+        self.say_unmet(&names);
         self.performing.spawn(async move {
             let mut views = Vec::new();
             for (instance, answer) in answers {
                 views.push(triggered(instance, answer.await.unwrap_or(AskAnswer::Refused("taskrun is stopping".into()))));
             }
             tell(reply, views);
+        });
+    }
+
+    /// Who starts by hand passes the needs, and is told so.
+    fn say_unmet(&self, names: &[InstanceName]) {
+        let known = names.iter().filter_map(|name| self.state.instances.get(name));
+        let needy: Vec<Arc<Instance>> =
+            known.filter(|known| !known.instance.needs.is_empty()).map(|known| Arc::clone(&known.instance)).collect();
+        if needy.is_empty() {
+            return;
+        }
+        let of = needy.iter().flat_map(|instance| instance.needs.iter().map(|need| need.of.clone())).collect();
+        let (last, at) = (self.store.last_runs(of), self.now().wall);
+        self.performing.spawn(async move {
+            let Ok(last) = last.await else { return };
+            for instance in needy {
+                if let Some(unmet) = order::unmet(&instance.needs, &last, at) {
+                    let instance = &instance.name;
+                    tracing::warn!(%instance, "{instance} {unmet}; it was started by hand, and runs all the same");
+                }
+            }
         });
     }
 
@@ -100,6 +126,8 @@ impl Driver {
             degraded.push(format!("attempts that did not stop and were given up on: {}", self.stuck()));
         }
         let instances = self.state.instances.values().map(|known| InstanceView::of(&known.instance, self.next_start(known)));
+        let mut instances: Vec<InstanceView> = instances.collect();
+        say_what_follows(&mut instances);
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -114,7 +142,7 @@ impl Driver {
             },
             degraded,
             stopping: self.state.stopping.is_some(),
-            instances: instances.collect(),
+            instances,
             runs: self.run_views(),
         }
     }

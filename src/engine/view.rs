@@ -54,6 +54,15 @@ pub struct InstanceView {
     /// `always`, or the windows as written.
     pub hours: String,
     pub overlap: String,
+    /// What must have ended before, as people read it: `sync_inventory succeeded within 4h`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub needs: Vec<String>,
+    /// The instances that its success starts.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub after_success: Vec<String>,
+    /// The instances whose success starts it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub follows: Vec<String>,
     /// When it will next start; absent if nothing is planned.
     pub next_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -139,9 +148,23 @@ impl InstanceView {
             zone: timing.zone_name.to_string(),
             hours: timing.hours.as_ref().map_or_else(|| "always".to_owned(), |hours| hours.text.to_string()),
             overlap: instance.overlap.word().to_owned(),
+            needs: instance.needs.iter().map(ToString::to_string).collect(),
+            after_success: instance.after_success.iter().map(ToString::to_string).collect(),
+            follows: Vec::new(),
             next_at: next_at.map(|at| at.to_string()),
             paused: None,
             last: None,
+        }
+    }
+}
+
+/// Says of each instance whose success starts it.
+pub fn say_what_follows(views: &mut [InstanceView]) {
+    let links: Vec<(String, String)> =
+        views.iter().flat_map(|view| view.after_success.iter().map(|next| (next.clone(), view.instance.clone()))).collect();
+    for (next, before) in links {
+        if let Some(view) = views.iter_mut().find(|view| view.instance == next) {
+            view.follows.push(before);
         }
     }
 }

@@ -86,7 +86,7 @@ impl Workshop {
         let children =
             Arc::new(RunChildren { store: Arc::clone(&self.store), marker: Arc::clone(&self.marker), started: Mutex::default() });
         let timing = &job.instance.timing;
-        let scheduled = matches!(job.trigger, Trigger::Schedule | Trigger::CatchUp);
+        let scheduled = !job.trigger.by_hand();
         let closes_at = timing.hours.as_ref().filter(|_| scheduled).and_then(|hours| hours.closes_at(now, &timing.zone));
         let fence = Fence { instance: job.instance.name.clone(), run: job.run, generation: job.generation };
         let ctx = AttemptContext {

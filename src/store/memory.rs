@@ -14,6 +14,7 @@ use super::{
 };
 use crate::core::{
     event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
+    order::{FollowUp, FollowUpId, LastRun},
     task::{Instance, InstanceName, ProcessId, RunId},
 };
 
@@ -95,6 +96,18 @@ impl RunStore for MemoryStore {
 
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer> {
         self.now(|tables| tables.close(&request, at))
+    }
+
+    fn follow_ups(&self) -> Answer<Vec<FollowUp>> {
+        self.now(|tables| tables.follow_ups())
+    }
+
+    fn drop_follow_up(&self, id: FollowUpId) -> Answer<()> {
+        self.now(|tables| drop(tables.follow_ups.remove(&id)))
+    }
+
+    fn last_runs(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>> {
+        self.now(|tables| of.iter().filter_map(|name| tables.last_run(name)).collect())
     }
 
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {

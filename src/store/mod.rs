@@ -11,6 +11,7 @@ use crate::core::{
     event::{
         AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, Outcome, OutcomeKind, RunEnd, SkipReason, StartAnswer, StopReason,
     },
+    order::{FollowUp, FollowUpId, LastRun},
     task::{Generation, Instance, InstanceName, ProcessId, RunId, Trigger},
 };
 
@@ -160,6 +161,8 @@ pub struct HistoryRow {
     pub fire_at: Timestamp,
     /// Why it was asked for.
     pub trigger: Trigger,
+    /// The run whose success asked for it.
+    pub cause: Option<RunId>,
     /// What became of it.
     pub state: RowState,
     /// Counts the instance's runs; `None` for a skip.
@@ -286,7 +289,12 @@ pub struct CloseRequest {
     pub outcome: Option<Outcome>,
     /// Shut out whatever the run may still do: the floor rises above its generation.
     pub raise_floor: bool,
+    /// The instances that get a fire with this end.
+    pub follow_ups: Vec<InstanceName>,
 }
+
+/// Follow-ups that [`RunStore::follow_ups`] names at once: more than a shop has tasks, few enough to hold in memory.
+pub const FOLLOW_UPS_MAX: usize = 1_000;
 
 /// Runs, attempts, locks, generations, process records, pauses: the engine's part of the store.
 ///
@@ -312,7 +320,7 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn lower_watermarks(&self, to: Timestamp) -> Answer<()>;
 
     /// Writes the skips, then judges the fire by [`crate::core::guard::judge`] on the rows of the instance and its named locks, and writes what
-    /// follows, all in one transaction. Fire times at or below the watermark are never judged again (manual and API triggers have none).
+    /// follows, all in one transaction; a follow-up is taken with its answer. Fire times at or below the watermark are never judged again (manual and API triggers have none).
     /// A run that waits for its named locks and was told to stop goes on waiting; one that another process has is `AlreadyJudged`; an orphan
     /// becomes this process's.
     fn judge(&self, process: ProcessId, request: JudgeRequest, at: Timestamp) -> Answer<Judgement>;
@@ -321,8 +329,14 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     /// Ends an attempt after which the run is to go on with another.
     fn postpone(&self, request: PostponeRequest, at: Timestamp) -> Answer<()>;
     /// Closes a run, ends its attempt, and frees its named locks (a lock that another run of the instance was admitted with goes on being that run's) in one
-    /// transaction. The floor never rises above the generation of another open run of the instance.
+    /// transaction, with a follow-up for each instance that this success starts. The floor never rises above the generation of another open run of the instance.
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer>;
+    /// The oldest [`FOLLOW_UPS_MAX`] fires that successes asked for and that were not judged yet.
+    fn follow_ups(&self) -> Answer<Vec<FollowUp>>;
+    /// Removes a follow-up without an answer: its instance is gone.
+    fn drop_follow_up(&self, id: FollowUpId) -> Answer<()>;
+    /// The last run of each of these instances that had an end of its own: none that was superseded or dry. The history keeps it, whatever its age.
+    fn last_runs(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>>;
     /// Sets a run aside for the next start: no process has it, and its running attempt does not count. One that waits for a limit goes on waiting.
     /// `frees_locks`: its named locks are free until somebody adopts it; false where a thread of it may still be at work.
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()>;

@@ -20,7 +20,7 @@ pub struct Pruned {
 /// The store's housekeeping.
 pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Looks at the next [`PRUNE_PORTION`] rows of the history from `from` on, and removes those that ended before, with their attempts. Each instance
-    /// keeps its newest row, whatever its age. With `dry` they are only counted.
+    /// keeps its newest row and its newest end, whatever their age. With `dry` they are only counted.
     fn prune_history(&self, before: Timestamp, from: i64, dry: bool) -> Answer<Pruned>;
     /// Brings what was written lately from the log beside the database into the database itself.
     fn checkpoint(&self) -> Answer<()>;

@@ -11,6 +11,8 @@ pub struct HistoryView {
     pub instance: String,
     pub fire_at: String,
     pub trigger: &'static str,
+    /// The run whose success asked for it.
+    pub cause: Option<i64>,
     /// `waiting`, `running`, `backoff`, `not_yet` (it waits for a limit, and goes on at `retry_at`), an end (`succeeded`, `failed`, `timed_out`, `superseded`, `cancelled`, `lost`), or `skipped`.
     pub state: &'static str,
     /// Why it was skipped.
@@ -52,6 +54,7 @@ impl HistoryView {
             instance: row.instance.to_string(),
             fire_at: row.fire_at.to_string(),
             trigger: row.trigger.word(),
+            cause: row.cause.map(|cause| cause.0),
             state: state_word(&row.state),
             reason,
             count,

@@ -51,6 +51,18 @@ bugs! {
     IgnoresTheZone: "a fire has no answer" | "skipped for another reason" | "is not the last fire",
     /// Starts are not spread.
     IgnoresTheSplay: "before its time",
+    /// What is needed is not asked for.
+    IgnoresNeeds: "although it needs",
+    /// How old it is, is not asked.
+    IgnoresTheAgeOfANeed: "although it needs",
+    /// A success does not start what follows it.
+    ForgetsWhatFollows: "does not start what follows it",
+    /// What follows a success follows a failure, too.
+    StartsWhatFollowsAfterAFailure: "does not start what follows it",
+    /// What follows is started, but not taken off the list.
+    StartsWhatFollowsTwice: "does not know what started it" | "that has started it before",
+    /// What is to be started is looked for at the next start only.
+    LooksForNothing: "was never started",
     /// Shops that are not to be called are.
     IgnoresParks: "of an account that is parked",
     // Overlap and locks.
@@ -126,6 +138,8 @@ impl Bug {
         let mut instance = Instance::clone(truth);
         match self {
             Self::IgnoresTheStartDeadline => instance.start_deadline = None,
+            Self::IgnoresNeeds => instance.needs.clear(),
+            Self::IgnoresTheAgeOfANeed => instance.needs.iter_mut().for_each(|need| need.max_age = None),
             Self::IgnoresParks => instance.parks = false,
             Self::IgnoresDisabled => instance.enabled = true,
             Self::IgnoresTheHours => instance.timing.hours = None,
@@ -166,7 +180,7 @@ impl World {
             (Bug::StartsBesideItsRivals, Event::Judged { answer: Judgement::Admitted { rivals, .. }, .. })
             | (Bug::AdoptsBesideItsRivals, Event::Adopted { answer: AdoptAnswer::Adopted { rivals, .. }, .. }) => rivals.clear(),
             (Bug::QueuesStartsByHand, Event::Judged { request, .. }) => {
-                for asked in request.asked.iter_mut().filter(|asked| matches!(asked.trigger, Trigger::Manual | Trigger::Api)) {
+                for asked in request.asked.iter_mut().filter(|asked| asked.trigger.by_hand()) {
                     asked.trigger = Trigger::Schedule;
                 }
             }
@@ -186,6 +200,17 @@ impl World {
                 commands.retain(|command| !matches!(command, Command::Cancel { reason: StopReason::Superseded(_), .. }));
             }
             Bug::KeepsStarvingToItself => commands.retain(|command| !matches!(command, Command::Notice(Notice::Starving { .. }))),
+            Bug::LooksForNothing => commands.retain(|command| !matches!(command, Command::LookForFollowUps)),
+            Bug::StartsWhatFollowsAfterAFailure => {
+                for command in commands {
+                    if let Command::Close { run, end, follow_ups, .. } = command
+                        && *end != RunEnd::Superseded
+                        && let Some(instance) = self.laws.truth(*run)
+                    {
+                        follow_ups.clone_from(&instance.after_success);
+                    }
+                }
+            }
             Bug::NeverAnswers => commands.retain(|command| !matches!(command, Command::AnswerAsk { .. })),
             Bug::LaunchesTwice => double(commands, |command| matches!(command, Command::Launch { .. })),
             Bug::ClosesTwice => double(commands, |command| matches!(command, Command::Close { .. })),
@@ -254,6 +279,8 @@ fn double(commands: &mut Vec<Command>, is_meant: impl Fn(&Command) -> bool) {
 
 fn spoil(bug: Bug, command: &mut Command) {
     match (bug, &mut *command) {
+        (Bug::ForgetsWhatFollows, Command::Close { follow_ups, .. }) => follow_ups.clear(),
+        (Bug::StartsWhatFollowsTwice, Command::Judge { request, .. }) => request.follow_up = None,
         (Bug::DropsSkips, Command::Judge { request, .. }) => request.skips.clear(),
         (Bug::MiscountsSkips, Command::Judge { request, .. }) => request.skips.iter_mut().for_each(|skip| skip.count += 1),
         (Bug::CatchesUpAllAtOnce, Command::Judge { request, ticket }) => {
@@ -280,6 +307,7 @@ fn spoil(bug: Bug, command: &mut Command) {
                 attempt: 1,
                 outcome: Some(Outcome::Cancelled),
                 raise_floor: false,
+                follow_ups: Vec::new(),
             };
         }
         _ => {}

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use taskrun::{
     core::{
         event::{Event, JudgeRequest, Judgement, Outcome, RunEnd, Ticket},
+        order::FollowUpId,
         task::{Instance, InstanceSet, ProcessId, RunId},
         timing::Anchors,
     },
@@ -58,6 +59,8 @@ pub(crate) enum Call {
     LowerWatermarks {
         to: Timestamp,
     },
+    FollowUps,
+    DropFollowUp(FollowUpId),
     StillOpen(Look),
     Leftover(Burial),
     /// `hung`: how long each of the others had hung when they were looked at.
@@ -88,6 +91,8 @@ impl Call {
             | Self::CloseOrphan { run, .. } => Some(*run),
             Self::Judge(_)
             | Self::LowerWatermarks { .. }
+            | Self::FollowUps
+            | Self::DropFollowUp(_)
             | Self::StillOpen(_)
             | Self::Leftover(_)
             | Self::TakeOver { .. }
@@ -234,6 +239,14 @@ impl World {
             Call::LowerWatermarks { to } => {
                 answer(self.store.lower_watermarks(to));
                 self.watermarks_lowered(to);
+            }
+            Call::FollowUps => {
+                let waiting = answer(self.store.follow_ups());
+                self.reply(pid, Event::FollowUps { waiting, more: false });
+            }
+            Call::DropFollowUp(id) => {
+                answer(self.store.drop_follow_up(id));
+                self.follow_up_dropped(id);
             }
             Call::StillOpen(_) | Call::Leftover(_) | Call::TakeOver { .. } | Call::Forget(_) => self.errand(pid, call),
             Call::StopRequests => {

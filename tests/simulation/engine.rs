@@ -46,6 +46,7 @@ impl World {
             News::Buried(left, burial) => self.buried(pid, left, burial),
             News::Watch => self.watch(pid),
             News::LookAtStops => self.call(pid, Call::StopRequests),
+            News::LookForFollowUps => self.look_for_follow_ups(pid),
             News::Stops(stops) => {
                 for (run, reason) in stops {
                     self.apply(pid, Event::StopAsked { run, reason: reason.unwrap_or(StopReason::Fenced) });
@@ -174,10 +175,12 @@ impl World {
             Command::Kill { run } => self.kill_children(pid, run),
             Command::Abandon { run, attempt } => self.abandon(pid, run, attempt),
             Command::Postpone { run, attempt, outcome, retry_at } => self.call(pid, Call::Postpone { run, attempt, outcome, retry_at, at }),
-            Command::Close { run, end, by, attempt, outcome, raise_floor } => {
-                let request = CloseRequest { run, process: pid, end, by, attempt, outcome, raise_floor };
+            Command::Close { run, end, by, attempt, outcome, raise_floor, follow_ups } => {
+                let request = CloseRequest { run, process: pid, end, by, attempt, outcome, raise_floor, follow_ups };
                 self.call(pid, Call::Close { request, at });
             }
+            Command::LookForFollowUps => self.look_for_follow_ups(pid),
+            Command::DropFollowUp { id } => self.call(pid, Call::DropFollowUp(id)),
             Command::SetAside { run, frees_locks } => self.call(pid, Call::SetAside { run, frees_locks, at }),
             Command::LookAtRivals { run, rivals } => self.call(pid, Call::StillOpen(Look { run, rivals, takeover: None })),
             Command::TakeOver { run, rivals, even_if_alive } => {
@@ -188,6 +191,17 @@ impl World {
             Command::LowerWatermarks { to } => self.call(pid, Call::LowerWatermarks { to }),
             Command::AnswerAsk { ask, answer } => self.answered(pid, ask, &answer),
             Command::Notice(notice) => self.noticed(pid, &notice),
+        }
+    }
+
+    /// What successes ask for is the daemon's to start; whether it hears of it, it would look within two seconds anyway.
+    fn look_for_follow_ups(&mut self, pid: ProcessId) {
+        if !self.processes[&pid].once {
+            return self.call(pid, Call::FollowUps);
+        }
+        if let Some(daemon) = self.daemon.filter(|_| self.rng.chance(800)) {
+            let wait = self.latency();
+            self.tell(daemon, wait, News::LookForFollowUps);
         }
     }
 
@@ -296,6 +310,7 @@ impl World {
         if !dead.is_empty() {
             self.call(pid, Call::Leftover(Burial { dead, set_aside: false, then: Then::Nothing }));
         }
+        self.call(pid, Call::FollowUps);
     }
 
     /// The process is gone at once, with all its threads and whatever the store has not taken yet.

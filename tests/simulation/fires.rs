@@ -122,6 +122,7 @@ impl World {
             }
         }
         self.check_broken(judging);
+        self.check_order(judging, answer);
     }
 
     /// Who is skipped for its named locks has waited as long as it may.
@@ -161,7 +162,7 @@ impl World {
             return;
         }
         let Some(asked) = judging.request.asked else { return };
-        let scheduled = matches!(asked.trigger, Trigger::Schedule | Trigger::CatchUp);
+        let scheduled = asked.trigger.scheduled();
         let ledger = self.laws.ledgers.entry(judging.truth.name.clone()).or_default();
         assert!(!scheduled || ledger.fired.insert(asked.fire_at), "{} ran twice for {}", judging.truth.name, asked.fire_at);
         let story = Story {
@@ -192,6 +193,7 @@ impl World {
             Trigger::CatchUp => "runs caught up",
             Trigger::Manual => "runs by hand",
             Trigger::Api => "runs by the api",
+            Trigger::FollowUp => "runs after a success",
         });
     }
 
@@ -347,7 +349,7 @@ impl World {
         let mut answers: std::collections::BTreeMap<_, (u64, Timestamp)> = std::collections::BTreeMap::new();
         for number in 1.. {
             let Some(row) = answer(self.store.row(RunId(number))) else { break };
-            if matches!(row.trigger, Trigger::Manual | Trigger::Api) {
+            if !row.trigger.scheduled() {
                 continue;
             }
             let (count, last_at) = match row.state {

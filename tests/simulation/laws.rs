@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use taskrun::{
     core::{
         event::{AdoptAnswer, CloseAnswer, Outcome, StartAnswer},
+        order::FollowUpId,
         task::{Generation, Instance, InstanceName, Overlap, ProcessId, RunId, Trigger},
     },
     store::{CloseRequest, Fence, HistoryRow, PostponeRequest, RowState, RunStore},
@@ -74,6 +75,8 @@ pub(crate) struct Laws {
     pub(crate) closes: BTreeSet<(ProcessId, RunId)>,
     /// How long the instance has been starving when a notice said so.
     pub(crate) starving: BTreeMap<InstanceName, u32>,
+    /// Fires that successes asked for and that have no answer yet: whose success, of which instance, since when.
+    pub(crate) promised: BTreeMap<FollowUpId, (RunId, InstanceName, i64)>,
     /// When a clock last jumped.
     pub(crate) jumped_at: i64,
     pub(crate) calm_since: Option<i64>,
@@ -170,6 +173,7 @@ impl World {
                 if request.raise_floor {
                     self.tally.add("closes that raise the floor");
                 }
+                self.check_promises(request);
             }
             CloseAnswer::Fenced => {
                 self.tally.add("closes refused");
@@ -311,7 +315,7 @@ impl World {
 }
 
 fn end_name(end: &str) -> &'static str {
-    const NAMES: [(&str, &str); 14] = [
+    const NAMES: [(&str, &str); 15] = [
         ("succeeded", "end: succeeded"),
         ("failed", "end: failed"),
         ("timed_out", "end: timed out"),
@@ -326,6 +330,7 @@ fn end_name(end: &str) -> &'static str {
         ("paused", "skip: paused"),
         ("needs_unmet", "skip: needs unmet"),
         ("parked", "skip: parked"),
+        ("disabled", "skip: disabled"),
     ];
     NAMES.iter().find(|(word, _)| *word == end).map_or("end: of another kind", |(_, name)| name)
 }

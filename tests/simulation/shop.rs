@@ -5,6 +5,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use taskrun::core::{
     calendar::{BusinessHours, Calendar, parse_dates, parse_windows},
     cron::CronExpr,
+    order::{Need, NeedEnd},
     schedule::Schedule,
     task::{Backoff, CatchUp, Instance, InstanceSet, OnLost, Overlap, RetryPolicy},
     timing::Timing,
@@ -72,6 +73,8 @@ fn instance(name: &str, overlap: Overlap, schedules: Vec<Schedule>) -> Instance 
         on_lost: OnLost::Retry,
         resumable: true,
         parks: true,
+        needs: Vec::new(),
+        after_success: Vec::new(),
         with: taskrun::core::value::Params::default(),
     }
 }
@@ -97,13 +100,36 @@ fn first() -> Vec<Instance> {
     };
     let mut weekly = spread(zoned(instance("report", Skip, vec![cron("0,30 9-17 * * mon-fri"), Schedule::Start]), "America/New_York"), 20);
     weekly.timing.calendar = Some(Calendar { only: None, except: vec![parse_dates("2026-12-31..2027-01-03").unwrap()] });
+    let follows = |mut instance: Instance, names: &[&str]| {
+        instance.after_success = names.iter().map(|name| (*name).into()).collect();
+        instance
+    };
+    let needs = |mut instance: Instance, of: &str, end, max_age: Option<i64>| {
+        instance.needs.push(Need { of: of.into(), end, max_age: max_age.map(secs) });
+        instance
+    };
     vec![
-        Instance { locks: locks(&["amazon"]), ..instance("sync_inventory", LastWins, every(600)) },
-        Instance { retries: retries(4, 2, Backoff::Exponential, 1.0), ..instance("sync_orders", LastWins, every(45)) },
+        follows(
+            Instance { locks: locks(&["amazon"]), ..instance("sync_inventory", LastWins, every(600)) },
+            &["invoices", "ship", "stock", "upload_tick@base_1"],
+        ),
+        follows(needs(instance("invoices", Queue, vec![]), "sync_orders", NeedEnd::Succeeded, None), &["mail"]),
+        needs(
+            needs(instance("picking", Skip, every(80)), "sync_inventory", NeedEnd::Succeeded, Some(700)),
+            "sync_messages",
+            NeedEnd::Any,
+            Some(400),
+        ),
+        follows(Instance { retries: retries(4, 2, Backoff::Exponential, 1.0), ..instance("sync_orders", LastWins, every(45)) }, &["feeds"]),
         Instance { timeout: Some(secs(40)), ..instance("sync_messages", Skip, every(60)) },
         Instance { locks: locks(&["base"]), deadline: Some(secs(240)), ..instance("upload_tick@base_1", Queue, every(75)) },
         Instance { catch_up: CatchUp::None, ..instance("upload_tick@base_2", Allow, every(90)) },
-        Instance { locks: locks(&["amazon", "base"]), lock_wait: secs(25), ..instance("prices", LastWins, every(150)) },
+        needs(
+            Instance { locks: locks(&["amazon", "base"]), lock_wait: secs(25), ..instance("prices", LastWins, every(150)) },
+            "sync_orders",
+            NeedEnd::Succeeded,
+            Some(120),
+        ),
         Instance { locks: locks(&["amazon"]), ..instance("stock", Skip, every(100)) },
         Instance { locks: locks(&["amazon"]), lock_wait: secs(90), deadline: Some(secs(120)), ..instance("feeds", Queue, every(200)) },
         Instance { on_lost: OnLost::Close, resumable: false, retries: retries(0, 5, Backoff::Fixed, 0.0), ..weekly },

@@ -5,7 +5,7 @@ use taskrun::core::{
     event::{AskAnswer, AskId, CloseAnswer, Command, Event, Notice, Outcome, RunEnd, StopReason},
     guard::STARVING_AT,
     state::{Phase, wake},
-    task::{Backoff, Instance, OnLost, ProcessId, RunId, Trigger},
+    task::{Backoff, Instance, OnLost, ProcessId, RunId},
 };
 
 use crate::world::World;
@@ -89,6 +89,11 @@ impl World {
                 self.check_adoption(pid, *run);
             }
             Command::CloseOrphan { run, .. } => self.trace.note(self.now, pid, "close orphan", run.0, 0),
+            Command::LookForFollowUps => self.trace.note(self.now, pid, "look for follow-ups", 0, 0),
+            Command::DropFollowUp { id } => {
+                self.trace.note(self.now, pid, "drop follow-up", id.0, 0);
+                self.check_drop(pid, *id);
+            }
             Command::LowerWatermarks { .. } => self.trace.note(self.now, pid, "lower watermarks", 0, 0),
             Command::Launch { .. } | Command::AnswerAsk { .. } | Command::Notice(_) => {}
         }
@@ -129,7 +134,7 @@ impl World {
         let busy = |phase: &Phase| matches!(phase, Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. });
         let taken = state.runs.iter().filter(|(_, active)| !active.by_hand() && busy(&active.phase)).count();
         for (run, active) in state.runs.iter().filter(|(_, active)| active.phase == Phase::Queued) {
-            let by_hand = self.laws.stories.get(&run).is_some_and(|story| matches!(story.trigger, Trigger::Manual | Trigger::Api));
+            let by_hand = self.laws.stories.get(&run).is_some_and(|story| story.trigger.by_hand());
             assert!(!by_hand, "run {run} was started by hand, and yet it waits for a place");
             assert!(state.running_max <= taken, "run {run} of {} waits for a place although one is free", active.instance.name);
         }
@@ -213,6 +218,7 @@ impl World {
             Notice::LockWaits { .. } => self.tally.add("waits for named locks"),
             Notice::Stuck { .. } => self.tally.add("stuck notices"),
             Notice::TookOver { .. } => self.tally.add("takeover notices"),
+            Notice::FollowsNobody { .. } => self.tally.add("successes that start nobody any more"),
             Notice::Lost { .. } | Notice::Ended { .. } | Notice::Retrying { .. } | Notice::Skipped { .. } | Notice::Starving { .. } => {}
         }
     }

@@ -79,6 +79,7 @@ pub(crate) enum News {
     HandlerEnds(RunId, u32),
     HandlerWrites(RunId, u32),
     LookAtStops,
+    LookForFollowUps,
     Stops(Vec<(RunId, Option<StopReason>)>),
     Ask(InstanceName, Trigger),
     /// SIGTERM.

@@ -4,6 +4,7 @@
 mod catalogue;
 mod file;
 mod model;
+mod order;
 mod orphans;
 mod overlap;
 mod queue;

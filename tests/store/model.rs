@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use taskrun::{
     core::{
         event::{Asked, JudgeRequest, Judgement, Outcome, RunEnd, Skip, SkipReason, StopReason},
+        order::{FollowUpId, Need, NeedEnd},
         task::{Instance, Overlap, ProcessId, RunId, Trigger},
     },
     store::{ChildGroup, CloseRequest, Fence, HistoryFilter, InstanceSeen, Pause, PostponeRequest},
@@ -76,6 +77,7 @@ async fn the_same_calls_give_the_same_answers() {
 
 /// A few instances that meet: over one task, over locks, under every overlap policy.
 fn instances() -> Vec<Instance> {
+    let needs = |of: &str, end, minutes: Option<i64>| Need { of: of.into(), end, max_age: minutes.map(SignedDuration::from_mins) };
     let waits = |instance: Instance| Instance { lock_wait: SignedDuration::from_mins(1), ..instance };
     vec![
         locking("sync", &[]),
@@ -84,6 +86,7 @@ fn instances() -> Vec<Instance> {
         Instance { overlap: Overlap::Skip, ..locking("mail", &["amazon"]) },
         Instance { overlap: Overlap::Queue, ..waits(locking("queue", &["base"])) },
         Instance { overlap: Overlap::Allow, ..locking("allow", &[]) },
+        Instance { needs: vec![needs("sync", NeedEnd::Succeeded, Some(20)), needs("mail", NeedEnd::Any, None)], ..locking("needy", &[]) },
     ]
 }
 
@@ -213,11 +216,22 @@ impl Pair {
         let skips = if waiting.is_some() { Vec::new() } else { self.skips() };
         let asked = Some(asked).filter(|_| skips.is_empty() || self.rng.bool());
         let last_chance = waiting.is_some() && self.rng.bool();
+        let mut follow_up = None;
+        if asked.is_some() && waiting.is_none() && trigger == Trigger::FollowUp {
+            // Now and then one that has its answer.
+            let open = both!(self, follow_ups());
+            let next = open.first().map_or(1, |first| first.id.0);
+            follow_up = Some(FollowUpId(next - self.rng.i64(..3)));
+            instance = instances().into_iter().find(|one| open.first().is_some_and(|first| first.instance == one.name)).unwrap_or(instance);
+        }
+        let refused = Some(SkipReason::Disabled).filter(|_| follow_up.is_some() && self.rng.u8(..4) == 0);
         let request = JudgeRequest {
             instance: Arc::new(instance),
             skips,
             asked,
             ended_at: None,
+            follow_up,
+            refused,
             waiting,
             last_chance,
             break_locks: last_chance,
@@ -260,6 +274,7 @@ impl Pair {
             attempt: 1,
             outcome,
             raise_floor: self.rng.bool(),
+            follow_ups: ["mail", "needy", "tick@two"].into_iter().filter(|_| self.rng.u8(..4) == 0).map(Into::into).collect(),
         };
         both!(self, close(request.clone(), minute(self.now)));
     }
@@ -346,6 +361,8 @@ impl Pair {
             }
         }
         both!(self, last_ends());
+        both!(self, follow_ups());
+        both!(self, last_runs(instances().into_iter().map(|one| one.name).collect::<Vec<_>>()));
         both!(self, processes());
         both!(self, pauses());
         both!(self, still_open(rows.iter().map(|row| row.run).collect::<Vec<_>>()));

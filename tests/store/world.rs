@@ -67,6 +67,8 @@ pub(crate) fn instance(name: &str) -> Instance {
         on_lost: OnLost::Retry,
         resumable: true,
         parks: true,
+        needs: Vec::new(),
+        after_success: Vec::new(),
         with: Params::default(),
     }
 }
@@ -87,6 +89,8 @@ pub(crate) fn fire(instance: &Instance, at: i64) -> JudgeRequest {
         skips: Vec::new(),
         asked,
         ended_at: None,
+        follow_up: None,
+        refused: None,
         waiting: None,
         last_chance: false,
         break_locks: false,
@@ -261,5 +265,5 @@ impl World {
 }
 
 pub(crate) fn closing(process: ProcessId, run: RunId, end: RunEnd) -> CloseRequest {
-    CloseRequest { run, process, end, by: None, attempt: 0, outcome: None, raise_floor: false }
+    CloseRequest { run, process, end, by: None, attempt: 0, outcome: None, raise_floor: false, follow_ups: Vec::new() }
 }

@@ -230,6 +230,8 @@ pub(crate) fn instance() -> Arc<Instance> {
         on_lost: OnLost::Retry,
         resumable: true,
         parks: true,
+        needs: Vec::new(),
+        after_success: Vec::new(),
         with: Params::default(),
     })
 }
@@ -320,6 +322,8 @@ impl Bench {
             skips: Vec::new(),
             asked,
             ended_at: None,
+            follow_up: None,
+            refused: None,
             waiting: None,
             last_chance: false,
             break_locks: false,

@@ -40,6 +40,8 @@ pub(crate) fn instance(schedule: Schedule, catch_up: CatchUp) -> Instance {
         on_lost: OnLost::Retry,
         resumable: true,
         parks: true,
+        needs: Vec::new(),
+        after_success: Vec::new(),
         with: Params::default(),
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::tables::{Tables, millis, scheduled};
+use super::tables::{Tables, millis};
 use crate::{
     core::{
         event::{Asked, JudgeRequest, Judgement, Rival, RunEnd, Skip, StopReason},
@@ -45,6 +45,7 @@ impl Tables {
         }
         self.move_watermark(request, at);
         let Some(asked) = request.asked else { return Judgement::Recorded };
+        let cause = request.follow_up.and_then(|id| self.follow_ups.remove(&id)).map(|follow_up| follow_up.cause);
         match verdict {
             Verdict::AlreadyJudged => Judgement::AlreadyJudged,
             Verdict::NotYet { last_end } => Judgement::NotYet { last_end },
@@ -55,12 +56,18 @@ impl Tables {
                     Some(run) => self.skip_waiter(run, &skip, at),
                     None => self.skip(name, &skip, asked.trigger, at),
                 };
+                self.caused(run, cause);
                 Judgement::Skipped { run, reason, detail: skip.detail }
             }
-            Verdict::LockWait { holder_hangs } => Judgement::LockWait { run: self.run_for(process, request, asked, None), holder_hangs },
+            Verdict::LockWait { holder_hangs } => {
+                let run = self.run_for(process, request, asked, None);
+                self.caused(run, cause);
+                Judgement::LockWait { run, holder_hangs }
+            }
             Verdict::Admit { supersede, behind, broken } => {
                 let generation = self.next_generation(name);
                 let run = self.run_for(process, request, asked, Some(generation));
+                self.caused(run, cause);
                 for holder in broken {
                     if let Some((name, Some(generation))) = self.end_lost(holder, (RunEnd::Lost, None), Some(process), at) {
                         self.raise_floor(&name, generation.0 + 1);
@@ -77,13 +84,22 @@ impl Tables {
         }
     }
 
+    /// Remembers whose success asked for the run, or the skip.
+    fn caused(&mut self, run: RunId, cause: Option<RunId>) {
+        if let Some(entry) = self.runs.get_mut(&run)
+            && cause.is_some()
+        {
+            entry.row.cause = cause;
+        }
+    }
+
     /// Writes a skip, or adds it to the row before, where that is an equal skip of the schedule.
     fn skip(&mut self, name: &InstanceName, skip: &Skip, trigger: Trigger, at: Timestamp) -> RunId {
         let (first, last) = (millis(skip.first_at), millis(skip.last_at));
         let newest = self.instances.get(name).and_then(|instance| instance.newest);
         if let Some(before) = newest.and_then(|newest| self.runs.get_mut(&newest))
-            && scheduled(trigger)
-            && scheduled(before.row.trigger)
+            && trigger.scheduled()
+            && before.row.trigger.scheduled()
             && before.row.text.as_deref() == skip.detail.as_deref()
             && let RowState::Skipped { reason, count, at_least, last_at } = &mut before.row.state
             && *reason == skip.reason
@@ -111,7 +127,7 @@ impl Tables {
             waiter.row.ended_at = Some(at);
             waiter.row.text = skip.detail.as_deref().map(ToOwned::to_owned);
             waiter.row.process = None;
-            if scheduled(waiter.row.trigger)
+            if waiter.row.trigger.scheduled()
                 && let Some(instance) = self.instances.get_mut(&name)
             {
                 instance.fired.remove(&fire_at);
@@ -122,7 +138,7 @@ impl Tables {
 
     /// Everything that the request names has its answer now.
     fn move_watermark(&mut self, request: &JudgeRequest, at: Timestamp) {
-        let fire = request.asked.filter(|asked| scheduled(asked.trigger) && request.waiting.is_none()).map(|asked| asked.fire_at);
+        let fire = request.asked.filter(|asked| asked.trigger.scheduled() && request.waiting.is_none()).map(|asked| asked.fire_at);
         let to = request.skips.iter().map(|skip| skip.last_at).chain(fire).max().map(millis);
         let known = self.know(&request.instance.name, at);
         known.watermark = known.watermark.max(to);
@@ -155,6 +171,9 @@ impl Tables {
         });
         Bench {
             me,
+            at,
+            followed: request.follow_up.is_some_and(|id| !self.follow_ups.contains_key(&id)),
+            needed: instance.needs.iter().filter_map(|need| self.last_run(&need.of)).collect(),
             watermark: known.and_then(|known| known.watermark),
             ran: request.asked.is_some_and(fired),
             last_end: known.and_then(|known| known.last_end),

@@ -5,9 +5,10 @@ use super::tables::{Run, Tables, millis};
 use crate::{
     core::{
         event::{RunEnd, StopReason},
+        order::{FollowUp, LastRun},
         task::{InstanceName, ProcessId, RunId},
     },
-    store::{AttemptRow, ChildGroup, HISTORY_MAX, HistoryFilter, HistoryRow, Pause, ProcessRow, RowState},
+    store::{AttemptRow, ChildGroup, FOLLOW_UPS_MAX, HISTORY_MAX, HistoryFilter, HistoryRow, Pause, ProcessRow, RowState},
 };
 
 impl Tables {
@@ -49,6 +50,20 @@ impl Tables {
 
     pub fn attempts(&self, run: RunId) -> Vec<AttemptRow> {
         self.runs.get(&run).map(|run| run.attempts.clone()).unwrap_or_default()
+    }
+
+    pub fn follow_ups(&self) -> Vec<FollowUp> {
+        self.follow_ups.values().take(FOLLOW_UPS_MAX).cloned().collect()
+    }
+
+    pub fn last_run(&self, name: &InstanceName) -> Option<LastRun> {
+        self.runs.values().rev().filter(|run| run.row.instance == *name && !run.row.dry).find_map(|run| match run.row.state {
+            RowState::Ended { end: RunEnd::Superseded, .. } => None,
+            RowState::Ended { end, .. } => {
+                Some(LastRun { instance: name.clone(), run: run.row.run, end, ended_at: run.row.ended_at.unwrap_or_default() })
+            }
+            RowState::Waiting | RowState::Running | RowState::Backoff { .. } | RowState::NotYet { .. } | RowState::Skipped { .. } => None,
+        })
     }
 
     pub fn last_ends(&self) -> Vec<HistoryRow> {

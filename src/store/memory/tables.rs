@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::{
     core::{
         event::{CloseAnswer, Mark, NotYet, Outcome, OutcomeKind, RunEnd, StartAnswer, StopReason},
+        order::{FollowUp, FollowUpId},
         task::{Generation, InstanceName, LockName, ProcessId, RunId, Trigger},
     },
     store::{AttemptRow, ChildGroup, CloseRequest, Fence, HistoryRow, InstanceSeen, Pause, PostponeRequest, ProcessRow, RowState},
@@ -28,7 +29,9 @@ pub struct Tables {
     pub(super) pauses: BTreeMap<String, Pause>,
     /// Parked accounts: until when and why.
     pub(super) parks: BTreeMap<Arc<str>, (Option<Timestamp>, Arc<str>)>,
+    pub(super) follow_ups: BTreeMap<FollowUpId, FollowUp>,
     /// Numbers are never given twice.
+    follow_ups_ever: i64,
     processes_ever: i64,
     runs_ever: i64,
 }
@@ -69,13 +72,6 @@ pub(super) struct Run {
 /// Instants are kept to the millisecond.
 pub(super) fn millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
-}
-
-pub(super) fn scheduled(trigger: Trigger) -> bool {
-    match trigger {
-        Trigger::Schedule | Trigger::CatchUp => true,
-        Trigger::Manual | Trigger::Api => false,
-    }
 }
 
 impl Tables {
@@ -155,7 +151,7 @@ impl Tables {
         }
         if let Some(known) = self.instances.get_mut(instance) {
             known.newest = Some(id);
-            if is_open && scheduled(trigger) {
+            if is_open && trigger.scheduled() {
                 known.fired.insert(fire_at);
             }
         }
@@ -164,6 +160,7 @@ impl Tables {
             instance: instance.clone(),
             fire_at,
             trigger,
+            cause: None,
             state,
             generation: None,
             attempts: 0,
@@ -238,6 +235,13 @@ impl Tables {
         };
         let (name, generation) = (own.row.instance.clone(), own.row.generation);
         self.end_run(run, (end, by), request.outcome.as_ref(), Some(process), at);
+        for instance in &request.follow_ups {
+            if self.follow_ups.values().all(|other| other.cause != run || other.instance != *instance) {
+                self.follow_ups_ever += 1;
+                let id = FollowUpId(self.follow_ups_ever);
+                self.follow_ups.insert(id, FollowUp { id, instance: instance.clone(), cause: run, at: millis(at) });
+            }
+        }
         if let Some(generation) = generation.filter(|_| request.raise_floor) {
             self.raise_floor(&name, generation.0 + 1);
         }

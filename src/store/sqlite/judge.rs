@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     instances::{know, next_generation, raise_floor, raise_watermark},
+    order,
     rows::{OpenRow, instance, maybe_instant, open, open_row},
     runs::{Ending, ask_stop, end_run},
 };
@@ -40,10 +41,14 @@ pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeReques
     let fire = Fire { process, request, at };
     know(conn, &request.instance.name, at)?;
     for skip in request.skips.iter().filter(|skip| bench.watermark.is_none_or(|watermark| watermark < skip.last_at)) {
-        fire.skip(conn, skip, Trigger::Schedule)?;
+        fire.skip(conn, skip, Trigger::Schedule, None)?;
     }
     fire.move_watermark(conn)?;
     let Some(asked) = request.asked else { return Ok(Judgement::Recorded) };
+    let cause = match request.follow_up {
+        Some(id) => order::take(conn, id)?,
+        None => None,
+    };
     match verdict {
         Verdict::AlreadyJudged => Ok(Judgement::AlreadyJudged),
         Verdict::NotYet { last_end } => Ok(Judgement::NotYet { last_end }),
@@ -52,14 +57,14 @@ pub(super) fn judge(conn: &Connection, process: ProcessId, request: &JudgeReques
             let skip = Skip { first_at: asked.fire_at, last_at: asked.fire_at, count: 1, at_least: false, reason, detail };
             let run = match request.waiting {
                 Some(run) => skip_waiter(conn, run, &skip, at)?,
-                None => fire.skip(conn, &skip, asked.trigger)?,
+                None => fire.skip(conn, &skip, asked.trigger, cause)?,
             };
             Ok(Judgement::Skipped { run, reason, detail: skip.detail })
         }
-        Verdict::LockWait { holder_hangs } => Ok(Judgement::LockWait { run: fire.row(conn, asked, None)?, holder_hangs }),
+        Verdict::LockWait { holder_hangs } => Ok(Judgement::LockWait { run: fire.row(conn, asked, None, cause)?, holder_hangs }),
         Verdict::Admit { supersede, behind, broken } => {
             let generation = next_generation(conn, &request.instance.name)?;
-            let run = fire.row(conn, asked, Some(generation))?;
+            let run = fire.row(conn, asked, Some(generation), cause)?;
             fire.shut_out(conn, &broken)?;
             fire.claim_locks(conn, run)?;
             let rivals = tell_rivals(conn, run, &bench, &supersede, &behind)?;
@@ -77,10 +82,10 @@ struct Fire<'a> {
 
 impl Fire<'_> {
     /// Writes a skip, or adds it to the row before, where that is an equal skip of the schedule.
-    fn skip(&self, conn: &Connection, skip: &Skip, trigger: Trigger) -> rusqlite::Result<RunId> {
+    fn skip(&self, conn: &Connection, skip: &Skip, trigger: Trigger, cause: Option<RunId>) -> rusqlite::Result<RunId> {
         let name = self.request.instance.name.as_str();
         let (first, last) = (skip.first_at.as_millisecond(), skip.last_at.as_millisecond());
-        if scheduled(trigger) {
+        if trigger.scheduled() {
             let folded = conn
                 .prepare_cached(
                     "UPDATE runs SET count = min(count + ?5, 4294967295), at_least = at_least OR ?6, last_at_ms = ?4, ended_at_ms = ?7
@@ -97,11 +102,22 @@ impl Fire<'_> {
             }
         }
         conn.prepare_cached(
-            "INSERT INTO runs (instance, fire_at_ms, trigger, state, reason, count, at_least, last_at_ms, ended_at_ms, text)
-             VALUES (?1, ?2, ?3, 'skipped', ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+            "INSERT INTO runs (instance, fire_at_ms, trigger, state, reason, count, at_least, last_at_ms, ended_at_ms, text, cause)
+             VALUES (?1, ?2, ?3, 'skipped', ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
         )?
         .query_row(
-            params![name, first, trigger.word(), skip.reason.word(), skip.count, skip.at_least, last, self.at, skip.detail.as_deref()],
+            params![
+                name,
+                first,
+                trigger.word(),
+                skip.reason.word(),
+                skip.count,
+                skip.at_least,
+                last,
+                self.at,
+                skip.detail.as_deref(),
+                cause.map(|cause| cause.0)
+            ],
             |row| row.get(0),
         )
         .map(RunId)
@@ -109,7 +125,8 @@ impl Fire<'_> {
 
     /// Everything that the request names has its answer now.
     fn move_watermark(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let fire = self.request.asked.filter(|asked| scheduled(asked.trigger) && self.request.waiting.is_none()).map(|asked| asked.fire_at);
+        let fire =
+            self.request.asked.filter(|asked| asked.trigger.scheduled() && self.request.waiting.is_none()).map(|asked| asked.fire_at);
         match self.request.skips.iter().map(|skip| skip.last_at).chain(fire).max() {
             Some(to) => raise_watermark(conn, &self.request.instance.name, to.as_millisecond()),
             None => Ok(()),
@@ -117,13 +134,14 @@ impl Fire<'_> {
     }
 
     /// The row of the fire, with its generation if it is admitted.
-    fn row(&self, conn: &Connection, asked: Asked, generation: Option<i64>) -> rusqlite::Result<RunId> {
+    fn row(&self, conn: &Connection, asked: Asked, generation: Option<i64>, cause: Option<RunId>) -> rusqlite::Result<RunId> {
         if let Some(run) = self.request.waiting {
             conn.prepare_cached("UPDATE runs SET generation = ?2 WHERE id = ?1")?.execute(params![run.0, generation])?;
             return Ok(run);
         }
         conn.prepare_cached(
-            "INSERT INTO runs (instance, fire_at_ms, trigger, state, generation, process) VALUES (?1, ?2, ?3, 'waiting', ?4, ?5) RETURNING id",
+            "INSERT INTO runs (instance, fire_at_ms, trigger, state, generation, process, cause) VALUES (?1, ?2, ?3, 'waiting', ?4, ?5, ?6)
+             RETURNING id",
         )?
         .query_row(
             params![
@@ -131,7 +149,8 @@ impl Fire<'_> {
                 asked.fire_at.as_millisecond(),
                 asked.trigger.word(),
                 generation,
-                self.process.0
+                self.process.0,
+                cause.map(|cause| cause.0)
             ],
             |row| row.get(0),
         )
@@ -168,13 +187,6 @@ fn tell_rivals(conn: &Connection, run: RunId, bench: &Bench, supersede: &[RunId]
     Ok(supersede.iter().map(rival(true)).chain(behind.iter().map(rival(false))).collect())
 }
 
-fn scheduled(trigger: Trigger) -> bool {
-    match trigger {
-        Trigger::Schedule | Trigger::CatchUp => true,
-        Trigger::Manual | Trigger::Api => false,
-    }
-}
-
 /// A run that waited for named locks becomes a skip.
 fn skip_waiter(conn: &Connection, run: RunId, skip: &Skip, at: i64) -> rusqlite::Result<RunId> {
     conn.prepare_cached(
@@ -206,7 +218,13 @@ fn bench(conn: &Connection, me: ProcessId, request: &JudgeRequest, at: i64) -> r
     for lock in &instance.locks {
         held.extend(holders(conn, lock)?);
     }
-    Ok(Bench { me, watermark, ran, last_end, paused, parked, open, held })
+    let followed = match request.follow_up {
+        Some(id) => !order::waits(conn, id)?,
+        None => false,
+    };
+    let needed = order::last_runs(conn, instance.needs.iter().map(|need| &need.of))?;
+    let at = Timestamp::from_millisecond(at).unwrap_or_default();
+    Ok(Bench { me, at, watermark, ran, followed, needed, last_end, paused, parked, open, held })
 }
 
 /// Whether the schedule's instant became a run before.

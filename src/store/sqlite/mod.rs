@@ -13,6 +13,7 @@ use super::{
 };
 use crate::core::{
     event::{AdoptAnswer, CloseAnswer, JudgeRequest, Judgement, LeftRun, Mark, RunEnd, StartAnswer, StopReason},
+    order::{FollowUp, FollowUpId, LastRun},
     task::{Instance, InstanceName, ProcessId, RunId},
 };
 
@@ -23,6 +24,7 @@ mod history;
 mod instances;
 mod judge;
 mod migrate;
+mod order;
 mod processes;
 mod restore;
 mod rows;
@@ -111,6 +113,18 @@ impl RunStore for SqliteStore {
     fn close(&self, request: CloseRequest, at: Timestamp) -> Answer<CloseAnswer> {
         let at = at.as_millisecond();
         self.db.write("close a run", move |conn| runs::close(conn, &request, at))
+    }
+
+    fn follow_ups(&self) -> Answer<Vec<FollowUp>> {
+        self.db.read("look for follow-ups", order::waiting)
+    }
+
+    fn drop_follow_up(&self, id: FollowUpId) -> Answer<()> {
+        self.db.write("drop a follow-up", move |conn| order::take(conn, id).map(drop))
+    }
+
+    fn last_runs(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>> {
+        self.db.read("read the last runs", move |conn| order::last_runs(conn, &of))
     }
 
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {

@@ -59,6 +59,8 @@ const TAKE_ALONG: &str = "
     INSERT OR REPLACE INTO parks SELECT * FROM before.parks;
     INSERT OR REPLACE INTO credentials SELECT * FROM before.credentials;
     INSERT OR IGNORE INTO instances SELECT * FROM before.instances;
+    DELETE FROM follow_ups;
+    INSERT INTO follow_ups SELECT * FROM before.follow_ups;
     UPDATE instances SET
       generation = max(generation, coalesce((SELECT generation FROM before.instances b WHERE b.name = instances.name), 0)),
       floor = max(floor, coalesce((SELECT floor FROM before.instances b WHERE b.name = instances.name), 0)),
@@ -78,7 +80,10 @@ fn adapt(copy: &Path, current: Option<&Path>, at: Timestamp) -> rusqlite::Result
     match current {
         Some(_) => tx.execute_batch(TAKE_ALONG)?,
         // Nobody knows what has run since: fire times before now are not made up for.
-        None => tx.execute("UPDATE instances SET watermark_ms = max(watermark_ms, ?1)", [at.as_millisecond()]).map(drop)?,
+        None => {
+            tx.execute("UPDATE instances SET watermark_ms = max(watermark_ms, ?1)", [at.as_millisecond()])?;
+            tx.execute("DELETE FROM follow_ups", [])?;
+        }
     }
     tx.execute(
         "UPDATE runs SET state = 'ended', run_end = 'lost', ended_at_ms = ?1, retry_at_ms = NULL, process = NULL, text = 'a copy of the store was restored'

@@ -38,7 +38,7 @@ pub(super) use waits;
 macro_rules! history_columns {
     () => {
         concat!(
-            "r.id, r.instance, r.fire_at_ms, r.trigger, r.dry, r.state, r.generation, r.process, r.attempts, r.run_end, r.superseded_by,
+            "r.id, r.instance, r.fire_at_ms, r.trigger, r.cause, r.dry, r.state, r.generation, r.process, r.attempts, r.run_end, r.superseded_by,
              r.reason, r.count, r.at_least, r.last_at_ms, r.started_at_ms, r.ended_at_ms, r.retry_at_ms, r.text, ",
             not_yet!(),
             " AS not_yet, ",
@@ -164,6 +164,7 @@ pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         instance: instance(row)?,
         fire_at: instant(row, "fire_at_ms")?,
         trigger: trigger(row)?,
+        cause: row.get::<_, Option<i64>>("cause")?.map(RunId),
         state,
         generation: row.get::<_, Option<i64>>("generation")?.map(Generation),
         attempts: row.get("attempts")?,

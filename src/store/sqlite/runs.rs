@@ -3,6 +3,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     instances::raise_floor,
+    order,
     rows::{OpenRow, not_yet, open, own_row, stop, stop_columns},
 };
 use crate::{
@@ -77,6 +78,7 @@ pub(super) fn close(conn: &Connection, request: &CloseRequest, at: i64) -> rusql
     };
     let ending = Ending { end: request.end, by: request.by, outcome: request.outcome.as_ref(), closer: Some(request.process), at };
     let superseded_in_row = end_run(conn, &row, &ending)?;
+    order::ask(conn, request.run, &request.follow_ups, at)?;
     if let Some(generation) = row.generation.filter(|_| request.raise_floor) {
         raise_floor(conn, &row.instance, generation.0.saturating_add(1))?;
     }

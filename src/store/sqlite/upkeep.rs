@@ -43,9 +43,11 @@ fn prune(conn: &Connection, before: i64, from: i64, dry: bool) -> rusqlite::Resu
         )?
         .query_row(params![from, PRUNE_PORTION, before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let Some(last) = last else { return Ok(Pruned::default()) };
-    // Each instance keeps its newest row.
+    // Each instance keeps its newest row, and its newest end: others may need it.
     let old = "id BETWEEN ?1 AND ?2 AND state IN ('ended', 'skipped') AND ended_at_ms < ?3
-       AND id < (SELECT max(id) FROM runs newer INDEXED BY runs_instance WHERE newer.instance = runs.instance AND newer.dry = 0)";
+       AND id < (SELECT max(id) FROM runs newer INDEXED BY runs_instance WHERE newer.instance = runs.instance AND newer.dry = 0)
+       AND id IS NOT (SELECT max(id) FROM runs own INDEXED BY runs_own_end WHERE own.instance = runs.instance
+         AND own.run_end IS NOT NULL AND own.run_end <> 'superseded' AND own.dry = 0)";
     let rows = if dry {
         let count = |row: &Row<'_>| row.get::<_, i64>(0);
         u64::try_from(

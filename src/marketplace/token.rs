@@ -28,6 +28,8 @@ const KEEP_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM: Duration = Duration::from_secs(2 * REQUEST_MAX.as_secs() + KEEP_MAX.as_secs() + 15);
 /// From a refresh that failed to the next one, whoever makes it, in real time.
 const REST: Duration = Duration::from_mins(1);
+/// A token that is younger is not at fault when a call is refused.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// How often somebody who waits for another's refresh looks again, in real time.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const WHAT: &str = "renewing a token";
@@ -174,6 +176,12 @@ impl Tokens {
     /// A newer token than pair `generation`, which the marketplace no longer takes: somebody else's, or one of our own getting.
     pub(super) async fn renew(&self, caller: &Caller, generation: i64) -> Result<Access, CallError> {
         self.renew_or(caller, generation, None).await
+    }
+
+    /// Whether the pair was got a moment ago: another one would fare no better.
+    pub(super) async fn is_fresh(&self, caller: &Caller) -> bool {
+        let renewed_at = self.known().await.ok().and_then(|known| known.refreshed_at);
+        renewed_at.is_some_and(|at| caller.now().duration_since(at) < FRESH)
     }
 
     /// A new pair, however long the old one would last.

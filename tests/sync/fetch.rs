@@ -11,7 +11,7 @@ use taskrun::{
     handlers::{Access, AttemptContext, Handler as _, HandlerError},
     notify::{Event, Level},
     sandbox::{Force, Operation, seed},
-    store::shop::Catalogue as _,
+    store::shop::{Catalogue as _, Parks as _},
 };
 
 use crate::bench::*;
@@ -267,4 +267,21 @@ async fn acceptance_17_a_stop_ends_the_wait_for_a_limit_and_a_call_that_hangs() 
         let read = bench.store.listed_products().await.unwrap().iter().filter(|product| product.stock.is_some()).count();
         assert!(read >= 20, "what was read is kept: {read}");
     }
+}
+
+#[tokio::test]
+async fn an_odd_401_gets_a_new_token_and_a_lasting_one_is_no_verdict_on_the_seller() {
+    let bench = Bench::with_items(40).await;
+    bench.live().await.summary();
+    bench.clock.advance(10 * MINUTE);
+    let logins = bench.calls("/auth/o2/token").len();
+    bench.sandbox.plan(&"offers:401x1".parse().unwrap());
+    assert!(bench.live().await.summary().contains("40 items read"));
+    assert_eq!(bench.calls("/auth/o2/token").len(), logins + 1);
+    bench.clock.advance(10 * MINUTE);
+    bench.sandbox.plan(&"offers:401".parse().unwrap());
+    let ended = bench.live().await;
+    assert!(matches!(ended.error(), HandlerError::Transient { .. }), "{:?}", ended.error());
+    assert_eq!(bench.store.parks(None, bench.clock.now_wall()).await.unwrap(), []);
+    assert_eq!(bench.calls("/auth/o2/token").len(), logins + 2, "a fresh token is not renewed again");
 }

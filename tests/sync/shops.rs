@@ -16,7 +16,7 @@ use taskrun::{
 use crate::bench::*;
 
 const HOUR_MS: i64 = 3_600_000;
-const RESTRICTED: Switch = Switch { restricted: Some(Restricted::All), participation: None, grace_s: None };
+const RESTRICTED: Switch = Switch { restricted: Some(Restricted::All), participation: None, grace_s: None, next_feed: None };
 
 fn pages(bench: &Bench, shop: &str) -> usize {
     bench.calls("/1/items").iter().filter(|call| call.account == shop).count()

@@ -115,12 +115,16 @@ impl Seller {
         let error = serde_json::from_slice::<Errors>(&answer.body).ok().and_then(|errors| errors.errors.into_iter().next());
         let Some(Fault { code, message, details }) = error else { return http::unreadable(what, answer) };
         let text = http::said(&format!("{message} {details} (request {})", request_id(answer)), &[&access.token]);
-        // An expired token is a 403, not a 401.
-        if answer.status == 403 && details.contains("access token") && details.contains("expired") {
+        // An expired token is a 403. A 401 should not be: another token may do, and where even a fresh one does not, the trouble is theirs.
+        let has_expired = answer.status == 403 && details.contains("access token") && details.contains("expired");
+        if has_expired || (answer.status == 401 && !self.tokens.is_fresh(caller).await) {
             return match self.tokens.renew(caller, access.generation).await {
                 Ok(_) => CallError::Again { what, why: text },
                 Err(error) => error,
             };
+        }
+        if answer.status == 401 {
+            return CallError::Unwell { what, status: answer.status, text, retry_after: http::retry_after(answer) };
         }
         if answer.status >= 500 {
             return CallError::Unwell { what, status: answer.status, text, retry_after: http::retry_after(answer) };

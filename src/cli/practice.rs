@@ -255,6 +255,10 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
         endpoint.clone_into(&mut ebay.endpoint);
         ebay.client_secret = Secret::new(keys.ebay_client_secret);
     }
+    for (name, source) in &mut config.sources {
+        (source.token, source.proxy) = (None, None);
+        source.endpoint = format!("{endpoint}/source/{name}");
+    }
     for account in config.accounts.values_mut() {
         account.refresh_token = None;
         account.proxy = None;

@@ -62,6 +62,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let configured = marketplace_names(table);
     let (accounts, known_accounts) = self::accounts(reader, &accounts, &calendars, &configured, base_dir);
     let http = table.entry("http").and_then(|entry| http::http(reader, entry, base_dir));
+    let sources = table.entry("sources").map(|entry| remote::sources(reader, entry, base_dir)).unwrap_or_default();
     let publish = table.entry("publish").and_then(|entry| publish::publish(reader, entry, base_dir));
     let defaults = table.entry("defaults").and_then(|entry| reader.table_with(&entry.value, &entry.key.span, &[POLICY], &of_a_task));
     let defaults = defaults.map(|table| task::policy(reader, table, &calendars)).unwrap_or_default();
@@ -95,6 +96,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         http,
         marketplaces,
         accounts,
+        sources,
         publish,
         http_hosts: Some(hosts.into()),
         max_running: count("max_running", 64),

@@ -172,9 +172,22 @@ pub const ROOT: &[Key] = &[
         Kind::Apart(&Kind::List(&Kind::Text)),
         "The hosts that `http_request` and `health_check` may call: `example.com`, `*.example.com:8443`, `{ host: NAME, private: true }`.",
     ),
+    key("sources", Kind::Apart(&Kind::Named(&Kind::Table(SOURCE))), "Where goods come from, by name: `yahoo`, `mercari`."),
     key("publish", Kind::Apart(&Kind::Table(PUBLISH)), "What may be listed at a shop at all."),
     key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
     required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),
+];
+
+/// A place that goods come from.
+pub const SOURCE: &[Key] = &[
+    required("endpoint", Kind::Url, "Where its service answers `/items/ID` and `/search`."),
+    key(
+        "calls_per_second",
+        Kind::Decimal(10_000, 100_000_000),
+        "How many calls a second it may get, by all of taskrun together; 3 where it is not given.",
+    ),
+    key("token", Kind::Secret, "Sent with each call as a bearer token."),
+    key("proxy", Kind::Apart(&Kind::Text), "The proxy for its calls; if it can't be reached, they fail."),
 ];
 
 /// An element of `http_hosts` that is not a name alone.

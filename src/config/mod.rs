@@ -93,6 +93,8 @@ pub struct Config {
     pub marketplaces: Marketplaces,
     /// By name.
     pub accounts: BTreeMap<Arc<str>, Account>,
+    /// Where goods come from, by name.
+    pub sources: BTreeMap<Arc<str>, Source>,
     /// What may be listed at all; `None`: the file says nothing of it, and nothing is listed.
     pub publish: Option<Publish>,
     /// The hosts that `http_request` and `health_check` may call; `None`: practice, where nobody outside is called.
@@ -267,6 +269,19 @@ pub struct Account {
     pub calls_per_hour: Option<i64>,
     /// How many calls it may get on a day in Japan; the marketplace's number where it is not given.
     pub calls_per_day: Option<i64>,
+}
+
+/// Where goods come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Without a slash at its end.
+    pub endpoint: String,
+    /// The time between two calls, in milliseconds; at least 1.
+    pub interval_ms: i64,
+    /// Sent with each call.
+    pub token: Option<Secret>,
+    /// The proxy for its calls; if it can't be reached, they fail.
+    pub proxy: Option<Secret>,
 }
 
 /// Reads and checks a file.

@@ -1,11 +1,11 @@
 //! The world outside as tasks.yaml names it: marketplaces, URLs, secrets.
-use std::{ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use super::{
-    Amazon, Base, CallLimits, Ebay, EbayTerms, Marketplaces, PerPurpose, Rate, Secret,
+    Amazon, Base, CallLimits, Ebay, EbayTerms, Marketplaces, PerPurpose, Rate, Secret, Source,
     env::read_secret,
     fault::{Fault, quote},
-    keys::{AMAZON, BASE, CALLS, CURRENCIES, EBAY, EBAY_PRICES, Key, Kind, MARKETPLACES, RESERVE},
+    keys::{AMAZON, BASE, CALLS, CURRENCIES, EBAY, EBAY_PRICES, Key, Kind, MARKETPLACES, RESERVE, SOURCE},
     read::{Reader, Reading, Table},
     tree::{Data, Entry, Node},
 };
@@ -86,6 +86,28 @@ fn ebay(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> Option<Ebay>
             return_policy: return_policy?,
         },
     })
+}
+
+/// So many calls a second where the file does not say, in millionths: what the places themselves bear.
+const CALLS_PER_SECOND: i64 = 3_000_000;
+
+/// Reads `sources`. One with a fault is left out.
+pub(super) fn sources(reader: &mut Reader<'_>, entry: &Entry, base_dir: &Path) -> BTreeMap<Arc<str>, Source> {
+    let mut sources = BTreeMap::new();
+    for entry in reader.named(&entry.value, &entry.key.span) {
+        let Some(table) = reader.table(&entry.value, &entry.key.span, &[SOURCE]) else { continue };
+        let plain = reader.plain(table, &[SOURCE]);
+        let rate = plain.decimal("calls_per_second").unwrap_or(CALLS_PER_SECOND).max(1);
+        let endpoint = endpoint(reader, table, "endpoint");
+        let token = secret(reader, table, "token", base_dir);
+        let proxy = proxy(reader, table);
+        if let Some(endpoint) = endpoint {
+            // Rounded up: never faster than it says.
+            let interval_ms = 1_000_000_000_i64.div_euclid(rate).saturating_add(i64::from(1_000_000_000_i64.rem_euclid(rate) > 0));
+            sources.insert(Arc::from(&*entry.key.text), Source { endpoint, interval_ms, token, proxy });
+        }
+    }
+    sources
 }
 
 /// What a shop's calls are limited to.

@@ -23,6 +23,7 @@ mod grant;
 mod http;
 mod limit;
 pub mod shop;
+pub mod source;
 mod token;
 
 pub use client::{Client, refresh_lives};

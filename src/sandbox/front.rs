@@ -16,7 +16,7 @@ use super::{
     Noted, Practice, Side, amazon, base, control, ebay,
     faults::{Asked, FaultKind, Met, RetryAfter},
     operation::Operation,
-    reply,
+    reply, source,
     state::Entry,
     wire::Line,
 };
@@ -56,6 +56,8 @@ pub(super) fn router(practice: &Arc<Practice>) -> Router {
         .route("/sell/inventory/v1/offer/{offer_id}", any(ebay::offers::offer))
         .route("/sell/inventory/v1/offer/{offer_id}/{what}", any(ebay::offers::offer))
         .route("/sell/inventory/v1/bulk_update_price_quantity", any(ebay::bulk::update))
+        .route("/source/{source}/items/{id}", any(source::item))
+        .route("/source/{source}/search", any(source::search))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(practice), witness));
     control::router().merge(practised).with_state(Arc::clone(practice))

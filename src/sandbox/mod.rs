@@ -24,6 +24,7 @@ mod operation;
 pub mod plan;
 mod practice;
 pub mod seed;
+mod source;
 mod state;
 mod summary;
 mod wire;
@@ -33,6 +34,7 @@ pub use operation::Operation;
 pub use plan::{FaultPlan, PlanError};
 use practice::Practice;
 pub use seed::practice_keys;
+pub use source::item_of;
 pub use state::{Account, Client, Entry, FeedFate, Item, Offer, SellerFeed, SellerListing, Side, World};
 use state::{Count, Filter};
 
@@ -191,6 +193,11 @@ impl Running {
     /// Changes the rate of one of Amazon's operations, in calls per second, and its burst, in calls.
     pub fn set_rate(&self, operation: Operation, rate: f64, burst: f64) {
         note_failure(self.practice.set_rate(operation, rate, Some(burst)).map(drop));
+    }
+
+    /// Says how an item of a source stands, or with `*` all of its items: `on_sale`, `sold`, `ended`, `missing`; `rule`: as the rule has it.
+    pub fn set_source_item(&self, source: &str, id: &str, status: &str) {
+        note_failure(self.practice.state.set(&format!("item:{source}/{id}"), status));
     }
 
     /// The items of a shop.

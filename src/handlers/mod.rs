@@ -22,8 +22,10 @@ use crate::{
 };
 
 pub mod backup;
+pub mod check_items;
 pub mod cleanup;
 pub mod command;
+mod crew;
 mod expect;
 pub mod http_request;
 pub mod parking;
@@ -32,6 +34,7 @@ pub mod refresh_tokens;
 pub mod registry;
 pub mod sync_inventory;
 pub mod update_env;
+pub mod update_items;
 pub mod upload_tick;
 pub mod validate_credentials;
 

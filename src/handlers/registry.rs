@@ -2,7 +2,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Handler, backup, cleanup, command, http_request, refresh_tokens, sync_inventory, update_env, upload_tick, validate_credentials,
+    Handler, backup, check_items, cleanup, command, http_request, refresh_tokens, sync_inventory, update_env, update_items, upload_tick,
+    validate_credentials,
 };
 use crate::{
     config::{Config, keys::HandlerSpec},
@@ -22,6 +23,8 @@ pub const SPECS: &[HandlerSpec] = &[
     backup::SPEC,
     http_request::SPEC,
     update_env::SPEC,
+    check_items::SPEC,
+    update_items::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -39,6 +42,8 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let outbound = Outbound::new(config.http_hosts.clone(), Arc::new(SystemResolver));
     let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound));
     let update_env: Arc<dyn Handler> = Arc::new(update_env::UpdateEnv::new(Arc::clone(shop)));
+    let check_items: Arc<dyn Handler> = Arc::new(check_items::CheckItems::new(&config.sources, Arc::clone(shop)));
+    let update_items: Arc<dyn Handler> = Arc::new(update_items::UpdateItems::new(&config.sources, Arc::clone(shop)));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -49,6 +54,8 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (backup::SPEC.name, backup),
         (http_request::SPEC.name, http_request),
         (update_env::SPEC.name, update_env),
+        (check_items::SPEC.name, check_items),
+        (update_items::SPEC.name, update_items),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

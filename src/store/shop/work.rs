@@ -132,6 +132,8 @@ pub trait WorkQueue: Send + Sync + std::fmt::Debug {
     ) -> Answer<Guarded<Vec<Job>>>;
     /// All jobs of this run are its own until then.
     fn renew_jobs(&self, fence: Fence, lane: WorkLane, until: Timestamp) -> Answer<Guarded<()>>;
+    /// When the next job that had no death is due; the past, where one is. `None`: none waits.
+    fn next_job_at(&self, lane: WorkLane) -> Answer<Option<Timestamp>>;
     /// Ends the work on a job. `None`: it is not this run's any more.
     fn settle_job(&self, fence: Fence, job: ItemId, how: JobEnd, at: Timestamp) -> Answer<Guarded<Option<State>>>;
 

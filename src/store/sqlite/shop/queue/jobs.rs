@@ -51,6 +51,16 @@ impl WorkQueue for SqliteStore {
         })
     }
 
+    fn next_job_at(&self, lane: WorkLane) -> Answer<Option<Timestamp>> {
+        self.db.read("look when a job is due", move |conn| {
+            conn.prepare_cached(
+                "SELECT min(coalesce(retry_at_ms, scheduled_at_ms)) AS at FROM queue
+                 WHERE kind = ?1 AND platform = ?2 AND state = 'pending' AND deaths = 0",
+            )?
+            .query_row(params![lane.work.word(), lane.source], |row| maybe_instant(row, "at"))
+        })
+    }
+
     fn settle_job(&self, fence: Fence, job: ItemId, how: JobEnd, at: Timestamp) -> Answer<Guarded<Option<State>>> {
         self.db.write("settle a job", move |conn| guarded(conn, &fence, || settle(conn, &fence, job, &how, at)))
     }

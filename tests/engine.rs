@@ -143,6 +143,8 @@ impl House {
         let tasks = format!("timezone: UTC\nshutdown_grace: 2s\n{tasks}");
         let reloaded = loaded(&tasks, self.dir.path(), now, after_reload);
         let options = EngineOptions {
+            notifier: Arc::new(taskrun::notify::LogNotifier),
+            health: taskrun::notify::Health::default(),
             loaded: loaded(&tasks, self.dir.path(), now, &work),
             load: Arc::new(move || Ok(reloaded.clone())),
             in_force: Arc::new(|| ()),

@@ -109,20 +109,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("src/marketplace", &["rusqlite", "crate::engine", "crate::handlers", "crate::http", "crate::cli", "crate::notify", "crate::sandbox"]),
     ("src/handlers", &["rusqlite", "crate::engine", "crate::http", "crate::cli", "crate::sandbox"]),
-    (
-        "src/notify",
-        &[
-            "rusqlite",
-            "crate::config",
-            "crate::store",
-            "crate::engine",
-            "crate::handlers",
-            "crate::marketplace",
-            "crate::sandbox",
-            "crate::http",
-            "crate::cli",
-        ],
-    ),
+    ("src/notify", &["rusqlite", "crate::engine", "crate::handlers", "crate::marketplace", "crate::sandbox", "crate::http", "crate::cli"]),
     ("src/engine", &["rusqlite", "reqwest", "axum", "crate::marketplace", "crate::http", "crate::cli", "crate::sandbox"]),
     ("src/sandbox", &["crate::"]),
     (

@@ -20,6 +20,7 @@ mod history;
 mod list;
 mod logs;
 mod next;
+mod notify;
 mod once;
 mod pause;
 mod place;
@@ -110,6 +111,7 @@ enum Command {
     Trigger(talk::TriggerArgs),
     Cancel(talk::CancelArgs),
     Queue(queue::Args),
+    Notify(notify::Args),
     Settings(settings::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -172,6 +174,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Trigger(args) => talk::trigger(args, place).await,
             Command::Cancel(args) => talk::cancel(args, place).await,
             Command::Queue(args) => queue::run(args, place).await,
+            Command::Notify(args) => notify::run(args, place).await,
             Command::Settings(args) => settings::run(args, place).await,
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,

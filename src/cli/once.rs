@@ -120,6 +120,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         };
         views.push(view(one, &report.ended, left.as_ref()));
     }
+    presence.send_last_notices().await;
     presence.end(report.in_time).await?;
     show(&views, args.json, place)?;
     let exit = views.iter().map(OnceView::exit).fold(Exit::Done, Exit::worse);

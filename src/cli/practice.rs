@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::{Anchor, Clock, ScaledClock},
-    config::{Account, Amazon, Base, Config, Platform, Secret},
+    config::{Account, Amazon, Base, Config, Platform, Secret, notify::Via},
     engine::process::{self, timestamp},
     sandbox::{
         self, Running, SandboxOptions,
@@ -258,6 +258,22 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
     for (name, source) in &mut config.sources {
         (source.token, source.proxy) = (None, None);
         source.endpoint = format!("{endpoint}/source/{name}");
+    }
+    for channel in &mut config.notify.channels {
+        // What would be sent can be seen in practice even where nobody has a key yet. There is no mail server to practise with.
+        channel.enabled = !matches!(channel.via, Via::Email { .. });
+        match &mut channel.via {
+            Via::Chatwork { room_id, token, endpoint: chatwork } => {
+                keys.chatwork_room.clone_into(room_id);
+                *token = Secret::new(keys.chatwork_token);
+                endpoint.clone_into(chatwork);
+            }
+            Via::Webhook { url, headers, .. } => {
+                *url = Secret::new(format!("{endpoint}/hook/{}", channel.name));
+                headers.clear();
+            }
+            Via::Email { .. } => {}
+        }
     }
     for account in config.accounts.values_mut() {
         account.refresh_token = None;

@@ -35,6 +35,7 @@ use crate::{
         self, ListenError, ListenTrouble, Server,
         client::{self, Client},
     },
+    notify::{self, Post},
     observe::log::{self, LogGuard, LogSettings},
     store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
     view::Desk,
@@ -47,6 +48,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// How often we look whether it is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a `once` takes to send what people are to hear of; what is left is for the next taskrun.
+const LAST_NOTICES: Duration = Duration::from_secs(10);
 /// How often a daemon looks whether its state is still there.
 const STAND_EVERY: Duration = Duration::from_secs(2);
 
@@ -93,6 +96,8 @@ pub(crate) struct Presence {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) log: LogGuard,
+    /// Who is told what.
+    pub(crate) post: Arc<Post>,
     role: Role,
     record: ProcessRecord,
     /// Which file the store was when it was opened.
@@ -143,8 +148,10 @@ impl Presence {
             }
             None => None,
         };
+        let settings = notice_settings(config, practice.is_some());
+        let post = Post::open(store.clone(), store.clone(), Arc::clone(&clock), settings).await?;
         let config = watch::Sender::new(Arc::new(config.clone()));
-        Ok(Self { state, clock, store, log, role, record, file, process, daemon, practice, config })
+        Ok(Self { state, clock, store, log, post, role, record, file, process, daemon, practice, config })
     }
 
     /// The practice marketplace's address and the practice clock's speed.
@@ -169,6 +176,8 @@ impl Presence {
             marker: self.record.name().into(),
             requests,
             practice_speed: self.practice().map(|(_, speed)| speed),
+            notifier: self.post.notifier(),
+            health: self.post.health(),
         }
     }
 
@@ -213,9 +222,21 @@ impl Presence {
         self.record.is_in_place() && identity(&self.state.store) == self.file
     }
 
+    /// Sends what people are to hear of until `closing`: a daemon's.
+    pub(crate) fn send_notices(&self, closing: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(Arc::clone(&self.post).run(closing))
+    }
+
+    /// Sends what people are to hear of before a `once` ends, where there is no daemon that does.
+    pub(crate) async fn send_last_notices(&self) {
+        if self.state.daemon().is_none() {
+            self.post.drain(LAST_NOTICES).await;
+        }
+    }
+
     /// Leaves in order: nothing of this process is open any more.
     pub(crate) async fn end(self, nothing_open: bool) -> Result<(), Failure> {
-        let Self { record, store, process, daemon, practice, .. } = self;
+        let Self { record, store, process, daemon, practice, post, .. } = self;
         // What a run left behind outside its process group must not outlive us.
         process::kill_children(Vec::new(), vec![record.name().to_owned()]).await;
         if let Some((clock, marketplace)) = practice {
@@ -227,6 +248,7 @@ impl Presence {
             store.retire_process(process).await?;
         }
         // Who waits for our end looks at the record, so it goes last: a daemon that is told to stop must leave its place to the next one by then.
+        drop(post);
         drop(store);
         drop(daemon);
         if nothing_open {
@@ -235,12 +257,14 @@ impl Presence {
         Ok(())
     }
 
-    /// Puts in force what the engine does not know of: the log's settings, and where the dashboard listens.
+    /// Puts in force what the engine does not know of: the log's settings, the channels, and where the dashboard listens.
     fn in_force(&self, pending: Pending) -> InForce {
-        let (handle, in_force) = (self.log.handle(), self.config.clone());
+        let (handle, post, in_force) = (self.log.handle(), Arc::clone(&self.post), self.config.clone());
+        let practice = self.practice.is_some();
         Arc::new(move || {
             if let Some((settings, config)) = pending.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 handle.apply(settings);
+                post.configure(notice_settings(&config, practice));
                 in_force.send_replace(Arc::new(config));
             }
         })
@@ -391,7 +415,8 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
     let with = config.instances.values().flat_map(|instance| instance.with.secrets());
     let http = config.http.iter().filter_map(|http| http.token.as_ref());
-    amazon.chain(base).chain(ebay).chain(accounts).chain(with).chain(http).map(Secret::expose)
+    let channels = config.notify.channels.iter().flat_map(|channel| channel.via.secrets());
+    amazon.chain(base).chain(ebay).chain(accounts).chain(with).chain(http).chain(channels).map(Secret::expose)
 }
 
 /// The level by its word.
@@ -403,6 +428,11 @@ pub(crate) fn level_of(level: LogLevel) -> Level {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     }
+}
+
+/// The channels as the configuration wants them.
+fn notice_settings(config: &Config, practice: bool) -> notify::Settings {
+    notify::Settings { notify: config.notify.clone(), zone: config.timezone.clone(), secrets: log::Secrets::new(secrets(config)), practice }
 }
 
 /// The log as the configuration and the command line want it.

@@ -31,6 +31,9 @@ use crate::{
 /// Fires that the first screen shows.
 const FIRST_FIRES: usize = 3;
 
+/// A message that is on its way when the daemon stops has so long to arrive; otherwise the next start sends it again.
+const LAST_MESSAGE: Duration = Duration::from_secs(5);
+
 /// How often a watched file is looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
             return Err(failure);
         }
     };
+    let sending = presence.send_notices(closing.clone());
     if !config.warnings.is_empty() {
         place.screen.say(render::warnings(&config.warnings, place.screen.err_has_color()).trim_end());
     }
@@ -82,6 +86,8 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let report = report.map_err(|error| Failure::because(Exit::Failed, "the engine stopped working", &error))??;
     heeding.abort();
     closing.cancel();
+    // A message on its way is sent to its end.
+    drop(tokio::time::timeout(LAST_MESSAGE, sending).await);
     listening.end().await;
     let in_time = report.in_time;
     let displaced = (!presence.is_in_place()).then(|| presence.state.store.clone());

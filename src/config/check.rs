@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, Faults},
     http,
     keys::{ACCOUNT, CALLS, POLICY, ROOT, TASK},
-    order, outside, publish,
+    notify, order, outside, publish,
     read::{Reader, Table},
     remote, store_in,
     task::{self, Known, KnownAccount},
@@ -64,6 +64,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
     let http = table.entry("http").and_then(|entry| http::http(reader, entry, base_dir));
     let sources = table.entry("sources").map(|entry| remote::sources(reader, entry, base_dir)).unwrap_or_default();
     let publish = table.entry("publish").and_then(|entry| publish::publish(reader, entry, base_dir));
+    let notify = table.entry("notify").map(|entry| notify::notify(reader, entry, base_dir)).unwrap_or_default();
     let defaults = table.entry("defaults").and_then(|entry| reader.table_with(&entry.value, &entry.key.span, &[POLICY], &of_a_task));
     let defaults = defaults.map(|table| task::policy(reader, table, &calendars)).unwrap_or_default();
     let known = Known { zone, calendars, marketplaces: configured, accounts: known_accounts, defaults };
@@ -99,6 +100,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         sources,
         publish,
         http_hosts: Some(hosts.into()),
+        notify,
         max_running: count("max_running", 64),
         shutdown_grace: plain.duration("shutdown_grace").unwrap_or(SignedDuration::from_secs(30)),
         watch: plain.bool("watch").unwrap_or(false),

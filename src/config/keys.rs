@@ -1,6 +1,7 @@
 //! The kinds of values that tasks.yaml and handlers' parameters know, and the tables of keys made of them.
 //!
 //! One table drives the reader, the messages and the schema, so they cannot disagree.
+use super::notify::NOTIFY;
 use crate::core::value::Value;
 
 /// A key that a table knows.
@@ -138,11 +139,11 @@ pub struct HandlerSpec {
     pub eager_in_practice: bool,
 }
 
-const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, required: false, doc }
 }
 
-const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, required: true, doc }
 }
 
@@ -173,6 +174,7 @@ pub const ROOT: &[Key] = &[
         "The hosts that `http_request` and `health_check` may call: `example.com`, `*.example.com:8443`, `{ host: NAME, private: true }`.",
     ),
     key("sources", Kind::Apart(&Kind::Named(&Kind::Table(SOURCE))), "Where goods come from, by name: `yahoo`, `mercari`."),
+    key("notify", Kind::Apart(&Kind::Table(NOTIFY)), "Who is told what, and how."),
     key("publish", Kind::Apart(&Kind::Table(PUBLISH)), "What may be listed at a shop at all."),
     key("defaults", Kind::Apart(&Kind::Table(POLICY)), "What every task starts from."),
     required("tasks", Kind::Apart(&Kind::Named(&Kind::Tables(&[TASK, POLICY]))), "What is to be done, and when."),

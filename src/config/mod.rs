@@ -23,6 +23,7 @@ mod file;
 mod http;
 pub mod keys;
 mod lint;
+pub mod notify;
 mod order;
 pub mod outside;
 mod part;
@@ -99,6 +100,8 @@ pub struct Config {
     pub publish: Option<Publish>,
     /// The hosts that `http_request` and `health_check` may call; `None`: practice, where nobody outside is called.
     pub http_hosts: Option<Arc<[outside::AllowedHost]>>,
+    /// Who is told what.
+    pub notify: notify::Notify,
     /// How many runs may go on at once.
     pub max_running: usize,
     /// How long runs may take to stop when taskrun stops.

@@ -43,6 +43,8 @@ pub(super) struct Reader<'a> {
     pub(super) base_dir: PathBuf,
     /// Cron expressions by their text: tasks that fire alike share one.
     pub(super) crons: BTreeMap<String, Arc<CronExpr>>,
+    /// What is read belongs to something that is not enabled.
+    pub(super) forgiving: bool,
 }
 
 /// The keys that a table may have.
@@ -102,12 +104,13 @@ impl<'a> Reader<'a> {
             hosts: None,
             base_dir: PathBuf::from("."),
             crons: BTreeMap::new(),
+            forgiving: false,
         }
     }
 
     /// What is not set in the environment is empty, and no fault.
     pub(super) fn lenient(&self) -> bool {
-        self.options.practice || self.options.secrets == Secrets::NotNeeded
+        self.forgiving || self.options.practice || self.options.secrets == Secrets::NotNeeded
     }
 
     pub(super) fn fault(&mut self, at: &Range<usize>, message: impl Into<String>, hint: impl Into<String>) {

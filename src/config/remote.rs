@@ -134,10 +134,15 @@ fn calls(reader: &mut Reader<'_>, table: Table<'_>) -> CallLimits {
 }
 
 /// A text of one line that is not empty unless its variable need not be set.
-fn line(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> {
+pub(super) fn line(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> {
     let entry = table.entry(key)?;
     let text = reader.text(&entry.value, &entry.key.span, "a text")?;
     one_line(reader, &text)
+}
+
+/// The same of a key that may be absent, or whose variable need not be set: then it is not given.
+pub(super) fn line_if_given(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<String> {
+    line(reader, table, key).filter(|text| !text.is_empty())
 }
 
 fn one_line(reader: &mut Reader<'_>, text: &Reading) -> Option<String> {
@@ -264,7 +269,12 @@ pub(super) fn split_url(text: &str) -> Option<UrlParts<'_>> {
     (!host.is_empty() && host.chars().all(fits)).then_some(UrlParts { scheme, user, host, port: Some(port).filter(|port| *port != 0) })
 }
 
-fn is_here(host: &str) -> bool {
+/// An http URL of this machine.
+pub(super) fn is_plain_and_here(url: &str) -> bool {
+    split_url(url).is_some_and(|parts| parts.scheme == "http" && is_here(parts.host))
+}
+
+pub(super) fn is_here(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod event;
 mod fire;
 pub mod guard;
+pub mod notice;
 pub mod order;
 mod part;
 pub mod plan;

@@ -35,7 +35,7 @@ use crate::{
         step::step,
         task::{InstanceSet, Now, ProcessId, RunId},
     },
-    notify::LogNotifier,
+    notify::{Health, Notifier},
     store::{InstanceSeen, RunStore, StoreError},
 };
 
@@ -91,6 +91,10 @@ pub struct EngineOptions {
     pub requests: mpsc::Receiver<Request>,
     /// The speed of the practice clock.
     pub practice_speed: Option<u32>,
+    /// Where people are told.
+    pub notifier: Arc<dyn Notifier>,
+    /// Which channels do not work.
+    pub health: Health,
 }
 
 impl std::fmt::Debug for EngineOptions {
@@ -138,6 +142,7 @@ pub(super) struct Driver {
     pub calls: BTreeMap<RunId, JoinHandle<()>>,
     pub messages: mpsc::Sender<Message>,
     pub trouble: Trouble,
+    pub health: Health,
     /// Since when the store has not taken our writes, by the uptime.
     pub trouble_since: Option<SignedDuration>,
     pub asks: BTreeMap<AskId, oneshot::Sender<AskAnswer>>,
@@ -192,14 +197,14 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     let workshop = Workshop {
         store: Arc::clone(&options.store),
         clock: Arc::clone(&clock),
-        notifier: Arc::new(LogNotifier),
+        notifier: Arc::clone(&options.notifier),
         marker: options.marker,
         events: messages.clone(),
         threads: Arc::new(AtomicUsize::new(0)),
     };
     let mut driver = Driver {
         state,
-        reporter: Reporter::new(scheduling, Arc::clone(&clock)),
+        reporter: Reporter::new(scheduling, Arc::clone(&clock), Arc::clone(&options.notifier)),
         reloads: Reloads::new(now.wall),
         fresh,
         loaded: options.loaded,
@@ -213,7 +218,8 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         performing: TaskTracker::new(),
         calls: BTreeMap::new(),
         messages,
-        trouble: Trouble::default(),
+        trouble: Trouble::new(options.notifier),
+        health: options.health,
         trouble_since: None,
         asks: BTreeMap::new(),
         next_ask: 0,

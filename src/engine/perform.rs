@@ -20,6 +20,7 @@ use crate::{
         task::{Instance, ProcessId, RunId},
     },
     errors::chain,
+    notify::{Event as Told, Level, Notice, Notifier},
     store::{BoxFuture, CloseRequest, FOLLOW_UPS_MAX, PostponeRequest, StoreError, StoreResult},
 };
 
@@ -29,21 +30,38 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LOOKS_MAX: u32 = 5;
 
 /// Why the store does not take our writes, as long as that lasts.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    now: Arc<Mutex<Option<String>>>,
+    notifier: Arc<dyn Notifier>,
+}
+
+/// What people read as the subject.
+const STORE: &str = "store";
 
 impl Trouble {
+    pub(super) fn new(notifier: Arc<dyn Notifier>) -> Self {
+        Self { now: Arc::default(), notifier }
+    }
+
     /// What is wrong right now.
     pub(super) fn now(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says it in the log when it begins and when it is over, not each time.
     fn set(&self, trouble: Option<String>) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*now, &trouble) {
-            (None, Some(error)) => tracing::error!("the store does not take writes: {error}; trying again every second, nothing is lost"),
-            (Some(_), None) => tracing::info!("the store takes writes again"),
+            (None, Some(error)) => {
+                tracing::error!("the store does not take writes: {error}; trying again every second, nothing is lost");
+                let (event, level) = (Told::StoreTrouble, Level::Alert);
+                self.notifier.notify_people(Notice { event, level, subject: STORE.into(), text: error.clone() });
+            }
+            (Some(_), None) => {
+                tracing::info!("the store takes writes again");
+                self.notifier.over(Told::StoreTrouble, STORE);
+            }
             (None, None) | (Some(_), Some(_)) => {}
         }
         *now = trouble;

@@ -13,7 +13,10 @@ use crate::core::{
     event::{Event, Mark},
     reload::differences,
 };
-use crate::errors::chain;
+use crate::{errors::chain, notify};
+
+/// What people read as the subject of a refused reload.
+const CONFIGURATION: &str = "configuration";
 
 /// What is known of reloads.
 #[derive(Debug)]
@@ -106,6 +109,11 @@ impl Driver {
                 }
                 tracing::error!(faults = faults.len(), "reload refused: the configuration before it stays in force");
                 self.reloads.faults.clone_from(&faults);
+                let more = faults.len().saturating_sub(1);
+                let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+                let text = format!("{}{more}", faults.first().map_or("it could not be read", String::as_str));
+                let (event, level) = (notify::Event::ReloadFailed, notify::Level::Alert);
+                self.workshop.notifier.notify_people(notify::Notice { event, level, subject: CONFIGURATION.into(), text });
                 ReloadView { applied: false, differences: Vec::new(), faults }
             }
             Ok((loaded, marks)) => {
@@ -115,6 +123,7 @@ impl Driver {
                 }
                 tracing::info!(tasks = loaded.instances.len(), changes = differences.len(), "reloaded {}", loaded.path.display());
                 self.reloads.faults.clear();
+                self.workshop.notifier.over(notify::Event::ReloadFailed, CONFIGURATION);
                 self.reloads.loaded_at = self.now().wall;
                 let instances = loaded.instances.clone();
                 self.keep_handlers();

@@ -19,6 +19,7 @@ use crate::{
         event::{NotYet, Notice, RunEnd, Skip},
         task::{InstanceName, RunId, Trigger},
     },
+    notify::{self, Event, Level, Notifier},
     observe::{
         log,
         progress::{self, Style},
@@ -38,12 +39,13 @@ pub struct Ended {
     pub took: SignedDuration,
 }
 
-/// Turns notices into log lines, and remembers the ends for a `once`.
+/// Turns notices into log lines, tells people what is more than that, and remembers the ends for a `once`.
 #[derive(Debug)]
 pub(super) struct Reporter {
     keep: bool,
     ended: Vec<Ended>,
     clock: Arc<dyn Clock>,
+    notifier: Arc<dyn Notifier>,
     lines: BTreeMap<RunId, Watched>,
     /// Runs that looked and found nothing to do.
     idle: BTreeSet<RunId>,
@@ -58,8 +60,8 @@ struct Watched {
 }
 
 impl Reporter {
-    pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>) -> Self {
-        Self { keep: !scheduling, ended: Vec::new(), clock, lines: BTreeMap::new(), idle: BTreeSet::new() }
+    pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>, notifier: Arc<dyn Notifier>) -> Self {
+        Self { keep: !scheduling, ended: Vec::new(), clock, notifier, lines: BTreeMap::new(), idle: BTreeSet::new() }
     }
 
     pub(super) fn take_ended(&mut self) -> Vec<Ended> {
@@ -107,6 +109,7 @@ impl Reporter {
             }
             Notice::Waits { instance, run, attempt, not_yet: NotYet { until, why } } => {
                 tracing::info!(%instance, run = run.0, attempt, %until, "run {run} waits until {until}: {why}; that uses up no attempt");
+                self.tell(Event::QuotaExhausted, Level::Info, &instance, format!("run {run} waits until {until:.0}: {why}"));
             }
             Notice::Skipped { instance, skip } => skipped(&instance, &skip),
             Notice::FollowsNobody { instance, cause } => {
@@ -127,12 +130,18 @@ impl Reporter {
             }
             Notice::Stuck { instance, run } => {
                 tracing::error!(%instance, run = run.0, "run {run} did not stop within its grace period; it was given up on and can change nothing any more");
+                self.tell(Event::Stuck, Level::Alert, &instance, format!("run {run} did not stop within its grace period"));
             }
             Notice::TookOver { instance, run, rivals } => {
                 let rivals: Vec<String> = rivals.iter().map(ToString::to_string).collect();
                 tracing::warn!(%instance, run = run.0, "run {run} took over from run {} of another process, which did not end in time", rivals.join(", "));
             }
         }
+    }
+
+    /// People hear of a run's end from the store, which keeps that with the end; of what comes before, from here.
+    fn tell(&self, event: Event, level: Level, instance: &InstanceName, text: String) {
+        self.notifier.notify_people(notify::Notice { event, level, subject: instance.as_str().into(), text });
     }
 
     fn ended(&mut self, ended: Ended) {

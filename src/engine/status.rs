@@ -125,6 +125,7 @@ impl Driver {
         if 0 < self.stuck() {
             degraded.push(format!("attempts that did not stop and were given up on: {}", self.stuck()));
         }
+        degraded.extend(self.health.troubles());
         let instances = self.state.instances.values().map(|known| InstanceView::of(&known.instance, self.next_start(known)));
         let mut instances: Vec<InstanceView> = instances.collect();
         say_what_follows(&mut instances);

@@ -1,63 +1,36 @@
-//! What a person should hear of. The log is the first channel; whatever sends further reads the same notices.
+//! What a person should hear of, and how it gets there.
+//!
+//! The log is the first channel. Everything else is written into the store's outbox and sent from there: `post` looks after that, `sender` works for one
+//! channel, `text` finds the words, and `chatwork`, `webhook` and `email` are the wire. What happens again and again is folded in the outbox.
 #![warn(missing_docs)]
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use crate::core::task::words;
+pub use crate::core::notice::{Event, Level, Notice};
 
+mod channel;
+mod chatwork;
+mod client;
+mod email;
 mod log;
+mod post;
+mod report;
+mod sender;
+mod text;
+mod webhook;
+mod words;
 
+pub use channel::SendError;
 pub use log::LogNotifier;
-
-words! {
-    /// What happened, in a word: channels choose by it.
-    Event {
-        /// An account is not called any more, until a time or a person.
-        Parked = "parked",
-        /// An account's authorisation ends soon; a person has to renew it.
-        TokenEnding = "token_ending",
-        /// A brake stopped what looked like a fault.
-        Brake = "brake",
-        /// Data is older than it may be.
-        DataStale = "data_stale",
-        /// Items are left alone and need a person's eye: too dear, below the margin, gone.
-        NeedsEye = "needs_eye",
-        /// Credentials were looked at and something is wrong with them.
-        Credentials = "credentials",
-    }
-}
-
-/// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Good to know.
-    Info,
-    /// To be looked at today.
-    Warning,
-    /// To be looked at now.
-    Alert,
-}
-
-/// Something that a person should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// What happened.
-    pub event: Event,
-    /// How much it matters.
-    pub level: Level,
-    /// On what: an account, a task. Notices of one event and subject are about the same thing.
-    pub subject: Arc<str>,
-    /// One or two sentences: what happened, why, and what to do.
-    pub text: String,
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.text)
-    }
-}
+pub use post::{Health, Post, Settings, Tested};
 
 /// Where a person is told. Telling never fails a task and never waits for a channel.
 pub trait Notifier: Send + Sync + fmt::Debug {
-    /// Tells it.
+    /// Tells it, in the log and by the channels.
     fn notify(&self, notice: Notice);
+
+    /// Tells what the log has already, in words of its own.
+    fn notify_people(&self, _notice: Notice) {}
+
+    /// A trouble is over, if it was there.
+    fn over(&self, _event: Event, _subject: &str) {}
 }

@@ -13,7 +13,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    Noted, Practice, Side, amazon, base, control, ebay,
+    Noted, Practice, Side, amazon, base, chat, control, ebay,
     faults::{Asked, FaultKind, Met, RetryAfter},
     operation::Operation,
     reply, source,
@@ -58,6 +58,9 @@ pub(super) fn router(practice: &Arc<Practice>) -> Router {
         .route("/sell/inventory/v1/bulk_update_price_quantity", any(ebay::bulk::update))
         .route("/source/{source}/items/{id}", any(source::item))
         .route("/source/{source}/search", any(source::search))
+        .route("/v2/rooms/{room}/messages", any(chat::message))
+        .route("/v2/me", any(chat::me))
+        .route("/hook/{name}", any(chat::hook))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(practice), witness));
     control::router().merge(practised).with_state(Arc::clone(practice))
@@ -170,6 +173,7 @@ fn trouble(operation: Option<Operation>, status: u16) -> Response {
             Side::Amazon => amazon::trouble(status),
             Side::Base => base::trouble(status),
             Side::Ebay => ebay::trouble(operation, status),
+            Side::Chat => chat::trouble(status),
         },
         None => reply(status, &json!({}), Noted::default()),
     }

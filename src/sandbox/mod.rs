@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 mod amazon;
 mod base;
 mod basic;
+mod chat;
 pub mod control;
 mod ebay;
 mod faults;

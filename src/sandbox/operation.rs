@@ -60,11 +60,16 @@ pub enum Operation {
     Withdraw,
     /// Prices and stocks of many.
     Bulk,
+    /// A message to a room of Chatwork.
+    ChatworkMessage,
+    ChatworkMe,
+    /// A webhook.
+    Hook,
 }
 
 /// Each with its word and its path, of which one `*` stands for anything. Of those that share a path, each is asked for by a method of its own, which
 /// stands before it.
-const ALL: [(Operation, &str, &str); 37] = [
+const ALL: [(Operation, &str, &str); 40] = [
     (Operation::Lwa, "lwa", "/auth/o2/token"),
     (Operation::Offers, "offers", "/batches/products/pricing/v0/itemOffers"),
     (Operation::ItemOffers, "item_offers", "/products/pricing/v0/items/*"),
@@ -102,6 +107,9 @@ const ALL: [(Operation, &str, &str); 37] = [
     (Operation::Publish, "publish", "POST /sell/inventory/v1/offer/*/publish"),
     (Operation::Withdraw, "withdraw", "POST /sell/inventory/v1/offer/*/withdraw"),
     (Operation::Bulk, "bulk", "/sell/inventory/v1/bulk_update_price_quantity"),
+    (Operation::ChatworkMessage, "chatwork_message", "/v2/rooms/*/messages"),
+    (Operation::ChatworkMe, "chatwork_me", "/v2/me"),
+    (Operation::Hook, "hook", "/hook/*"),
 ];
 
 impl Operation {
@@ -170,6 +178,7 @@ impl Operation {
             | Self::Publish
             | Self::Withdraw
             | Self::Bulk => Side::Ebay,
+            Self::ChatworkMessage | Self::ChatworkMe | Self::Hook => Side::Chat,
         }
     }
 

@@ -7,8 +7,8 @@
 //! ROUTE = an operation                lwa offers item_offers sellers feed_document feed_upload create_feed get_feed get_feeds feed_result
 //!                                     feed_download patch_listing get_listing delete_listing | authorize token me items search detail add edit delete add_image
 //!                                     delete_image edit_stock | ebay_token put_item get_item delete_item create_offer
-//!                                     find_offers get_offer delete_offer publish withdraw bulk
-//!       | amazon | base | ebay | writes | all
+//!                                     find_offers get_offer delete_offer publish withdraw bulk | chatwork_message chatwork_me hook
+//!       | amazon | base | ebay | chat | writes | all
 //!       | a path that begins with "/", and all that begin so
 //! "+"   = the request is carried out first, and then goes wrong; without it, nothing is done
 //! WHEN  = "x" N                       the first N requests

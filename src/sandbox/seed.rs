@@ -1,7 +1,10 @@
 //! The practice world by rule: which products there are, what they cost at an instant, who offers them. Nothing here is a table of known ids.
 //!
 //! The same ASIN and instant always give the same offers, so a run can be repeated and a test can say what must come out.
-use super::state::{Account, Client, Item, Side, World};
+use super::{
+    chat,
+    state::{Account, Client, Item, Side, World},
+};
 
 /// Practice listings are spread over these two shops.
 pub const SHOPS: [&str; 2] = ["base_account_1", "base_account_2"];
@@ -30,6 +33,9 @@ pub struct Keys {
     pub base_client_id: &'static str,
     pub base_client_secret: &'static str,
     pub base_redirect_uri: &'static str,
+    /// The token of Chatwork, and a room.
+    pub chatwork_token: &'static str,
+    pub chatwork_room: &'static str,
     pub ebay_client_id: &'static str,
     pub ebay_client_secret: &'static str,
     /// Those that every practice has.
@@ -55,6 +61,8 @@ pub fn practice_keys() -> Keys {
         base_client_id: "5a0d0b0c5a0d0b0c5a0d0b0c5a0d0b0c",
         base_client_secret: "5ec2e75ec2e75ec2e75ec2e75ec2e700",
         base_redirect_uri: "https://practice.example/callback",
+        chatwork_token: "practice-chatwork-token",
+        chatwork_room: "100000001",
         ebay_client_id: "Practice-Practice-SBX-0000",
         ebay_client_secret: "SBX-5ec2e75ec2e7-practice",
         ebay: KeyAccount { name: EBAY, platform: "ebay", refresh_token: "v^1.1#i^1#practice-ebay-account-1" },
@@ -140,6 +148,7 @@ impl World {
                 client(Side::Amazon, keys.lwa_client_id, keys.lwa_client_secret, ""),
                 client(Side::Base, keys.base_client_id, keys.base_client_secret, keys.base_redirect_uri),
                 client(Side::Ebay, keys.ebay_client_id, keys.ebay_client_secret, ""),
+                client(Side::Chat, chat::CHATWORK, keys.chatwork_token, ""),
             ],
             accounts: keys.accounts.iter().chain([&keys.ebay]).map(account).collect(),
             items: catalogue(items).into_iter().map(|seeded| at_the_shop(seeded, now_ms)).collect(),

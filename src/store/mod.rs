@@ -16,6 +16,7 @@ use crate::core::{
 };
 
 pub mod memory;
+pub mod notices;
 pub mod shop;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

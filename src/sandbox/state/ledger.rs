@@ -90,6 +90,19 @@ impl State {
         Ok(())
     }
 
+    /// How many of the last requests for a path have had this answer since an instant.
+    pub(in crate::sandbox) fn answered(&self, path: &str, status: u16, since_ms: i64) -> rusqlite::Result<i64> {
+        let sql = "SELECT count(*) FROM (SELECT * FROM ledger ORDER BY seq DESC LIMIT 1000) WHERE path = ?1 AND status = ?2 AND at_ms > ?3";
+        self.conn().prepare_cached(sql)?.query_row(params![path, status, since_ms], |row| row.get(0))
+    }
+
+    /// How many of the last requests for paths that begin so have come from an instant on and have had another answer than this.
+    pub(in crate::sandbox) fn asked(&self, start: &str, but: u16, from_ms: i64) -> rusqlite::Result<i64> {
+        let sql = "SELECT count(*) FROM (SELECT * FROM ledger ORDER BY seq DESC LIMIT 1000)
+            WHERE substr(path, 1, length(?1)) = ?1 AND status <> ?2 AND at_ms >= ?3";
+        self.conn().prepare_cached(sql)?.query_row(params![start, but, from_ms], |row| row.get(0))
+    }
+
     /// When the last request came.
     pub(in crate::sandbox) fn last_ms(&self) -> rusqlite::Result<i64> {
         self.conn().query_row("SELECT coalesce((SELECT at_ms FROM ledger ORDER BY seq DESC LIMIT 1), 0)", [], |row| row.get(0))

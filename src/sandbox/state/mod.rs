@@ -30,6 +30,8 @@ pub enum Side {
     Amazon,
     Base,
     Ebay,
+    /// Where messages to people go.
+    Chat,
 }
 
 /// An application that may ask for tokens.
@@ -98,13 +100,14 @@ pub(super) struct State {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 3] = [Self::Amazon, Self::Base, Self::Ebay];
+    pub(super) const ALL: [Self; 4] = [Self::Amazon, Self::Base, Self::Ebay, Self::Chat];
 
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Amazon => "amazon",
             Self::Base => "base",
             Self::Ebay => "ebay",
+            Self::Chat => "chat",
         }
     }
 }
@@ -209,7 +212,7 @@ fn take_in_account(conn: &Connection, account: &Account, now_ms: i64) -> rusqlit
     let side = account.side.word();
     conn.execute("INSERT OR REPLACE INTO accounts VALUES (?1, ?2, ?3, ?4)", params![side, account.name, account.client, account.scopes])?;
     let (expires_ms, access_lives_ms) = match account.side {
-        Side::Amazon => (i64::MAX, super::ACCESS_LIVES_MS),
+        Side::Amazon | Side::Chat => (i64::MAX, super::ACCESS_LIVES_MS),
         Side::Base => (now_ms + super::base::REFRESH_LIVES_MS, super::ACCESS_LIVES_MS),
         Side::Ebay => (now_ms + super::ebay::REFRESH_LIVES_MS, super::ebay::ACCESS_LIVES_MS),
     };

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_settings.sql"),
     include_str!("../migrations/0012_supplies.sql"),
     include_str!("../migrations/0013_order.sql"),
+    include_str!("../migrations/0014_notices.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -24,6 +24,7 @@ mod history;
 mod instances;
 mod judge;
 mod migrate;
+mod notices;
 mod order;
 mod processes;
 mod restore;

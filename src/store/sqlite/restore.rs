@@ -58,6 +58,11 @@ const TAKE_ALONG: &str = "
     INSERT OR REPLACE INTO quotas SELECT * FROM before.quotas;
     INSERT OR REPLACE INTO parks SELECT * FROM before.parks;
     INSERT OR REPLACE INTO credentials SELECT * FROM before.credentials;
+    DELETE FROM notice_channels;
+    DELETE FROM notices;
+    INSERT INTO notices SELECT * FROM before.notices;
+    INSERT INTO notice_channels SELECT * FROM before.notice_channels;
+    INSERT INTO notice_sends SELECT * FROM before.notice_sends;
     INSERT OR IGNORE INTO instances SELECT * FROM before.instances;
     DELETE FROM follow_ups;
     INSERT INTO follow_ups SELECT * FROM before.follow_ups;

@@ -3,7 +3,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     instances::raise_floor,
-    order,
+    notices, order,
     rows::{OpenRow, not_yet, open, own_row, stop, stop_columns},
 };
 use crate::{
@@ -122,11 +122,14 @@ pub(super) fn end_run(conn: &Connection, row: &OpenRow, ending: &Ending<'_>) -> 
     ])?;
     end_attempt(conn, row.run, ending.outcome.map_or(OutcomeKind::Cancelled, Outcome::kind), text, ending.at)?;
     free_locks(conn, row.run)?;
-    conn.prepare_cached(
-        "UPDATE instances SET last_end_ms = ?2, superseded_in_row = iif(?3, superseded_in_row + 1, 0) WHERE name = ?1
-         RETURNING superseded_in_row",
-    )?
-    .query_row(params![row.instance.as_str(), ending.at, ending.end == RunEnd::Superseded], |row| row.get(0))
+    let superseded_in_row = conn
+        .prepare_cached(
+            "UPDATE instances SET last_end_ms = ?2, superseded_in_row = iif(?3, superseded_in_row + 1, 0) WHERE name = ?1
+             RETURNING superseded_in_row",
+        )?
+        .query_row(params![row.instance.as_str(), ending.at, ending.end == RunEnd::Superseded], |row| row.get(0))?;
+    notices::tell_end(conn, row, ending, superseded_in_row)?;
+    Ok(superseded_in_row)
 }
 
 /// Ends the run's claims on named locks.

@@ -224,7 +224,8 @@ fn items_are_kept_back_released_and_decided_on() {
     shop.run("queue add --all-pending --account shop_a").ends(0);
     shop.run("queue hold --status pending --account shop_a").ends(0).says(&["item 1 is on hold now"]);
     shop.run("queue list --status on_hold").ends(0).prints(&["on hold"]);
-    shop.run("queue release 1 2").ends(0);
+    shop.run("queue release 1 2 2 1").ends(0);
+    shop.run("queue review").ends(0).says(&["no item waits for review"]);
     sql(&shop, "UPDATE queue SET state = 'review', error_code = 'alcohol', error_text = 'scores 60' WHERE id IN (1, 2)");
     shop.run("queue review").ends(0).prints(&["alcohol: scores 60"]);
     shop.run("queue review 1 --approve").ends(0).says(&["item 1 is pending now"]);

@@ -164,6 +164,7 @@ impl Worked {
         let words = |operation: &str| match operation {
             "calls_per_hour" => "this hour".to_owned(),
             "calls_per_day" => "today".to_owned(),
+            "adds_per_day" => "new items today".to_owned(),
             operation => operation.to_owned(),
         };
         let one = |row: &QuotaRow| match allowed(row.rule) {

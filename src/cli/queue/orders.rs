@@ -1,5 +1,5 @@
 //! What a person wants of items: another try, an end, a pause, another time, a decision.
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
@@ -199,7 +199,7 @@ pub(crate) async fn review(args: ReviewArgs, place: &Place) -> Result<Exit, Fail
     if args.approve || args.refuse {
         let order = if args.approve { Order::Approve } else { Order::Refuse };
         let store = place.store().await?;
-        let ordered = store.order_items(Which::Ids(args.ids), order, place.now()?).await?;
+        let ordered = store.order_items(Which::Ids(once_each(args.ids)), order, place.now()?).await?;
         return tell(&ordered, order, args.json, place);
     }
     if !args.ids.is_empty() {
@@ -233,10 +233,17 @@ async fn order(meant: Meant, order: Order, place: &Place) -> Result<Exit, Failur
             };
             Which::Every { state, account, code: meant.narrow.code.as_deref().map(Into::into) }
         }
-        None => Which::Ids(meant.ids),
+        None => Which::Ids(once_each(meant.ids)),
     };
     let ordered = store.order_items(which, order, place.now()?).await?;
     tell(&ordered, order, meant.narrow.json, place)
+}
+
+/// An item that is named twice is meant once.
+fn once_each(mut ids: Vec<ItemId>) -> Vec<ItemId> {
+    let mut seen = BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+    ids
 }
 
 /// What became of an order for an item, as JSON; stable.
@@ -304,7 +311,8 @@ async fn show_all(state: State, name: Option<&str>, json: bool, place: &Place) -
     if json {
         place.screen.json(&items.iter().map(ItemView::of).collect::<Vec<_>>())?;
     } else if items.is_empty() {
-        place.screen.say(&format!("no item is {}", words(state)));
+        let nothing = if state == State::Review { "no item waits for review".to_owned() } else { format!("no item is {}", words(state)) };
+        place.screen.say(&nothing);
     } else {
         place.screen.data(&table(&items, &place.times(now)))?;
         if items.len() == ROWS {

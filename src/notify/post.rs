@@ -24,7 +24,7 @@ use crate::{
     observe::log::Secrets,
     store::{
         StoreResult,
-        notices::{Claimed, Due, Outbox, Told},
+        notices::{Claimed, Outbox, Told},
         shop::ShopStore,
     },
 };
@@ -272,7 +272,7 @@ impl Post {
         }
         let settings = Arc::clone(&self.settings.borrow());
         let told = Told { notice, run: None, first: at, last: at, count: 1, over: false, before: None };
-        let message = Message::of(&Claimed { number: 0, notices: vec![Due { told: told.clone(), before: 0 }] }, &style(&settings));
+        let message = Message::of(&Claimed { number: 0, notices: vec![told.clone()] }, &style(&settings));
         for configured in settings.notify.channels.iter().filter(|channel| channel.enabled) {
             let channel = Channel::new(configured, settings.notify.repeat_after, SignedDuration::ZERO);
             if channel.wants.min_level <= told.notice.level

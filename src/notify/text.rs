@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::notify::Language,
     observe::log::Secrets,
-    store::notices::{Claimed, Due, Told},
+    store::notices::{Claimed, Told},
 };
 
 /// Of one cause, more is not said: the log has the rest.
@@ -57,7 +57,7 @@ pub(super) struct Piece {
 
 impl Message {
     pub(super) fn of(claimed: &Claimed, style: &Style) -> Self {
-        let pieces: Vec<Piece> = claimed.notices.iter().map(|due| style.piece(due)).collect();
+        let pieces: Vec<Piece> = claimed.notices.iter().map(|told| style.piece(told)).collect();
         let level = pieces.iter().map(|piece| piece.level).max().unwrap_or(Level::Info);
         let what = match pieces.as_slice() {
             [one] => one.head.clone(),
@@ -142,12 +142,12 @@ impl Style {
         format!("taskrun{practice}: {what}{number}")
     }
 
-    fn piece(&self, due: &Due) -> Piece {
-        let Told { notice, run, first, last, count, before, .. } = &due.told;
+    fn piece(&self, told: &Told) -> Piece {
+        let Told { notice, run, first, last, count, before, .. } = told;
         let (event, language) = (notice.event, self.language);
         let subject = self.clean(&notice.subject);
         let why = match event {
-            Event::Starving => words::superseded(language, &notice.text),
+            Event::Starving => words::superseded(language, &notice.text.chars().filter(char::is_ascii_digit).collect::<String>()),
             Event::DailyReport => String::new(),
             _ => self.clean(&notice.text),
         };
@@ -227,10 +227,10 @@ mod tests {
     use super::*;
     use crate::{core::task::RunId, notify::Notice};
 
-    fn told(event: Event, subject: &str, text: &str, count: u32) -> Due {
+    fn told(event: Event, subject: &str, text: &str, count: u32) -> Told {
         let notice = Notice { event, level: Level::Alert, subject: Arc::from(subject), text: text.to_owned() };
         let (first, last) = ("2026-11-23T00:00:00Z".parse().unwrap(), "2026-11-23T01:30:00Z".parse().unwrap());
-        Due { told: Told { notice, run: Some(RunId(812)), first, last, count, over: false, before: None }, before: 0 }
+        Told { notice, run: Some(RunId(812)), first, last, count, over: false, before: None }
     }
 
     fn style(language: Language) -> Style {
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_message_is_never_longer_than_its_channel_takes_and_counts_what_does_not_fit() {
-        let notices: Vec<Due> = (0..100).map(|n| told(Event::Failed, &format!("task_{n}"), &"x".repeat(500), 1)).collect();
+        let notices: Vec<Told> = (0..100).map(|n| told(Event::Failed, &format!("task_{n}"), &"x".repeat(500), 1)).collect();
         for language in [Language::En, Language::Ja] {
             let message = Message::of(&Claimed { number: 1, notices: notices.clone() }, &style(language));
             for max in [20, 500, 2_000, 8_000] {

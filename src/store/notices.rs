@@ -51,16 +51,7 @@ pub struct Claimed {
     /// The number of the message that they are sent in.
     pub number: u32,
     /// What is due: what matters most comes first.
-    pub notices: Vec<Due>,
-}
-
-/// One of the notices that are due.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// What happened.
-    pub told: Told,
-    /// How often the channel has told it.
-    pub before: u32,
+    pub notices: Vec<Told>,
 }
 
 /// What became of a message.

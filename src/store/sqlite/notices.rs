@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         Answer,
-        notices::{ChannelRow, Claimed, Delivery, Due, Figures, NoticeRow, Outbox, Told, Wants},
+        notices::{ChannelRow, Claimed, Delivery, Figures, NoticeRow, Outbox, Told, Wants},
     },
 };
 
@@ -88,7 +88,7 @@ pub(super) fn tell_end(conn: &Connection, row: &OpenRow, ending: &Ending<'_>, su
     }
     let Some((event, level)) = of_end(ending.end, superseded_in_row) else { return Ok(()) };
     let text = match event {
-        Event::Starving => superseded_in_row.to_string(),
+        Event::Starving => format!("superseded {superseded_in_row} times in a row"),
         _ => ending.outcome.and_then(Outcome::text).unwrap_or_default().to_owned(),
     };
     tell(conn, &Notice { event, level, subject, text }, Some(row.run), ending.at)
@@ -160,7 +160,7 @@ fn keep_channels(conn: &Connection, names: &[Arc<str>], at: i64) -> rusqlite::Re
 
 /// The notices that a channel has not told, and when each of them is due.
 const WAITING: &str = "
-    SELECT n.*, coalesce(s.told, 0) AS told,
+    SELECT n.*,
       max(CASE
             WHEN s.told IS NULL THEN n.first_ms + :gather
             WHEN s.told = 0 THEN min(s.told_ms, :at) + :flap
@@ -214,8 +214,7 @@ fn claim(conn: &Connection, wants: &Wants, limit: u32, at: i64, until: i64) -> r
         &limit.to_string(),
     ]
     .concat();
-    let due = |row: &Row<'_>| Ok(Due { told: told(row)?, before: row.get("told")? });
-    let notices: Vec<Due> = conn.prepare_cached(&sql)?.query_map(wants!(wants, at), due)?.collect::<Result<_, _>>()?;
+    let notices: Vec<Told> = conn.prepare_cached(&sql)?.query_map(wants!(wants, at), told)?.collect::<Result<_, _>>()?;
     if notices.is_empty() {
         conn.execute("UPDATE notice_channels SET claimed_until_ms = NULL WHERE name = ?1", [&wants.channel])?;
         return Ok(None);
@@ -236,7 +235,7 @@ fn settle(conn: &Connection, channel: &Arc<str>, claimed: &Claimed, delivery: &D
         Delivery::Doubtful { .. } | Delivery::Refused { .. } | Delivery::NotYet { .. } => None,
     };
     if let Some(is_doubtful) = told {
-        for Due { told, .. } in &claimed.notices {
+        for told in &claimed.notices {
             let Told { notice, count, .. } = told;
             // What began anew meanwhile has not been told.
             conn.prepare_cached(

@@ -38,7 +38,7 @@ use crate::{
     notify::{self, Post},
     observe::log::{self, LogGuard, LogSettings},
     store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
-    view::Desk,
+    view::{Desk, trends::Trends},
 };
 
 /// How much longer than its own grace period a daemon that is replaced may take to end.
@@ -190,7 +190,11 @@ impl Presence {
             None => None,
         };
         let url = bound.as_ref().map(http::Bound::url);
-        let app = http::router(self.desk(control, trouble.clone()), closing.clone());
+        let desk = self.desk(control, trouble.clone());
+        if self.role != Role::Once {
+            tokio::spawn(desk.trends.clone().watch(desk.clone(), closing.clone()));
+        }
+        let app = http::router(desk, closing.clone());
         let socket = http::serve(&self.record.socket(), app.clone(), closing.clone()).map_err(|error| {
             let message = format!("failed to listen on the local socket `{}`", self.record.socket().display());
             Failure::because(Exit::Failed, message, &error)
@@ -208,6 +212,7 @@ impl Presence {
             clock: Arc::clone(&self.clock),
             config: self.config.subscribe(),
             trouble: vec![Arc::new(move || trouble.now())],
+            trends: Trends::default(),
         }
     }
 

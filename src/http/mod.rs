@@ -28,6 +28,7 @@ use crate::view::Desk;
 mod answer;
 pub mod client;
 mod events;
+mod glance;
 mod guard;
 mod near;
 mod openapi;

@@ -9,7 +9,18 @@ use axum::{
 /// Path, type, content.
 type File = (&'static str, &'static str, &'static [u8]);
 
-const FILES: &[File] = &[("/", "text/html; charset=utf-8", include_bytes!("page/index.html"))];
+const FILES: &[File] = &[
+    ("/", "text/html; charset=utf-8", include_bytes!("page/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_bytes!("page/style.css")),
+    ("/icon.svg", "image/svg+xml", include_bytes!("page/icon.svg")),
+    ("/app.js", SCRIPT, include_bytes!("page/app.js")),
+    ("/api.js", SCRIPT, include_bytes!("page/api.js")),
+    ("/draw.js", SCRIPT, include_bytes!("page/draw.js")),
+    ("/views.js", SCRIPT, include_bytes!("page/views.js")),
+    ("/words.js", SCRIPT, include_bytes!("page/words.js")),
+];
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files under their paths.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Pong,
     answer::{ApiError, ErrorBody, Path, Query, ReadErrors},
-    events,
+    events, glance,
     openapi::Documented,
     orders, page,
 };
@@ -46,7 +46,8 @@ pub(super) fn all(desk: Desk) -> Documented {
         .routes(routes!(runs))
         .routes(routes!(run))
         .merge(orders::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(glance::routes());
     let top = OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready));
     let (router, document) = OpenApiRouter::new().nest("/api/v1", api).merge(top).split_for_parts();
     Documented { router: router.merge(page::routes()).with_state(desk), document }

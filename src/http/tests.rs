@@ -13,6 +13,7 @@ use crate::{
         view::{ConfigView, ReloadView, StatusView, TriggeredView},
     },
     store::sqlite::SqliteStore,
+    view::trends::Trends,
 };
 
 /// A desk over an engine that is made up and a store that is real.
@@ -23,7 +24,7 @@ fn desk(folder: &Path, control: Control) -> Desk {
     let config = config::read("tasks: {}\n", Path::new("tasks.yaml"), &options).unwrap();
     let store = Arc::new(SqliteStore::open(&folder.join("taskrun.db")).unwrap());
     let config = tokio::sync::watch::Sender::new(Arc::new(config)).subscribe();
-    Desk { control, runs: store.clone(), shop: store, clock: SystemClock::start(), config, trouble: Vec::new() }
+    Desk { control, runs: store.clone(), shop: store, clock: SystemClock::start(), config, trouble: Vec::new(), trends: Trends::default() }
 }
 
 /// The routes over a made-up engine.

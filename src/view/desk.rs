@@ -9,6 +9,7 @@ use super::{
     data::DataView,
     history::{AttemptView, HistoryView, RunPage, RunsPage},
     quotas::QuotaView,
+    trends::Trends,
 };
 use crate::{
     clock::Clock,
@@ -20,6 +21,7 @@ use crate::{
     },
     engine::control::{Control, Gone},
     handlers::sync_inventory::{self, data_max_age},
+    observe::read::{Line, Logs, Wanted},
     store::{HistoryFilter, Pause, RunStore, StoreError, shop::ShopStore},
 };
 
@@ -74,6 +76,8 @@ pub struct Desk {
     pub config: watch::Receiver<Arc<Config>>,
     /// What else may be wrong.
     pub trouble: Vec<Trouble>,
+    /// What was seen over the last day.
+    pub trends: Trends,
 }
 
 /// Says what is wrong, if something is.
@@ -165,6 +169,16 @@ impl Desk {
     /// When the store fails, or the engine stops.
     pub async fn cancel(&self, run: RunId) -> Result<bool, DeskError> {
         Ok(self.control.cancel(run).await? || self.runs.ask_stop(run, StopReason::Cancelled).await?)
+    }
+
+    /// The last lines of all logs that are wanted, oldest first.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub async fn log(&self, wanted: Wanted, limit: usize) -> Result<Vec<Line>, DeskError> {
+        let config = self.config();
+        let read = move || Logs::new(&config.log.dir, config.timezone.clone()).lines(&wanted, Some(limit));
+        tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).flatten().map_err(DeskError::Logs)
     }
 
     /// A run and its attempts; nothing where there is none of that number.

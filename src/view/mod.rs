@@ -11,6 +11,8 @@ pub mod desk;
 pub mod history;
 pub mod quotas;
 pub mod ready;
+pub mod today;
+pub mod trends;
 
 pub use desk::Desk;
 

@@ -1,0 +1,131 @@
+//! What the dashboard shows at a glance: today, the last ends, the next fires, how limits and the queue went, the log.
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answer::{ApiError, ErrorBody, Query, ReadErrors},
+    routes::{instant, rows},
+};
+use crate::{
+    observe::read::Wanted,
+    view::{
+        Desk,
+        today::{DayView, Ends, FireView},
+        trends::TrendsView,
+    },
+};
+
+pub(super) fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(timeline)).routes(routes!(ends)).routes(routes!(next)).routes(routes!(trends)).routes(routes!(logs))
+}
+
+/// Today: when each instance may run, what became of its fires, and what is to come.
+#[utoipa::path(get, path = "/timeline", tag = "glance", responses((status = 200, body = DayView), ReadErrors))]
+async fn timeline(State(desk): State<Desk>) -> Result<Json<DayView>, ApiError> {
+    Ok(Json(desk.today().await?))
+}
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CountQuery {
+    /// Rows of each instance; 20 where it is not given.
+    #[param(minimum = 1, maximum = 50)]
+    count: Option<u32>,
+}
+
+/// The last runs and skips of each instance, oldest first.
+#[utoipa::path(get, path = "/ends", tag = "glance", params(CountQuery), responses((status = 200, body = Ends), ReadErrors))]
+async fn ends(State(desk): State<Desk>, Query(query): Query<CountQuery>) -> Result<Json<Ends>, ApiError> {
+    Ok(Json(desk.ends(few(query.count, 20)?).await?))
+}
+
+fn few(count: Option<u32>, otherwise: u32) -> Result<usize, ApiError> {
+    let count = count.unwrap_or(otherwise);
+    usize::try_from(count).ok().filter(|count| (1..=50).contains(count)).ok_or_else(|| ApiError::bad("`count` is from 1 to 50"))
+}
+
+/// Whose fires.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct NextQuery {
+    /// A task or an instance.
+    task: String,
+    /// At most so many; 10 where it is not given.
+    #[param(minimum = 1, maximum = 50)]
+    count: Option<u32>,
+}
+
+/// The next fires of a task, with what shifts or skips them.
+#[utoipa::path(get, path = "/next", tag = "glance", params(NextQuery), responses(
+    (status = 200, body = Vec<FireView>),
+    (status = 404, body = ErrorBody, description = "There is no such task."),
+    ReadErrors,
+))]
+async fn next(State(desk): State<Desk>, Query(query): Query<NextQuery>) -> Result<Json<Vec<FireView>>, ApiError> {
+    let fires = desk.next(&query.task, few(query.count, 10)?).await?;
+    fires.map(Json).ok_or_else(|| ApiError::missing("unknown_task", "there is no such task"))
+}
+
+/// How much of each limit was used, and how the queue stood, over the last day; from when this daemon started.
+#[utoipa::path(get, path = "/trends", tag = "glance", responses((status = 200, body = TrendsView), ReadErrors))]
+async fn trends(State(desk): State<Desk>) -> Result<Json<TrendsView>, ApiError> {
+    Ok(Json(desk.trends.view()))
+}
+
+/// Which lines of the log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LogsQuery {
+    /// Only of this task or instance; `taskrun` is the daemon itself.
+    task: Option<String>,
+    /// Only of this account's instances.
+    account: Option<String>,
+    /// Only what is at least as important: `error`, `warn`, `info`, `debug`, `trace`.
+    level: Option<String>,
+    /// Only of this run.
+    run: Option<i64>,
+    /// Only what was written since then.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// At most so many of the last lines; 100 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct LineView {
+    /// Null for what no taskrun wrote.
+    ts: Option<String>,
+    level: String,
+    /// Null for the daemon itself.
+    instance: Option<String>,
+    run: Option<i64>,
+    message: String,
+}
+
+/// Lines of the log, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct LogPage {
+    pub(super) lines: Vec<LineView>,
+}
+
+/// The last lines of all logs as one stream.
+#[utoipa::path(get, path = "/logs", tag = "glance", params(LogsQuery), responses((status = 200, body = LogPage), ReadErrors))]
+async fn logs(State(desk): State<Desk>, Query(query): Query<LogsQuery>) -> Result<Json<LogPage>, ApiError> {
+    let level = query.level.as_deref().map(|level| level.parse().map_err(|_| ApiError::bad("`level` is no level"))).transpose()?;
+    let since = query.since.as_deref().map(|since| instant("since", since)).transpose()?;
+    let wanted = Wanted { task: query.task, account: query.account, level, run: query.run, since };
+    let lines = desk.log(wanted, rows(query.limit)?).await?;
+    let view = |line: crate::observe::read::Line| LineView {
+        ts: line.at.map(|at| at.to_string()),
+        level: line.level.as_str().to_ascii_lowercase(),
+        instance: (line.name != "taskrun").then_some(line.name),
+        run: line.run,
+        message: line.message,
+    };
+    Ok(Json(LogPage { lines: lines.into_iter().map(view).collect() }))
+}

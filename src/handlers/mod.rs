@@ -22,10 +22,12 @@ use crate::{
 };
 
 pub mod backup;
+mod budget;
 pub mod check_items;
 pub mod cleanup;
 pub mod command;
 mod crew;
+pub mod delete_old_items;
 mod expect;
 pub mod http_request;
 pub mod parking;

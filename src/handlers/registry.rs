@@ -2,11 +2,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Handler, backup, check_items, cleanup, command, http_request, refresh_tokens, sync_inventory, update_env, update_items, upload_tick,
-    validate_credentials,
+    Handler, backup, check_items, cleanup, command, delete_old_items, http_request, refresh_tokens, sync_inventory, update_env,
+    update_items, upload_tick, validate_credentials,
 };
 use crate::{
-    config::{Config, keys::HandlerSpec},
+    config::{Config, StoreLocation, keys::HandlerSpec},
     marketplace::Market,
     outbound::{Outbound, SystemResolver},
     store::{shop::ShopStore, upkeep::Upkeep},
@@ -20,6 +20,7 @@ pub const SPECS: &[HandlerSpec] = &[
     refresh_tokens::SPEC,
     validate_credentials::SPEC,
     cleanup::SPEC,
+    delete_old_items::SPEC,
     backup::SPEC,
     http_request::SPEC,
     update_env::SPEC,
@@ -37,13 +38,14 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         Arc::new(upload_tick::UploadTick::new(config.publish.clone(), &config.accounts, Arc::clone(&market), Arc::clone(shop)));
     let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
     let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
-    let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep)));
+    let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep), places(config)));
     let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
     let outbound = Outbound::new(config.http_hosts.clone(), Arc::new(SystemResolver));
     let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound));
     let update_env: Arc<dyn Handler> = Arc::new(update_env::UpdateEnv::new(Arc::clone(shop)));
     let check_items: Arc<dyn Handler> = Arc::new(check_items::CheckItems::new(&config.sources, Arc::clone(shop)));
     let update_items: Arc<dyn Handler> = Arc::new(update_items::UpdateItems::new(&config.sources, Arc::clone(shop)));
+    let delete_old_items: Arc<dyn Handler> = Arc::new(delete_old_items::DeleteOldItems::new(Arc::clone(shop)));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -52,10 +54,23 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (validate_credentials::SPEC.name, validate_credentials),
         (cleanup::SPEC.name, cleanup),
         (backup::SPEC.name, backup),
+        (delete_old_items::SPEC.name, delete_old_items),
         (http_request::SPEC.name, http_request),
         (update_env::SPEC.name, update_env),
         (check_items::SPEC.name, check_items),
         (update_items::SPEC.name, update_items),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
+}
+
+/// Where a configuration's files grow old.
+fn places(config: &Config) -> cleanup::files::Places {
+    let StoreLocation::Sqlite(store) = &config.store;
+    cleanup::files::Places {
+        log_dir: config.log.dir.clone(),
+        log_keep: config.log.keep,
+        instances: config.instances.keys().map(ToString::to_string).collect(),
+        state_dir: config.state_dir.clone(),
+        store: store.clone(),
+    }
 }

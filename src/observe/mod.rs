@@ -3,3 +3,4 @@ pub mod log;
 pub mod progress;
 pub mod read;
 mod rotate;
+pub mod sweep;

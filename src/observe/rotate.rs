@@ -18,7 +18,7 @@ use crate::core::task::Now;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(500);
 
 /// The time in the name of a rotated file: sorts as text, and is a legal file name everywhere.
-const STAMP: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
+pub(super) const STAMP: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
 
 /// How big a log file may become, and how many of them are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

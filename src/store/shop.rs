@@ -10,6 +10,7 @@ mod intents;
 mod parks;
 mod queue;
 mod quotas;
+mod removals;
 mod settings;
 mod supplies;
 mod tokens;
@@ -27,6 +28,7 @@ pub use queue::{
     NextStep, Ordered, Queue, Settled, StepState, Target, Today, Wanted, Which,
 };
 pub use quotas::{Demand, Limit, QuotaKey, QuotaRow, Quotas};
+pub use removals::{OldSupply, Removals};
 pub use settings::{Setting, Settings};
 pub use supplies::{
     ChecksDue, Found, Missing, NewItem, Replaced, Supplies, Supply, SupplyCount, SupplyFilter, SupplyKey, SupplyRow, SupplyState, TakenIn,
@@ -57,6 +59,6 @@ pub struct AccountKey {
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
 pub trait ShopStore:
-    Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Supplies + WorkQueue
+    Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Removals + Supplies + WorkQueue
 {
 }

@@ -5,10 +5,25 @@ use jiff::Timestamp;
 
 use super::Answer;
 
-/// Rows that [`Upkeep::prune_history`] looks at in one transaction: nobody else waits for longer than these take.
+/// Rows that [`Upkeep::prune`] looks at in one transaction: nobody else waits for longer than these take.
 pub const PRUNE_PORTION: i64 = 1_000;
 
-/// What came of looking at a portion of the history.
+/// What grows old in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Old {
+    /// Runs and skips that ended, with their attempts. Each instance keeps its newest row and its newest end.
+    History,
+    /// Work that is done or was given up. Of each product or other subject the newest stays, and so does what may have been made at a shop unseen.
+    Work,
+    /// Work that failed and waited for a person; not what may have been made at a shop unseen.
+    DeadLetters,
+    /// Changes of prices. Of each product, at each shop, the newest stays.
+    Prices,
+    /// Changes of costs. Of each product the newest stays.
+    Costs,
+}
+
+/// What came of looking at a portion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Rows that went, or would go.
@@ -19,9 +34,10 @@ pub struct Pruned {
 
 /// The store's housekeeping.
 pub trait Upkeep: Send + Sync + std::fmt::Debug {
-    /// Looks at the next [`PRUNE_PORTION`] rows of the history from `from` on, and removes those that ended before, with their attempts. Each instance
-    /// keeps its newest row and its newest end, whatever their age. With `dry` they are only counted.
-    fn prune_history(&self, before: Timestamp, from: i64, dry: bool) -> Answer<Pruned>;
+    /// Looks at the next [`PRUNE_PORTION`] rows from `from` on, and removes those that ended before. With `dry` they are only counted.
+    fn prune(&self, what: Old, before: Timestamp, from: i64, dry: bool) -> Answer<Pruned>;
+    /// The names of all instances that were ever registered or ran.
+    fn instance_names(&self) -> Answer<Vec<String>>;
     /// Brings what was written lately from the log beside the database into the database itself.
     fn checkpoint(&self) -> Answer<()>;
     /// Writes a copy of the whole store, as of one instant, to a new file that only this user can read, and checks that it is whole.

@@ -1,7 +1,9 @@
 //! What taskrun does to files: env files, images, copies of the store. With attackers, kills and readers of other programs.
 #![cfg(test)]
+mod cleanup;
 mod copies;
 mod env;
+mod items;
 mod readers;
 #[allow(dead_code, reason = "shared with the tests of the commands, which use more of it")]
 #[path = "../cli/shop.rs"]

@@ -5,7 +5,7 @@ use taskrun::{
         order::{FollowUp, FollowUpId, Need, NeedEnd},
         task::{Instance, ProcessId, RunId, Trigger},
     },
-    store::{CloseRequest, RowState},
+    store::{CloseRequest, RowState, upkeep::Old},
 };
 
 use crate::world::{World, again, by_hand, closing, ended, fire, instance, locking, minute};
@@ -134,7 +134,7 @@ async fn the_last_end_of_an_instance_is_kept_however_many_skips_and_superseded_r
     let run = ended_as(&w, me, 1, RunEnd::Succeeded).await;
     ended_as(&w, me, 2, RunEnd::Superseded).await;
     ended_as(&w, me, 3, RunEnd::Superseded).await;
-    assert_eq!(w.upkeep().prune_history(minute(60), 0, false).await.unwrap().rows, 1);
+    assert_eq!(w.upkeep().prune(Old::History, minute(60), 0, false).await.unwrap().rows, 1);
     let last = w.store.last_runs(vec!["sync".into(), "mail".into()]).await.unwrap();
     assert_eq!(last.iter().map(|last| (last.run, last.end)).collect::<Vec<_>>(), [(run, RunEnd::Succeeded)]);
     assert_eq!(w.state(run).await, ended(RunEnd::Succeeded, None));

@@ -11,7 +11,7 @@ use taskrun::{
         HistoryFilter, RowState, RunStore as _,
         shop::{AccountKey, TokenPair, Tokens as _},
         sqlite::{self, SqliteStore},
-        upkeep::{PRUNE_PORTION, Upkeep},
+        upkeep::{Old, PRUNE_PORTION, Upkeep},
     },
 };
 
@@ -21,7 +21,7 @@ use crate::world::{World, fire, instance, minute, skip, skips};
 async fn prune(store: &dyn Upkeep, before: i64, dry: bool) -> (u64, u64) {
     let (mut rows, mut portions, mut next) = (0, 0, Some(0));
     while let Some(from) = next {
-        let pruned = store.prune_history(minute(before), from, dry).await.unwrap();
+        let pruned = store.prune(Old::History, minute(before), from, dry).await.unwrap();
         (rows, portions, next) = (rows + pruned.rows, portions + 1, pruned.next);
     }
     (rows, portions)

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_supplies.sql"),
     include_str!("../migrations/0013_order.sql"),
     include_str!("../migrations/0014_notices.sql"),
+    include_str!("../migrations/0015_removals.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -17,6 +17,7 @@ mod intents;
 mod parks;
 mod queue;
 mod quotas;
+mod removals;
 mod settings;
 mod supplies;
 mod tokens;

@@ -100,6 +100,7 @@ pub struct Progress(Arc<ProgressCells>);
 
 #[derive(Debug, Default)]
 struct ProgressCells {
+    moves: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
     idle: AtomicBool,
@@ -109,12 +110,14 @@ struct ProgressCells {
 impl Progress {
     /// How many items there are, once that is known. Zero: unknown.
     pub fn set_total(&self, total: u64) {
-        self.0.total.store(total, Ordering::Relaxed);
+        let before = self.0.total.swap(total, Ordering::Relaxed);
+        self.moved_if(before != total);
     }
 
     /// How many items are done.
     pub fn set_done(&self, done: u64) {
-        self.0.done.store(done, Ordering::Relaxed);
+        let before = self.0.done.swap(done, Ordering::Relaxed);
+        self.moved_if(before != done);
     }
 
     /// There was nothing to do.
@@ -129,7 +132,23 @@ impl Progress {
 
     /// What is being done right now: `waiting for the offers quota`.
     pub fn note(&self, note: impl Into<String>) {
-        *self.0.note.lock().unwrap_or_else(PoisonError::into_inner) = note.into();
+        let note = note.into();
+        let before = std::mem::replace(&mut *self.0.note.lock().unwrap_or_else(PoisonError::into_inner), note.clone());
+        self.moved_if(before != note);
+    }
+
+    /// Something moved that is not counted: a program has printed something.
+    pub fn touch(&self) {
+        self.moved_if(true);
+    }
+
+    fn moved_if(&self, moved: bool) {
+        self.0.moves.fetch_add(u64::from(moved), Ordering::Relaxed);
+    }
+
+    /// Grows whenever something moves: whoever looks at it now and then sees whether anything has.
+    pub fn moves(&self) -> u64 {
+        self.0.moves.load(Ordering::Relaxed)
     }
 
     /// Items done, items in all (zero: unknown), and the note.

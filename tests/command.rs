@@ -148,6 +148,7 @@ impl Bench {
             base_dir: self.dir.path().to_owned(),
             children: self.children.clone(),
             notifier: Arc::new(LogNotifier),
+            overseer: Arc::new(taskrun::handlers::overseer::Nobody),
         }
     }
 

@@ -32,6 +32,9 @@ use taskrun::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+#[path = "engine/watch.rs"]
+mod watch;
+
 /// No test waits longer than this for anything.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -48,7 +51,8 @@ const fn handler(name: &'static str, resumable: bool) -> HandlerSpec {
     }
 }
 
-const HANDLERS: &[HandlerSpec] = &[handler("quick", false), handler("own", false), handler("again", true)];
+const HANDLERS: &[HandlerSpec] =
+    &[handler("quick", false), handler("own", false), handler("again", true), taskrun::handlers::watch_runs::SPEC];
 
 /// The system's clock, but set as a test wants it.
 #[derive(Debug)]
@@ -196,7 +200,7 @@ fn loaded(text: &str, dir: &Path, now: Timestamp, work: &Own) -> Loaded {
     let config = config::read(text, &path, &options).unwrap();
     let quick: Arc<dyn Handler> = Arc::new(Own::new(|_| done()));
     let own: Arc<dyn Handler> = Arc::new(work.clone());
-    let handlers = [("quick", quick), ("own", Arc::clone(&own)), ("again", own)];
+    let handlers = [("quick", quick), ("own", Arc::clone(&own)), ("watch_runs", Arc::clone(&own)), ("again", own)];
     Loaded {
         instances: config.instances,
         running_max: config.max_running,
@@ -320,6 +324,12 @@ async fn a_superseded_handler_that_never_yields_is_shut_out_before_the_newcomer_
     let older = house.wait_for_row("work", "runs", |row| row.state == RowState::Running).await;
     let newer = RunId(running.control.trigger("work".to_owned(), false).await.unwrap()[0].run.unwrap());
     house.wait_for_row("work", "goes on with the newer", |row| row.run == newer && row.state == RowState::Running).await;
+    // Its row says so a moment before its handler is called.
+    let since = Instant::now();
+    while fences.lock().unwrap().len() < 2 {
+        assert!(since.elapsed() < LIMIT);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let [first, second] = fences.lock().unwrap().clone().try_into().unwrap();
     assert!(first.generation < second.generation);
     assert_eq!((house.store.may_write(first).await.unwrap(), house.store.may_write(second).await.unwrap()), (false, true));

@@ -24,7 +24,7 @@ use crate::{
         task::{Instance, RunId},
     },
     engine::{self, signal::Signal},
-    handlers::{AttemptContext, Children, Handler, HandlerError},
+    handlers::{AttemptContext, Children, Handler, HandlerError, overseer::Nobody},
     notify::LogNotifier,
     observe::progress::{self, Style},
     store::{ChildGroup, RunStore as _, StoreError, sqlite::SqliteStore},
@@ -106,6 +106,7 @@ fn context(instance: &Arc<Instance>, config: &Config, presence: &Presence, cance
         base_dir: config.base_dir.clone(),
         children: Arc::new(NoChildren),
         notifier: Arc::new(LogNotifier),
+        overseer: Arc::new(Nobody),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{
     view::StatusPage,
 };
 
+/// A run that has moved within this time is not said to be still.
+const STILL_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
 /// How often `--watch` looks again.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -130,6 +133,9 @@ fn progress(run: &RunView) -> String {
         (done, 0) => done.to_string(),
         (done, total) => format!("{done}/{total} ({}%)", done.min(total).saturating_mul(100) / total),
     };
+    if let Some(still) = run.still_s.map(text::seconds).filter(|still| STILL_AFTER <= *still) {
+        write!(text, "{}still for {}", if text.is_empty() { "" } else { ", " }, text::took(still)).unwrap_or_default();
+    }
     if let Some(left) = run.left_s {
         write!(text, ", {} left", text::took(text::seconds(left))).unwrap_or_default();
     }
@@ -154,6 +160,7 @@ mod tests {
                 reloads: 2,
                 last_reload_faults: Vec::new(),
             },
+            stuck: 0,
             degraded: Vec::new(),
             stopping: false,
             instances: Vec::new(),
@@ -170,6 +177,9 @@ mod tests {
                 total: 240,
                 note: "waiting for the offers quota".to_owned(),
                 left_s: Some(182.0),
+                still_s: Some(2.0),
+                timeout_governs: false,
+                grace_s: 30.0,
             }],
         }
     }

@@ -16,6 +16,12 @@ words! {
         Starving = "starving",
         /// An attempt did not stop and was given up on.
         Stuck = "stuck",
+        /// A run makes no progress, or a process or a worker has stopped.
+        Frozen = "frozen",
+        /// Something was to start and has not.
+        Late = "late",
+        /// It has been too long since a task succeeded.
+        Overdue = "overdue",
         /// An account is not called any more, until a time or a person.
         Parked = "parked",
         /// Data is older than it may be.

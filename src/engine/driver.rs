@@ -17,8 +17,9 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    control::{Request, tell},
+    control::{Control, Request, tell},
     neighbours::Neighbours,
+    overseer::EngineOverseer,
     perform::{Trouble, rough},
     process,
     reload::{Fresh, Reloads},
@@ -194,10 +195,14 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         started_at: now.wall.saturating_add(SignedDuration::from_millis(1)).unwrap_or(now.wall),
     };
     let (state, commands) = recover(beginning, now);
+    let (control, oversights) = Control::channel();
+    let (store, neighbours) = (Arc::clone(&options.store), options.neighbours.clone());
+    let overseer = Arc::new(EngineOverseer { control, store, neighbours, me: options.process });
     let workshop = Workshop {
         store: Arc::clone(&options.store),
         clock: Arc::clone(&clock),
         notifier: Arc::clone(&options.notifier),
+        overseer,
         marker: options.marker,
         events: messages.clone(),
         threads: Arc::new(AtomicUsize::new(0)),
@@ -233,7 +238,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     };
     driver.perform_all(commands);
     let _beside = driver.mind_the_others();
-    let report = driver.drive(inbox, arrivals, &mut requests).await;
+    let report = driver.drive(inbox, arrivals, &mut requests, oversights).await;
     // Whatever a run left behind in a session of its own.
     let marker = driver.workshop.marker.to_string();
     driver.performing.spawn(process::kill_children(Vec::new(), vec![marker]));
@@ -257,6 +262,7 @@ impl Driver {
         mut inbox: mpsc::Receiver<Message>,
         mut arrivals: mpsc::Receiver<Fresh>,
         requests: &mut mpsc::Receiver<Request>,
+        mut oversights: mpsc::Receiver<Request>,
     ) -> StopReport {
         let mut stop_look = tokio::time::interval(STOP_LOOK);
         stop_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -289,6 +295,8 @@ impl Driver {
                     }
                     None => requests_open = false,
                 },
+                // A handler's request never ends a `once`.
+                Some(request) = oversights.recv() => self.answer(request),
                 fresh = arrivals.recv() => {
                     if let Some(fresh) = fresh {
                         self.put_in_force(fresh);
@@ -300,6 +308,7 @@ impl Driver {
             self.apply(Event::Tick);
             self.watch_shutdown();
             let now = self.clock.now().uptime;
+            self.workers.values_mut().for_each(|worker| worker.look_at_progress(now));
             self.trouble_since = self.trouble.now().map(|_| self.trouble_since.unwrap_or(now));
         }
         let in_time = self.abandoned.is_empty() && self.state.runs.is_empty();

@@ -4,6 +4,7 @@ mod driver;
 pub mod forecast;
 pub mod neighbours;
 mod others;
+mod overseer;
 mod perform;
 pub mod process;
 mod reload;

@@ -141,6 +141,7 @@ impl Driver {
                 reloads: self.reloads.count,
                 last_reload_faults: self.reloads.faults.clone(),
             },
+            stuck: self.stuck(),
             degraded,
             stopping: self.state.stopping.is_some(),
             instances,
@@ -185,6 +186,9 @@ impl Driver {
             total,
             note,
             left_s: left(done, total.saturating_sub(done), passed, &*self.clock).map(|left| left.as_secs_f64()),
+            still_s: worker.map(|worker| worker.still_for(self.now().uptime).as_secs_f64()),
+            timeout_governs: &*active.instance.handler == "command" && active.instance.timeout.is_some(),
+            grace_s: active.instance.grace.as_secs_f64(),
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub practice_speed: Option<u32>,
     pub config: ConfigView,
+    /// Attempts that did not stop and were given up on; their threads are still there.
+    #[serde(default)]
+    pub stuck: usize,
     /// Why the daemon is not all well: the store refuses writes, the last reload failed, an attempt is stuck. Empty: all well.
     pub degraded: Vec<String>,
     pub stopping: bool,
@@ -111,6 +114,15 @@ pub struct RunView {
     pub note: String,
     /// Seconds to the end at the pace so far, where that can be told.
     pub left_s: Option<f64>,
+    /// Seconds since its attempt last made progress, real ones; absent where none works.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub still_s: Option<f64>,
+    /// It is a program with a `timeout`: that it prints nothing means nothing.
+    #[serde(default)]
+    pub timeout_governs: bool,
+    /// How many seconds it may take to stop.
+    #[serde(default)]
+    pub grace_s: f64,
 }
 
 /// What came of a `trigger`.

@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use jiff::SignedDuration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -21,10 +22,10 @@ use crate::{
     clock::{BoxFuture, Clock},
     core::{
         event::{Event, NotYet, Outcome},
-        task::{Generation, Instance, InstanceName, RunId, Trigger},
+        task::{Generation, Instance, InstanceName, Now, RunId, Trigger},
     },
     errors::panic_text,
-    handlers::{Access, AttemptContext, Children, Handler, HandlerError, Progress, Report},
+    handlers::{Access, AttemptContext, Children, Handler, HandlerError, Overseer, Progress, Report},
     notify::Notifier,
     observe::log::attempt_span,
     store::{ChildGroup, Fence, RunStore},
@@ -54,10 +55,25 @@ pub(super) struct Worker {
     pub started_at: jiff::Timestamp,
     /// Its handler looks often and finds little.
     pub polls: bool,
+    /// How often something had moved when it was last looked at, and when it last had, by the uptime.
+    moved: (u64, SignedDuration),
     children: Arc<RunChildren>,
 }
 
 impl Worker {
+    /// Notices whether anything has moved.
+    pub(super) fn look_at_progress(&mut self, uptime: SignedDuration) {
+        let moves = self.progress.moves();
+        if moves != self.moved.0 {
+            self.moved = (moves, uptime);
+        }
+    }
+
+    /// For how long nothing has moved, to the second.
+    pub(super) fn still_for(&self, uptime: SignedDuration) -> SignedDuration {
+        uptime.saturating_sub(self.moved.1)
+    }
+
     /// The process groups that the attempt has started so far.
     pub(super) fn children(&self) -> Vec<ChildGroup> {
         self.children.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -74,6 +90,8 @@ pub(super) struct Workshop {
     pub events: mpsc::Sender<super::driver::Message>,
     /// Where handlers tell people.
     pub notifier: Arc<dyn Notifier>,
+    /// What `watch_runs` sees of us.
+    pub overseer: Arc<dyn Overseer>,
     /// Threads of attempts, abandoned ones included.
     pub threads: Arc<AtomicUsize>,
 }
@@ -82,7 +100,7 @@ impl Workshop {
     /// Starts the attempt's thread.
     pub(super) fn launch(&self, job: &Job, handlers: &Handlers, base_dir: PathBuf) -> Worker {
         let (cancel, progress) = (CancellationToken::new(), Progress::default());
-        let now = self.clock.now().wall;
+        let Now { wall: now, uptime } = self.clock.now();
         let children =
             Arc::new(RunChildren { store: Arc::clone(&self.store), marker: Arc::clone(&self.marker), started: Mutex::default() });
         let timing = &job.instance.timing;
@@ -103,12 +121,14 @@ impl Workshop {
             base_dir,
             children: Arc::clone(&children) as Arc<dyn Children>,
             notifier: Arc::clone(&self.notifier),
+            overseer: Arc::clone(&self.overseer),
             instance: Arc::clone(&job.instance),
         };
         let handler = handlers.get(&job.instance.handler).cloned();
         let polls = handler.as_ref().is_some_and(|handler| handler.polls());
+        let moved = (0, uptime);
         let worker =
-            Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, polls, children };
+            Worker { instance: job.instance.name.clone(), attempt: job.attempt, cancel, progress, started_at: now, polls, moved, children };
         self.spawn(ctx, handler);
         worker
     }

@@ -112,7 +112,7 @@ impl Command {
         };
         let drain = async {
             tokio::select! {
-                () = output.drain() => (),
+                () = output.drain(|| ctx.progress.touch()) => (),
                 () = linger => (),
             }
         };

@@ -30,6 +30,7 @@ mod crew;
 pub mod delete_old_items;
 mod expect;
 pub mod http_request;
+pub mod overseer;
 pub mod parking;
 mod pricing;
 pub mod refresh_tokens;
@@ -39,7 +40,9 @@ pub mod update_env;
 pub mod update_items;
 pub mod upload_tick;
 pub mod validate_credentials;
+pub mod watch_runs;
 
+pub use self::overseer::Overseer;
 pub use crate::access::{Access, Caller, Plan, Planned, Progress};
 
 /// Work that a task names.
@@ -141,6 +144,8 @@ pub struct AttemptContext {
     pub children: Arc<dyn Children>,
     /// Where a person is told.
     pub notifier: Arc<dyn Notifier>,
+    /// What runs beside this attempt; for `watch_runs`.
+    pub overseer: Arc<dyn Overseer>,
 }
 
 impl AttemptContext {

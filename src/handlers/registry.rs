@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Handler, backup, check_items, cleanup, command, delete_old_items, http_request, refresh_tokens, sync_inventory, update_env,
-    update_items, upload_tick, validate_credentials,
+    update_items, upload_tick, validate_credentials, watch_runs,
 };
 use crate::{
     config::{Config, StoreLocation, keys::HandlerSpec},
@@ -26,6 +26,7 @@ pub const SPECS: &[HandlerSpec] = &[
     update_env::SPEC,
     check_items::SPEC,
     update_items::SPEC,
+    watch_runs::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -46,6 +47,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let check_items: Arc<dyn Handler> = Arc::new(check_items::CheckItems::new(&config.sources, Arc::clone(shop)));
     let update_items: Arc<dyn Handler> = Arc::new(update_items::UpdateItems::new(&config.sources, Arc::clone(shop)));
     let delete_old_items: Arc<dyn Handler> = Arc::new(delete_old_items::DeleteOldItems::new(Arc::clone(shop)));
+    let watch_runs: Arc<dyn Handler> = Arc::new(watch_runs::WatchRuns::new(Arc::clone(shop)));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -59,6 +61,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (update_env::SPEC.name, update_env),
         (check_items::SPEC.name, check_items),
         (update_items::SPEC.name, update_items),
+        (watch_runs::SPEC.name, watch_runs),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

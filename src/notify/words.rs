@@ -10,6 +10,9 @@ pub(super) fn event(language: Language, event: Event) -> &'static str {
         Event::Lost => ("lost with its process", "プロセスとともに失われました"),
         Event::Starving => ("never comes to its end", "完了できない状態が続いています"),
         Event::Stuck => ("did not stop and was given up on", "停止せず、打ち切られました"),
+        Event::Frozen => ("frozen", "停止したままです"),
+        Event::Late => ("has not started", "開始されていません"),
+        Event::Overdue => ("has not succeeded for too long", "長時間成功していません"),
         Event::Parked => ("not called any more", "呼び出しを止めました"),
         Event::DataStale => ("data is too old", "データが古くなっています"),
         Event::Brake => ("a brake stopped it", "安全装置が止めました"),
@@ -42,6 +45,11 @@ pub(super) fn advice(language: Language, event: Event) -> &'static str {
             "it can change nothing any more; if `taskrun status` still counts it, restart taskrun",
             "以後の書き込みは無効です。`taskrun status` に残る場合は taskrun を再起動してください",
         ),
+        Event::Frozen => (
+            "`taskrun status` shows what it waits for; `taskrun cancel RUN` ends it",
+            "`taskrun status` で状況を確認し、`taskrun cancel 実行番号` で終了できます",
+        ),
+        Event::Late | Event::Overdue => ("`taskrun explain {}` says why", "`taskrun explain {}` で理由を確認できます"),
         Event::Parked => {
             ("`taskrun accounts list` shows all that are parked", "`taskrun accounts list` で停止中のアカウントを確認してください")
         }

@@ -110,6 +110,10 @@ impl RunStore for MemoryStore {
         self.now(|tables| of.iter().filter_map(|name| tables.last_run(name)).collect())
     }
 
+    fn last_successes(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>> {
+        self.now(|tables| of.iter().filter_map(|name| tables.last_success(name)).collect())
+    }
+
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {
         self.now(|tables| tables.set_aside(process, run, frees_locks, at))
     }

@@ -338,6 +338,8 @@ pub trait RunStore: Send + Sync + std::fmt::Debug {
     fn drop_follow_up(&self, id: FollowUpId) -> Answer<()>;
     /// The last run of each of these instances that had an end of its own: none that was superseded or dry. The history keeps it, whatever its age.
     fn last_runs(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>>;
+    /// The last run of each of these instances that succeeded and was not dry, as far as the history goes back.
+    fn last_successes(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>>;
     /// Sets a run aside for the next start: no process has it, and its running attempt does not count. One that waits for a limit goes on waiting.
     /// `frees_locks`: its named locks are free until somebody adopts it; false where a thread of it may still be at work.
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()>;

@@ -362,6 +362,7 @@ impl Pair {
         }
         both!(self, last_ends());
         both!(self, follow_ups());
+        both!(self, last_successes(instances().into_iter().map(|one| one.name).collect::<Vec<_>>()));
         both!(self, last_runs(instances().into_iter().map(|one| one.name).collect::<Vec<_>>()));
         both!(self, processes());
         both!(self, pauses());

@@ -356,6 +356,7 @@ impl Bench {
             base_dir: self.dir.path().to_owned(),
             children: Arc::new(NoChildren),
             notifier: Arc::clone(&self.notifier),
+            overseer: Arc::new(taskrun::handlers::overseer::Nobody),
         }
     }
 

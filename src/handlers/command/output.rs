@@ -49,9 +49,10 @@ impl Output {
         Self { stdout: Pipe::new(child.stdout.take()), stderr: Pipe::new(child.stderr.take()), capped: Capped::new(cap) }
     }
 
-    /// Reads until both pipes are closed. May be dropped at any time; nothing that was read is lost.
-    pub(super) async fn drain(&mut self) {
+    /// Reads until both pipes are closed, and tells `moved` whenever something came. May be dropped at any time; nothing that was read is lost.
+    pub(super) async fn drain(&mut self, moved: impl Fn()) {
         loop {
+            moved();
             tokio::select! {
                 () = self.stdout.read(), if self.stdout.source.is_some() => self.stdout.hand_over(|line| self.capped.take(Stream::Out, line)),
                 () = self.stderr.read(), if self.stderr.source.is_some() => self.stderr.hand_over(|line| self.capped.take(Stream::Err, line)),

@@ -57,8 +57,16 @@ impl Tables {
     }
 
     pub fn last_run(&self, name: &InstanceName) -> Option<LastRun> {
+        self.last_that(name, |end| end != RunEnd::Superseded)
+    }
+
+    pub fn last_success(&self, name: &InstanceName) -> Option<LastRun> {
+        self.last_that(name, |end| end == RunEnd::Succeeded)
+    }
+
+    fn last_that(&self, name: &InstanceName, fits: impl Fn(RunEnd) -> bool) -> Option<LastRun> {
         self.runs.values().rev().filter(|run| run.row.instance == *name && !run.row.dry).find_map(|run| match run.row.state {
-            RowState::Ended { end: RunEnd::Superseded, .. } => None,
+            RowState::Ended { end, .. } if !fits(end) => None,
             RowState::Ended { end, .. } => {
                 Some(LastRun { instance: name.clone(), run: run.row.run, end, ended_at: run.row.ended_at.unwrap_or_default() })
             }

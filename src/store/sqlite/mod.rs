@@ -128,6 +128,10 @@ impl RunStore for SqliteStore {
         self.db.read("read the last runs", move |conn| order::last_runs(conn, &of))
     }
 
+    fn last_successes(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>> {
+        self.db.read("read the last successes", move |conn| order::last_successes(conn, &of))
+    }
+
     fn set_aside(&self, process: ProcessId, run: RunId, frees_locks: bool, at: Timestamp) -> Answer<()> {
         let at = at.as_millisecond();
         self.db.write("set a run aside", move |conn| runs::set_aside(conn, process, run, frees_locks, at))

@@ -14,10 +14,27 @@ use crate::{
 
 /// The last run of each that had an end of its own.
 pub(super) fn last_runs<'a>(conn: &Connection, names: impl IntoIterator<Item = &'a InstanceName>) -> rusqlite::Result<Vec<LastRun>> {
-    let mut newest = conn.prepare_cached(
+    newest(
+        conn,
         "SELECT id, instance, run_end, ended_at_ms FROM runs INDEXED BY runs_own_end
          WHERE instance = ?1 AND run_end IS NOT NULL AND run_end <> 'superseded' AND dry = 0 ORDER BY id DESC LIMIT 1",
-    )?;
+        names,
+    )
+}
+
+/// The last run of each that succeeded.
+pub(super) fn last_successes<'a>(conn: &Connection, names: impl IntoIterator<Item = &'a InstanceName>) -> rusqlite::Result<Vec<LastRun>> {
+    newest(
+        conn,
+        "SELECT id, instance, run_end, ended_at_ms FROM runs INDEXED BY runs_own_end
+         WHERE instance = ?1 AND run_end IS NOT NULL AND run_end <> 'superseded' AND dry = 0 AND run_end = 'succeeded'
+         ORDER BY id DESC LIMIT 1",
+        names,
+    )
+}
+
+fn newest<'a>(conn: &Connection, sql: &str, names: impl IntoIterator<Item = &'a InstanceName>) -> rusqlite::Result<Vec<LastRun>> {
+    let mut newest = conn.prepare_cached(sql)?;
     let mut last = Vec::new();
     for name in names {
         last.extend(newest.query_row([name.as_str()], last_run).optional()?);

@@ -36,9 +36,11 @@ mod screen;
 mod settings;
 mod simulate;
 mod status;
+mod supplies;
 mod talk;
 mod text;
 mod views;
+mod work;
 
 /// How much faster the practice clocks run where `--sandbox` does not say.
 const PRACTICE_SPEED: &str = "60";
@@ -112,6 +114,8 @@ enum Command {
     Cancel(talk::CancelArgs),
     Queue(queue::Args),
     Notify(notify::Args),
+    Work(work::Args),
+    Supplies(supplies::Args),
     Settings(settings::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -175,6 +179,8 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Cancel(args) => talk::cancel(args, place).await,
             Command::Queue(args) => queue::run(args, place).await,
             Command::Notify(args) => notify::run(args, place).await,
+            Command::Work(args) => work::run(args, place).await,
+            Command::Supplies(args) => supplies::run(args, place).await,
             Command::Settings(args) => settings::run(args, place).await,
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,

@@ -6,7 +6,7 @@ use super::{
 use crate::shop::product::Asin;
 
 pub(super) mod age;
-mod csv;
+pub(super) mod csv;
 mod import;
 mod list;
 mod read;

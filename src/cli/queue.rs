@@ -50,6 +50,8 @@ enum What {
     Dead(orders::DeadArgs),
 }
 
+pub(super) use orders::tell;
+
 /// What people call the handler that lists items; its instance has an account's hours.
 const HANDLER: &str = "upload_tick";
 
@@ -125,7 +127,7 @@ fn platform(text: &str) -> Result<Platform, String> {
         .ok_or_else(|| format!("one of {}", Platform::ALL.iter().map(|platform| platform.word()).collect::<Vec<_>>().join(", ")))
 }
 
-fn item_id(text: &str) -> Result<ItemId, String> {
+pub(super) fn item_id(text: &str) -> Result<ItemId, String> {
     i64::from_str(text).map(ItemId).map_err(|_| "the number of an item, as `taskrun queue list` shows it".to_owned())
 }
 

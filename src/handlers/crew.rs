@@ -105,6 +105,8 @@ pub(super) struct Done {
     pub(super) put_back: BTreeMap<Arc<str>, u64>,
     /// New dead letters.
     pub(super) dead: u64,
+    /// Failures of all workers since the last job that was done: the source's trouble, not the jobs'.
+    failures: u32,
 }
 
 impl Done {
@@ -136,8 +138,6 @@ type Answer = (Job, Option<Result<(), Trouble>>);
 /// What the crew knows while it works.
 struct Shift<'s> {
     done: &'s mut Done,
-    /// Of all workers.
-    failures: u32,
     /// Why no new job is taken.
     stop: Option<HandlerError>,
 }
@@ -204,7 +204,7 @@ impl Crew<'_> {
 
     /// Takes jobs until none is due.
     async fn shift(&self, trade: &dyn Trade, suspects: bool, done: &mut Done) -> Result<(), HandlerError> {
-        let mut shift = Shift { done, failures: 0, stop: None };
+        let mut shift = Shift { done, stop: None };
         let mut hands = FuturesUnordered::new();
         let mut renewal = tokio::time::interval(RENEW_EVERY);
         let workers = if suspects { 1 } else { self.workers().await? };
@@ -267,7 +267,7 @@ impl Crew<'_> {
         match &how {
             JobEnd::Done => {
                 shift.done.done += 1;
-                shift.failures = 0;
+                shift.done.failures = 0;
             }
             JobEnd::PutBack { error: Some(error), .. } => *shift.done.put_back.entry(Arc::clone(&error.code)).or_default() += 1,
             JobEnd::PutBack { error: None, .. } => {}
@@ -307,8 +307,8 @@ impl Crew<'_> {
                 Ok(JobEnd::PutBack { until: *until, counts: false, error: None })
             }
             _ if error.concern() == Concern::Account => {
-                shift.failures += 1;
-                if shift.failures >= FAILURES_MAX {
+                shift.done.failures += 1;
+                if shift.done.failures >= FAILURES_MAX {
                     let message = format!("{source} shuts us out: {text}; nothing is asked for {COOLDOWN:#}");
                     shift.stop = Some(HandlerError::Transient { message, retry_after: Some(COOLDOWN) });
                 }
@@ -316,8 +316,8 @@ impl Crew<'_> {
             }
             _ if error.concern() == Concern::Item => Ok(JobEnd::Failed(problem("refused", &text))),
             _ => {
-                shift.failures += 1;
-                if shift.failures >= FAILURES_MAX {
+                shift.done.failures += 1;
+                if shift.done.failures >= FAILURES_MAX {
                     let message = format!("{source} is in trouble, {FAILURES_MAX} calls in a row failed: {text}");
                     shift.stop = Some(HandlerError::Transient { message, retry_after: None });
                 }

@@ -5,21 +5,21 @@
 use std::io::{self, BufRead};
 
 /// No row is longer: 20 addresses of pictures and a long description are a tenth of it.
-pub(super) const ROW_BYTES_MAX: usize = 1024 * 1024;
+pub(in crate::cli) const ROW_BYTES_MAX: usize = 1024 * 1024;
 
 /// A row of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(in crate::cli) struct Record {
     /// Where it begins; the first line is 1.
-    pub(super) line: u64,
-    pub(super) fields: Vec<Vec<u8>>,
+    pub(in crate::cli) line: u64,
+    pub(in crate::cli) fields: Vec<Vec<u8>>,
     /// A quoted field went on after its closing quote.
-    pub(super) malformed: bool,
+    pub(in crate::cli) malformed: bool,
 }
 
 /// Why the file cannot be read on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CsvError {
+pub(in crate::cli) enum CsvError {
     #[error("the row that begins on line {0} has a quote that is never closed")]
     Unclosed(u64),
     #[error("the row that begins on line {0} is longer than {max} KiB: is a quote not closed?", max = ROW_BYTES_MAX / 1024)]
@@ -42,18 +42,18 @@ enum Spot {
 
 /// The records of a file.
 #[derive(Debug)]
-pub(super) struct Records<R> {
+pub(in crate::cli) struct Records<R> {
     input: R,
     line: u64,
 }
 
 impl<R: BufRead> Records<R> {
-    pub(super) fn new(input: R) -> Self {
+    pub(in crate::cli) fn new(input: R) -> Self {
         Self { input, line: 1 }
     }
 
     /// The next record that is not a blank line.
-    pub(super) fn next(&mut self) -> Result<Option<Record>, CsvError> {
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Record>, CsvError> {
         let mut record = Record { line: self.line, fields: Vec::new(), malformed: false };
         let (mut field, mut spot, mut size) = (Vec::new(), Spot::Begin, 0);
         while let Some(byte) = self.byte()? {

@@ -270,7 +270,7 @@ impl OrderedView {
     }
 }
 
-fn tell(ordered: &[Ordered], order: Order, json: bool, place: &Place) -> Result<Exit, Failure> {
+pub(in crate::cli) fn tell(ordered: &[Ordered], order: Order, json: bool, place: &Place) -> Result<Exit, Failure> {
     if json {
         place.screen.json(&ordered.iter().map(OrderedView::of).collect::<Vec<_>>())?;
     } else {

@@ -87,7 +87,7 @@ fn parameters(host: &str) -> Result<TlsParameters, String> {
 /// What a failure means. The causes are told, but not the login.
 fn judge(error: &Error) -> SendError {
     let why = visible(&crate::errors::chain(error));
-    let of_network = error.source().is_some_and(|cause| cause.is::<std::io::Error>());
+    let of_network = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if error.is_permanent() || error.is_client() {
         SendError::Refused(why)
     } else if error.is_transient() {

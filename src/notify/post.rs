@@ -134,10 +134,10 @@ impl Post {
 
     /// Sends what is due until `closing`: a daemon's.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
-        let mut changes = self.settings.subscribe();
+        let mut in_force = self.settings.subscribe();
         self.forget_old().await;
         loop {
-            let settings = Arc::clone(&changes.borrow_and_update());
+            let settings = Arc::clone(&in_force.borrow_and_update());
             let now = self.clock.now().wall;
             if let Err(error) = self.outbox.keep_channels(names(&settings.notify), now).await {
                 tracing::warn!(error = chain(&error), "the channels could not be registered in the store");
@@ -153,7 +153,7 @@ impl Post {
             tasks.close();
             let is_over = tokio::select! {
                 () = closing.cancelled() => true,
-                changed = changes.changed() => changed.is_err(),
+                changed = in_force.changed() => changed.is_err(),
             };
             stop.cancel();
             // What is being sent is sent to its end: nobody would know whether it arrived.

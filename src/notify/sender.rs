@@ -29,9 +29,9 @@ const NOTICES_MAX: u32 = 500;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a failure, the next try comes after this, then after twice this, and so on.
 const AGAIN_FIRST: Duration = Duration::from_secs(5);
-const AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
+const AGAIN_MAX: Duration = Duration::from_mins(15);
 /// A channel that says how long to wait is not believed beyond this.
-const ASKED_MAX: Duration = Duration::from_secs(60 * 60);
+const ASKED_MAX: Duration = Duration::from_hours(1);
 /// A channel that takes no more and does not say until when: Chatwork's room is free again after ten seconds.
 const LIMITED_MS: i64 = 10_000;
 /// Failures in a row that may be a moment's.
@@ -180,7 +180,7 @@ impl Sender {
             tries += 1;
             match settled {
                 Err(error) if tries < SETTLE_TRIES && !matches!(error, StoreError::Closed) => {
-                    tokio::time::sleep(Duration::from_secs(1)).await
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 settled => return settled,
             }

@@ -171,3 +171,24 @@ async fn a_refused_reload_and_a_lost_run_are_told() {
         assert_eq!(daemon.stop(), 0);
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_copy_knows_what_has_been_told_since() {
+    let bench = Bench::open(1).await;
+    let world = world(&bench.chat.endpoint(), "", "  flaky: { handler: command, with: { run: [test, -e, healthy] } }\n");
+    tokio::task::block_in_place(|| {
+        fs::write(world.path("healthy"), "").unwrap();
+        world.must(&["once", "flaky"]);
+        let copy = world.must(&["backup"]);
+        let copy = copy.split_whitespace().find(|word| word.contains(".db")).unwrap().to_owned();
+        fs::remove_file(world.path("healthy")).unwrap();
+        assert_eq!(world.run(&["once", "flaky"]).0, 1);
+        assert_eq!(bench.messages().len(), 1);
+        let (code, text) = world.run(&["restore", &copy]);
+        assert_eq!(code, 0, "{text}");
+        assert_eq!((world.run(&["once", "flaky"]).0, bench.messages().len()), (1, 1), "the failure was told before");
+        fs::write(world.path("healthy"), "").unwrap();
+        world.must(&["once", "flaky"]);
+        assert!(bench.messages()[1].contains("after 2 failures since"), "{:#?}", bench.messages());
+    });
+}

@@ -58,6 +58,7 @@ const TAKE_ALONG: &str = "
     INSERT OR REPLACE INTO quotas SELECT * FROM before.quotas;
     INSERT OR REPLACE INTO parks SELECT * FROM before.parks;
     INSERT OR REPLACE INTO credentials SELECT * FROM before.credentials;
+    DELETE FROM notice_sends;
     DELETE FROM notice_channels;
     DELETE FROM notices;
     INSERT INTO notices SELECT * FROM before.notices;

@@ -40,6 +40,18 @@ fn minutes(minutes: i64) -> SignedDuration {
 }
 
 #[test]
+fn who_tells_amazon_the_stock_has_a_sellers_number() {
+    let text = |says: &str| {
+        format!(
+            "marketplaces: {{amazon: {{region: fe, marketplace_id: A, client_id: x, client_secret: \"${{SECRET}}\"}}}}\n\
+             accounts: {{s: {{platform: amazon{says}}}}}\ntasks: {{t: {{handler: update_feed, for_each: {{platform: amazon}}}}}}"
+        )
+    };
+    assert!(fault_of(read(&text(""))).contains("the handler `update_feed` needs the `seller_id` of `s`"));
+    assert_eq!(sound(&text(", seller_id: A2EXAMPLE")).accounts["s"].seller_id.as_deref(), Some("A2EXAMPLE"));
+}
+
+#[test]
 fn the_shipped_file_is_sound_in_practice() {
     let practice = LoadOptions { practice: true, handlers: taskrun::handlers::registry::SPECS, ..options() };
     let config = config::load(Path::new(SHIPPED), &practice).unwrap_or_else(|faults| panic!("{faults}"));

@@ -288,12 +288,14 @@ pub(crate) fn stand_in(config: &mut Config, endpoint: &str) {
             enabled: true,
             refresh_token: None,
             proxy: None,
+            seller_id: None,
             daily_limit: None,
             calls_per_hour: None,
             calls_per_day: None,
         };
         let account = config.accounts.entry(key.name.into()).or_insert_with(new);
         account.refresh_token = Some(Secret::new(key.refresh_token));
+        account.seller_id = (platform == Platform::Amazon).then(|| sandbox::seed::seller_id(key.name).into());
     }
 }
 

@@ -186,14 +186,17 @@ fn accounts(
         let proxy = remote::proxy(reader, table);
         let policy = task::policy(reader, table, calendars);
         let name: Arc<str> = Arc::from(&*entry.key.text);
+        let mut has_seller_id = false;
         if let Some(platform) = platform {
             let daily_limit = plain.int("daily_limit").and_then(|limit| u32::try_from(limit).ok());
             let (calls_per_hour, calls_per_day) = (plain.int("calls_per_hour"), plain.int("calls_per_day"));
             let enabled = policy.enabled();
-            let account = Account { platform, enabled, refresh_token, proxy, daily_limit, calls_per_hour, calls_per_day };
+            let seller_id: Option<Arc<str>> = plain.text("seller_id").map(Into::into);
+            has_seller_id = seller_id.is_some();
+            let account = Account { platform, enabled, refresh_token, proxy, seller_id, daily_limit, calls_per_hour, calls_per_day };
             accounts.insert(Arc::clone(&name), account);
         }
-        known.insert(name, KnownAccount { platform, policy });
+        known.insert(name, KnownAccount { platform, policy, has_seller_id });
     }
     (accounts, known)
 }

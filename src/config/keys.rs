@@ -133,7 +133,7 @@ pub struct HandlerSpec {
     pub resumable: bool,
     /// Whether fires of an instance with an account are skipped while that is parked. False for what brings a parked account back.
     pub parks: bool,
-    /// Marketplaces that must be configured for it.
+    /// Marketplaces that must be configured for it, and keys that every account of its `for_each` must have: `account.KEY`.
     pub needs: &'static [&'static str],
     /// In practice (`--sandbox`) it begins at once, so that the first minute shows something.
     pub eager_in_practice: bool,
@@ -340,6 +340,7 @@ pub const ACCOUNT: &[Key] = &[
     required("platform", PLATFORM, "The marketplace that the account is at."),
     key("refresh_token", Kind::Secret, "The account's first refresh token; later ones are kept in the store."),
     key("proxy", Kind::Apart(&Kind::Text), "The proxy for the account's calls; if it can't be reached, they fail."),
+    key("seller_id", Kind::Text, "An Amazon seller's own number there, the merchant token; needed by `update_feed`."),
     key("daily_limit", Kind::Int(0, COUNT_MAX), "How many items may be listed on one day."),
 ];
 

@@ -266,6 +266,8 @@ pub struct Account {
     pub refresh_token: Option<Secret>,
     /// The proxy for its calls, with its password if it has one; if it can't be reached, they fail.
     pub proxy: Option<Secret>,
+    /// The seller's number at Amazon.
+    pub seller_id: Option<Arc<str>>,
     /// How many items may be listed on one day.
     pub daily_limit: Option<u32>,
     /// How many calls it may get in a clock hour; the marketplace's number where it is not given.

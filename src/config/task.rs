@@ -41,7 +41,11 @@ pub(super) struct KnownAccount {
     /// `None` where it could not be read.
     pub(super) platform: Option<Platform>,
     pub(super) policy: Policy,
+    pub(super) has_seller_id: bool,
 }
+
+/// The need of a handler for a key of its accounts.
+const SELLER_ID: &str = "account.seller_id";
 
 macro_rules! policy {
     ($($field:ident: $kind:ty),* $(,)?) => {
@@ -146,7 +150,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, known: &Known, instan
     match (table.entry("for_each"), accounts) {
         (None, _) => draft.instance(reader, None, known, instances),
         (Some(_), accounts) => {
-            for name in accounts.unwrap_or_default() {
+            let accounts = accounts.unwrap_or_default();
+            account_needs(reader, spec, &entry.key.span, &accounts, known);
+            for name in accounts {
                 draft.instance(reader, Some(name), known, instances);
             }
         }
@@ -199,12 +205,29 @@ fn lacking(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>) -> Op
 
 /// Reports marketplaces that a handler needs and the file lacks.
 fn needs(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>, known: &Known) {
-    for name in spec.needs.iter().filter(|name| !reader.options.practice && !known.marketplaces.contains(**name)) {
+    for name in spec.needs.iter().filter(|name| is_marketplace(name) && !reader.options.practice && !known.marketplaces.contains(**name)) {
         reader.fault(
             at,
             format!("the handler `{}` needs the marketplace `{name}`", spec.name),
             format!("add `{name}:` under `marketplaces:`"),
         );
+    }
+}
+
+/// What a handler needs, as a word: a marketplace, or a key of its accounts.
+fn is_marketplace(need: &str) -> bool {
+    need != SELLER_ID
+}
+
+/// Reports accounts of a task that lack a key which its handler needs.
+fn account_needs(reader: &mut Reader<'_>, spec: &HandlerSpec, at: &Range<usize>, accounts: &[Arc<str>], known: &Known) {
+    if reader.options.practice || !spec.needs.contains(&SELLER_ID) {
+        return;
+    }
+    let lacks = |name: &&Arc<str>| known.accounts.get(*name).is_some_and(|account| !account.has_seller_id);
+    for name in accounts.iter().filter(lacks) {
+        let hint = format!("add `seller_id: \"A…\"`, the merchant token, under `accounts.{name}`");
+        reader.fault(at, format!("the handler `{}` needs the `seller_id` of `{name}`", spec.name), hint);
     }
 }
 

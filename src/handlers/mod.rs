@@ -37,6 +37,7 @@ pub mod refresh_tokens;
 pub mod registry;
 pub mod sync_inventory;
 pub mod update_env;
+pub mod update_feed;
 pub mod update_items;
 pub mod upload_tick;
 pub mod validate_credentials;

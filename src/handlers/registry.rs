@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Handler, backup, check_items, cleanup, command, delete_old_items, http_request, refresh_tokens, sync_inventory, update_env,
-    update_items, upload_tick, validate_credentials, watch_runs,
+    update_feed, update_items, upload_tick, validate_credentials, watch_runs,
 };
 use crate::{
     config::{Config, StoreLocation, keys::HandlerSpec},
@@ -27,6 +27,7 @@ pub const SPECS: &[HandlerSpec] = &[
     check_items::SPEC,
     update_items::SPEC,
     watch_runs::SPEC,
+    update_feed::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -37,6 +38,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
     let sync_inventory: Arc<dyn Handler> = Arc::new(sync_inventory::SyncInventory::new(Arc::clone(&market), Arc::clone(shop)).behind(gate));
     let upload_tick: Arc<dyn Handler> =
         Arc::new(upload_tick::UploadTick::new(config.publish.clone(), &config.accounts, Arc::clone(&market), Arc::clone(shop)));
+    let update_feed: Arc<dyn Handler> = Arc::new(update_feed::UpdateFeed::new(Arc::clone(&market), Arc::clone(shop)));
     let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
     let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep), places(config)));
@@ -62,6 +64,7 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (check_items::SPEC.name, check_items),
         (update_items::SPEC.name, update_items),
         (watch_runs::SPEC.name, watch_runs),
+        (update_feed::SPEC.name, update_feed),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

@@ -15,7 +15,10 @@ use crate::{
     access::{Caller, Planned},
     core::value::Secret,
     outbound::certificates,
-    store::shop::{Fate, Guarded, Intent, ShopStore},
+    store::{
+        Answer as Kept, Fence,
+        shop::{Fate, Guarded, Intent, IntentId, ShopStore},
+    },
 };
 
 /// A host that is there answers a connection at once, also from the other end of the world.
@@ -79,6 +82,23 @@ impl Http {
         Ok(self.client(what)?.put(format!("{}{path}", self.endpoint)))
     }
 
+    pub(super) fn patch(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.patch(format!("{}{path}", self.endpoint)))
+    }
+
+    pub(super) fn delete(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.delete(format!("{}{path}", self.endpoint)))
+    }
+
+    /// A request to an address that the marketplace has named. It must be an https one, unless it leads to this machine as the endpoint does.
+    pub(super) fn elsewhere(&self, what: &'static str, method: reqwest::Method, url: &str) -> Result<RequestBuilder, CallError> {
+        let is_safe = url.starts_with("https://") || is_here(&self.endpoint) && is_here(url);
+        if !is_safe {
+            return Err(CallError::Unreadable { what, status: 200, why: "it names an address that is not https".to_owned() });
+        }
+        Ok(self.client(what)?.request(method, url))
+    }
+
     /// Sends a request that was made here and reads the whole answer, within the deadline and the bound.
     pub(super) async fn send(&self, what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
         let lost = |error: &reqwest::Error| no_answer(what, error, self.is_proxied);
@@ -138,6 +158,12 @@ fn no_answer(what: &'static str, error: &reqwest::Error, is_proxied: bool) -> Ca
         (false, false) => format!("the connection{through} broke: {}", certificates::deepest(error)),
     };
     CallError::NoAnswer { what, why, sent }
+}
+
+/// A text as one part of a path.
+pub(super) fn path_part(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The marketplace's own words, short, on one line and without the secrets that it may have repeated.
@@ -210,6 +236,28 @@ async fn rest(rest: SignedDuration, caller: &Caller) -> Result<(), CallError> {
     if rest.is_positive() { caller.cancel.run_until_cancelled(caller.clock.sleep(rest)).await.ok_or(CallError::Cancelled) } else { Ok(()) }
 }
 
+/// Where a write is written down before it is made, and its fate after.
+pub(super) trait Trace {
+    fn open(&self, fence: Fence, at: Timestamp) -> Kept<Guarded<IntentId>>;
+    fn settle(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Kept<Guarded<()>>;
+}
+
+/// An edit of an item.
+pub(super) struct EditTrace<'a> {
+    pub(super) store: &'a dyn ShopStore,
+    pub(super) intent: &'a Intent,
+}
+
+impl Trace for EditTrace<'_> {
+    fn open(&self, fence: Fence, at: Timestamp) -> Kept<Guarded<IntentId>> {
+        self.store.open_intent(fence, self.intent.clone(), at)
+    }
+
+    fn settle(&self, fence: Fence, id: IntentId, fate: Fate, at: Timestamp) -> Kept<Guarded<()>> {
+        self.store.settle_intent(fence, id, fate, at)
+    }
+}
+
 /// The one door for writes: in a dry run the write is noted, and nothing goes out. Else its intent is recorded under the run's fence, it is made,
 /// and its fate is written down.
 ///
@@ -217,8 +265,8 @@ async fn rest(rest: SignedDuration, caller: &Caller) -> Result<(), CallError> {
 /// request. `send` is never broken off: a run that is told to stop finishes the item in hand.
 pub(super) async fn write<R, P, S>(
     caller: &Caller,
-    store: &dyn ShopStore,
-    (intent, planned): (&Intent, Planned),
+    trace: &impl Trace,
+    planned: Planned,
     mut prepare: impl FnMut() -> P,
     mut send: impl FnMut(R) -> S,
 ) -> Result<Written, CallError>
@@ -230,7 +278,7 @@ where
     let mut refusals = 0;
     loop {
         let ready = caller.cancel.run_until_cancelled(prepare()).await.ok_or(CallError::Cancelled)??;
-        let Guarded::Done(id) = store.open_intent(fence.clone(), intent.clone(), caller.now()).await? else {
+        let Guarded::Done(id) = trace.open(fence.clone(), caller.now()).await? else {
             return Err(CallError::Fenced);
         };
         let outcome = send(ready).await;
@@ -239,7 +287,7 @@ where
             Err(cause) if cause.may_have_been_made() => return Err(CallError::Uncertain { intent: id, cause: Box::new(cause) }),
             Err(_) => Fate::NotMade,
         };
-        if store.settle_intent(fence.clone(), id, fate, caller.now()).await? == Guarded::Fenced {
+        if trace.settle(fence.clone(), id, fate, caller.now()).await? == Guarded::Fenced {
             return Err(CallError::Fenced);
         }
         match outcome {

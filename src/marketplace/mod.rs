@@ -252,7 +252,7 @@ impl CallError {
         let Self::Refused { code, .. } = self else { return None };
         Some(match code.as_str() {
             "no_item" | "bad_item_id" => RefusedAs::NoSuchItem,
-            "access_denied" | "Unauthorized" => RefusedAs::Denied,
+            "access_denied" | "Unauthorized" | amazon::NOT_PARTICIPATING => RefusedAs::Denied,
             "invalid_client" | "unauthorized_client" => RefusedAs::Application,
             "invalid_scope" => RefusedAs::Scope,
             _ => RefusedAs::Other,

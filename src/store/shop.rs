@@ -6,6 +6,7 @@ use crate::shop::product::Platform;
 mod catalogue;
 mod credentials;
 mod delistings;
+mod feeds;
 mod intents;
 mod parks;
 mod queue;
@@ -21,6 +22,7 @@ pub use catalogue::{
 };
 pub use credentials::{CredentialCheck, Credentials, Verdict};
 pub use delistings::{Delisted, Delistings, TakenOut, delist};
+pub use feeds::{FeedEnd, FeedRow, Feeds, OpenFeed, Push, Refusal};
 pub use intents::{Fate, Intent, IntentId, Intents, OpenIntent, settle_open};
 pub use parks::{Park, Parked, Parks};
 pub use queue::{
@@ -59,6 +61,6 @@ pub struct AccountKey {
 /// Each method is one transaction. Catalogue, delistings and intents carry the run's [`Fence`](super::Fence); tokens, quotas and parks do not: what a marketplace
 /// has counted, rotated or refused is so, whoever asked, even in a dry run.
 pub trait ShopStore:
-    Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Removals + Supplies + WorkQueue
+    Catalogue + Delistings + Intents + Tokens + Quotas + Parks + Queue + Credentials + Settings + Removals + Supplies + WorkQueue + Feeds
 {
 }

@@ -179,6 +179,7 @@ pub(crate) fn accounts() -> BTreeMap<Arc<str>, Account> {
         enabled: true,
         refresh_token: Some(Secret::new(key.refresh_token)),
         proxy: None,
+        seller_id: (key.platform == "amazon").then(|| seed::seller_id(key.name).into()),
         daily_limit: None,
         calls_per_hour: None,
         calls_per_day: None,

@@ -18,10 +18,13 @@ use crate::{
     store::shop::{AccountKey, QuotaKey, ShopStore},
 };
 
+pub mod feeds;
+mod listings;
 pub(super) mod lwa;
 mod pricing;
 mod sellers;
 
+pub(super) use sellers::NOT_PARTICIPATING;
 pub use sellers::Standing;
 
 pub use pricing::Lane;
@@ -39,6 +42,11 @@ pub struct Seller {
     participations: Budget,
     /// The quota of the offers of one product.
     single_offers: Budget,
+    store: Arc<dyn ShopStore>,
+    /// The seller's number at Amazon, where it is configured.
+    merchant: Option<Arc<str>>,
+    feeds: feeds::Budgets,
+    listings: listings::Budgets,
 }
 
 impl Seller {
@@ -62,6 +70,10 @@ impl Seller {
             offers: budget("getItemOffersBatch", pricing::OFFERS_BATCH, "Amazon's offers batch"),
             participations: budget("getMarketplaceParticipations", sellers::PARTICIPATIONS, "Amazon's seller page"),
             single_offers: budget("getItemOffers", pricing::OFFERS_SINGLE, "Amazon's offers of one product"),
+            feeds: feeds::Budgets::new(budget, quota),
+            listings: listings::Budgets::new(budget),
+            store: Arc::clone(store),
+            merchant: account.seller_id.clone(),
             tokens: Tokens::new(Arc::clone(store), key.clone(), account.refresh_token.clone(), Grant::Lwa(login), refreshes),
             key,
         }
@@ -72,13 +84,24 @@ impl Seller {
         &self.key
     }
 
-    /// Sends a request of an operation, unless the account is parked: its token, its place in the quota, and what the answer says about either.
-    async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
+    fn seller_id(&self, what: &'static str) -> Result<&str, CallError> {
+        let why = || format!("`accounts.{}` has no `seller_id`", self.key.account);
+        self.merchant.as_deref().ok_or_else(|| CallError::NoClient { what, why: why() })
+    }
+
+    /// What must be had before a call: the account is not parked, a token, and a place in the quota.
+    async fn prepare(&self, caller: &Caller, budget: &Budget) -> Result<(Access, Taken), CallError> {
         self.tokens.ask_parks(caller).await?;
         let access = self.tokens.access(caller).await?;
         let place = budget.spend(caller).await?;
         // Whoever waited for a place may have been parked meanwhile.
         self.tokens.ask_parks(caller).await?;
+        Ok((access, place))
+    }
+
+    /// Sends a request of an operation, unless the account is parked: its token, its place in the quota, and what the answer says about either.
+    async fn call(&self, caller: &Caller, what: &'static str, budget: &Budget, request: RequestBuilder) -> Result<Answer, CallError> {
+        let (access, place) = self.prepare(caller, budget).await?;
         self.ask(caller, what, (budget, place), &access, request).await
     }
 

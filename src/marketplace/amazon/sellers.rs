@@ -11,6 +11,9 @@ use crate::{
 
 const WHAT: &str = "Amazon's seller page";
 
+/// Our word for a seller who does not sell at the configured marketplace.
+pub(in crate::marketplace) const NOT_PARTICIPATING: &str = "not_participating";
+
 /// 0.016 calls a second.
 pub(super) const PARTICIPATIONS: Rule = Rule::Bucket { interval_ms: 62_500, burst: 15 };
 
@@ -64,6 +67,29 @@ impl Seller {
     /// When there is no new one. The old one goes on as long as it lasts.
     pub async fn renew_tokens(&self, caller: &Caller) -> Result<(), CallError> {
         self.tokens.renew_now(caller).await
+    }
+
+    /// That the seller takes part in the configured marketplace. An answer that it does not is a refusal, as its listings can't be changed then.
+    ///
+    /// # Errors
+    /// When it does not, or it can't be told.
+    pub async fn takes_part(&self, caller: &Caller) -> Result<(), CallError> {
+        let found = http::read(caller, || async {
+            let answer =
+                self.call(caller, WHAT, &self.participations, self.http.get(WHAT, "/sellers/v1/marketplaceParticipations")?).await?;
+            serde_json::from_slice::<Participations>(&answer.body).map_err(|_| http::unreadable(WHAT, &answer))
+        })
+        .await?;
+        match standing(&found, &self.marketplace_id) {
+            Standing::Good | Standing::Suspended => Ok(()),
+            Standing::Inactive => Err(CallError::Refused {
+                what: WHAT,
+                status: 200,
+                code: NOT_PARTICIPATING.to_owned(),
+                text: format!("the seller does not take part in the marketplace {}", self.marketplace_id),
+                item: false,
+            }),
+        }
     }
 
     /// Looks whether the credentials are good and how the seller stands: a new access token, and a call with it. Not stopped by parks.

@@ -119,7 +119,8 @@ impl Shop {
             let request = self.http.post(WHAT, "/1/items/edit").map(|request| request.form(&form));
             async move { self.send::<One>(caller, WHAT, &access, request?).await.map(drop) }
         };
-        match http::write(caller, self.store.as_ref(), (&intent, planned), prepare, send).await {
+        let trace = http::EditTrace { store: self.store.as_ref(), intent: &intent };
+        match http::write(caller, &trace, planned, prepare, send).await {
             Err(CallError::Uncertain { intent: id, cause }) => {
                 let open = OpenIntent { id, intent };
                 self.look_up(caller, target, open, cause).await

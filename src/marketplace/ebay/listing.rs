@@ -86,9 +86,7 @@ impl Offer {
 
 /// A path with our number of an item at its end.
 fn item_path(sku: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encoded: String = sku.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
-    format!("/sell/inventory/v1/inventory_item/{encoded}")
+    format!("/sell/inventory/v1/inventory_item/{}", http::path_part(sku))
 }
 
 impl Shop {

@@ -13,6 +13,7 @@ use crate::{
 mod catalogue;
 mod credentials;
 mod delistings;
+mod feeds;
 mod intents;
 mod parks;
 mod queue;

@@ -98,7 +98,7 @@ struct Narrow {
     /// Only of this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Only with this error: poison, frozen, no_answer, refused
+    /// Only with this error: poison, frozen, refused, `no_answer`
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
     /// One JSON document

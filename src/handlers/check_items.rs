@@ -140,7 +140,7 @@ impl Check<'_> {
             let queued = self.store.queue_checks(fence.clone(), self.due(settings.portion), self.caller.now()).await;
             let queued = guarded(queued)?;
             total = total.saturating_add(u64::from(queued));
-            self.ctx.progress.set_total(total.max(done.done));
+            self.ctx.progress.set_total(total.max(done.finished));
             crew.work_through(&Asking { check: self, fence }, &mut done).await?;
             if queued == 0 {
                 break;

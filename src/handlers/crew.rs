@@ -2,7 +2,7 @@
 //!
 //! Each job has a limit; one that hangs beyond it is dropped and put back, and another takes its place. Jobs that were in hand when a process died
 //! come first and alone: one that kills its process is soon the only suspect, and the third time it is set aside. Nothing here knows what a job is.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
@@ -100,7 +100,7 @@ pub(super) trait Trade: Sync {
 /// What a crew has done.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    pub(super) done: u64,
+    pub(super) finished: u64,
     /// Why jobs were put back, and how often.
     pub(super) put_back: BTreeMap<Arc<str>, u64>,
     /// New dead letters.
@@ -114,10 +114,10 @@ impl Done {
     pub(super) fn troubles(&self) -> String {
         let mut text = String::new();
         for (code, times) in &self.put_back {
-            text.push_str(&format!(", {times} put back ({code})"));
+            _ = write!(text, ", {times} put back ({code})");
         }
         if self.dead > 0 {
-            text.push_str(&format!(", {} given up: see `taskrun work dead list`", self.dead));
+            _ = write!(text, ", {} given up: see `taskrun work dead list`", self.dead);
         }
         text
     }
@@ -266,7 +266,7 @@ impl Crew<'_> {
         let how = self.judge(job, answer, shift)?;
         match &how {
             JobEnd::Done => {
-                shift.done.done += 1;
+                shift.done.finished += 1;
                 shift.done.failures = 0;
             }
             JobEnd::PutBack { error: Some(error), .. } => *shift.done.put_back.entry(Arc::clone(&error.code)).or_default() += 1,
@@ -280,7 +280,7 @@ impl Crew<'_> {
         if settled.is_none() {
             tracing::debug!("job {} is another worker's by now", job.id);
         }
-        self.ctx.progress.set_done(shift.done.done);
+        self.ctx.progress.set_done(shift.done.finished);
         Ok(())
     }
 

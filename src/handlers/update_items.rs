@@ -115,17 +115,17 @@ impl Update<'_> {
             let (source, since, now) = (Arc::clone(self.source.name()), self.ctx.fire_at, self.caller.now());
             let queued = guarded(self.store.queue_replacements(fence.clone(), source, since, settings.portion, now).await)?;
             total = total.saturating_add(u64::from(queued));
-            self.ctx.progress.set_total(total.max(done.done));
-            let before = (done.done, done.dead);
+            self.ctx.progress.set_total(total.max(done.finished));
+            let before = (done.finished, done.dead);
             crew.work_through(&searching, &mut done).await?;
             // What could not be searched stays due: without that, a run would never end.
-            if queued == 0 || before == (done.done, done.dead) {
+            if queued == 0 || before == (done.finished, done.dead) {
                 break;
             }
         }
         let restocked = searching.restocked.load(Ordering::Relaxed);
-        let waiting = done.done.saturating_sub(restocked);
-        Ok(Report { summary: format!("{} searched, {restocked} restocked, {waiting} still wait{}", done.done, done.troubles()) })
+        let waiting = done.finished.saturating_sub(restocked);
+        Ok(Report { summary: format!("{} searched, {restocked} restocked, {waiting} still wait{}", done.finished, done.troubles()) })
     }
 
     /// A dry run: searches for one portion, and says what would take whose place.

@@ -139,6 +139,7 @@ async fn fourteen_workers_at_once_stay_within_the_calls_a_second() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "what a person waits is real time")]
 async fn a_hung_item_is_replaced_within_its_limit_and_the_others_go_on() {
     let (mut yard, _) = Yard::new(30).await;
     yard.set("item_timeout", Value::Duration(SignedDuration::from_millis(500)));
@@ -154,6 +155,7 @@ async fn a_hung_item_is_replaced_within_its_limit_and_the_others_go_on() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "what a person waits is real time")]
 async fn the_number_of_workers_follows_a_setting() {
     let (mut yard, clock) = Yard::new(40).await;
     yard.set("workers_setting", Value::Text("CHECK_WORKERS".into()));

@@ -146,6 +146,7 @@ impl Yard {
             base_dir: ".".into(),
             children: Arc::new(NoChildren),
             notifier: self.told.clone(),
+            overseer: Arc::new(taskrun::handlers::overseer::Nobody),
         }
     }
 

@@ -43,12 +43,13 @@ impl Supplies for SqliteStore {
 
     fn supply_seen(&self, fence: Fence, key: SupplyKey, item: Arc<str>, price: Option<i64>, at: Timestamp) -> Answer<Guarded<bool>> {
         self.db.write("keep that an item is there", move |conn| {
-            guarded(conn, &fence, || checked(conn, &fence, (&key, &item), Some(price), at))
+            guarded(conn, &fence, || checked(conn, &fence, (&key, &item), Said::There(price), at))
         })
     }
 
     fn supply_missing(&self, fence: Fence, key: SupplyKey, item: Arc<str>, at: Timestamp) -> Answer<Guarded<bool>> {
-        self.db.write("keep that an item is gone", move |conn| guarded(conn, &fence, || checked(conn, &fence, (&key, &item), None, at)))
+        self.db
+            .write("keep that an item is gone", move |conn| guarded(conn, &fence, || checked(conn, &fence, (&key, &item), Said::Gone, at)))
     }
 
     fn found(&self, run: RunId, source: Arc<str>) -> Answer<Found> {
@@ -295,19 +296,25 @@ fn queue_checks(conn: &Connection, fence: &Fence, due: &ChecksDue, at: Timestamp
     Ok(queued)
 }
 
-/// Keeps what a source said of an item. `there`: it is on sale, for this price if it said one.
-fn checked(
-    conn: &Connection,
-    fence: &Fence,
-    (key, item): (&SupplyKey, &str),
-    there: Option<Option<i64>>,
-    at: Timestamp,
-) -> rusqlite::Result<bool> {
+/// What a source said of an item.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    /// It is on sale, for this price if it said one.
+    There(Option<i64>),
+    Gone,
+}
+
+/// Keeps what a source said of an item.
+fn checked(conn: &Connection, fence: &Fence, (key, item): (&SupplyKey, &str), said: Said, at: Timestamp) -> rusqlite::Result<bool> {
+    let (is_gone, price) = match said {
+        Said::There(price) => (false, price),
+        Said::Gone => (true, None),
+    };
     conn.prepare_cached(
         "UPDATE supplies SET checked_run = ?4, checked_at_ms = ?5, missing = ?6, price_yen = coalesce(?7, price_yen)
          WHERE account = ?1 AND sku = ?2 AND source_item = ?3 AND state = 'backed'",
     )?
-    .execute(params![key.account, key.sku, item, fence.run.0, at.as_millisecond(), there.is_none(), there.flatten()])
+    .execute(params![key.account, key.sku, item, fence.run.0, at.as_millisecond(), is_gone, price])
     .map(|changed| changed > 0)
 }
 

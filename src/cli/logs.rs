@@ -18,6 +18,7 @@ use crate::{
         log::printable,
         read::{Line, Logs, Wanted},
     },
+    view::logs::LogView,
 };
 
 /// Lines shown unless `-n` or `--since` says otherwise: what `docker logs` users and others tail.
@@ -114,7 +115,7 @@ fn nothing(args: &Args, place: &Place) -> Result<(), Failure> {
 
 fn show(lines: &[Line], args: &Args, place: &Place, zone: &TimeZone) -> Result<(), Failure> {
     if args.json {
-        return lines.iter().try_for_each(|line| place.screen.json_line(&line.to_json(zone)));
+        return lines.iter().try_for_each(|line| place.screen.json_line(&LogView::of(line, zone)));
     }
     let text: String = lines.iter().map(|line| coloured(line, zone)).collect();
     place.screen.data(&text)

@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use serde::Serialize;
 
 use super::{
     exit::{Exit, Failure},
@@ -11,12 +10,11 @@ use super::{
 };
 use crate::core::{
     cron::CronExpr,
-    event::SkipReason,
     schedule::Schedule,
     task::Instance,
     timing::{Anchors, Preview, Timing, preview},
 };
-use crate::store::RunStore as _;
+use crate::{store::RunStore as _, view::fires::FireView};
 
 /// Fires shown unless `-n` says otherwise.
 const FIRES: usize = 10;
@@ -52,20 +50,6 @@ fn count(text: &str) -> Result<usize, String> {
         Ok(count @ 1..=FIRES_MAX) => Ok(count),
         _ => Err(format!("from 1 to {FIRES_MAX}")),
     }
-}
-
-/// A fire as JSON; stable.
-#[derive(Debug, Serialize)]
-struct FireView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<&'a str>,
-    at: String,
-    /// Why it is passed over (`outside_hours`, `calendar`); null when it counts.
-    skipped: Option<&'static str>,
-    /// It stands for fires that were deferred to this opening.
-    deferred: bool,
-    /// What a change of the clocks did to it.
-    note: Option<&'a str>,
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
@@ -170,13 +154,7 @@ fn named_zone(name: &str) -> Result<TimeZone, Failure> {
 fn show(instance: Option<&str>, timing: &Timing, fires: &[Preview], now: Timestamp, args: &Args, place: &Place) -> Result<Exit, Failure> {
     if args.json {
         for fire in fires {
-            place.screen.json_line(&FireView {
-                instance,
-                at: text::rfc3339(fire.at, &timing.zone),
-                skipped: fire.closed.map(SkipReason::word),
-                deferred: fire.deferred,
-                note: fire.note.as_deref(),
-            })?;
+            place.screen.json_line(&FireView::of(instance, fire, timing))?;
         }
         return Ok(Exit::Done);
     }

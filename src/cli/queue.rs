@@ -3,7 +3,6 @@ use std::{str::FromStr, sync::Arc};
 
 use clap::Subcommand;
 use jiff::{Timestamp, civil::Time, tz::TimeZone};
-use serde::Serialize;
 
 use super::{
     accounts::{configured, unknown},
@@ -12,12 +11,10 @@ use super::{
     text::{self, BAD, Cell, DIM, GOOD, ODD, PLAIN, Times},
 };
 use crate::{
-    config::{Account, Config},
-    core::calendar::{BusinessHours, parse_windows},
+    config::Config,
     shop::{
         product::Platform,
-        spread::Lane,
-        upload::{DAILY_LIMIT, HOURS, ItemId, State, Work},
+        upload::{ItemId, State, Work},
     },
     store::shop::{AccountKey, Item, Queue as _},
     store::sqlite::SqliteStore,
@@ -52,9 +49,6 @@ enum What {
 
 pub(super) use orders::tell;
 
-/// What people call the handler that lists items; its instance has an account's hours.
-const HANDLER: &str = "upload_tick";
-
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     match args.what {
         What::Add(args) => add::run(args, place).await,
@@ -67,17 +61,6 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         What::Reschedule(args) => orders::reschedule(args, place).await,
         What::Review(args) => orders::review(args, place).await,
         What::Dead(args) => orders::dead(args, place).await,
-    }
-}
-
-/// An account's days, hours and cap.
-pub(super) fn lane(config: &Config, name: &str, account: &Account) -> Lane {
-    let instance = config.instances.values().find(|instance| &*instance.handler == HANDLER && instance.account.as_deref() == Some(name));
-    let usual = || parse_windows(HOURS).ok().map(|windows| BusinessHours { windows, holidays: Vec::new(), text: HOURS.into() });
-    Lane {
-        zone: instance.map_or_else(|| config.timezone.clone(), |instance| instance.timing.zone.clone()),
-        hours: instance.map_or_else(usual, |instance| instance.timing.hours.clone()),
-        daily_limit: Some(account.daily_limit.unwrap_or(DAILY_LIMIT)),
     }
 }
 
@@ -129,58 +112,6 @@ fn platform(text: &str) -> Result<Platform, String> {
 
 pub(super) fn item_id(text: &str) -> Result<ItemId, String> {
     i64::from_str(text).map(ItemId).map_err(|_| "the number of an item, as `taskrun queue list` shows it".to_owned())
-}
-
-/// An item of the queue as JSON; stable.
-#[derive(Debug, Serialize)]
-struct ItemView {
-    id: i64,
-    asin: String,
-    platform: &'static str,
-    account: String,
-    state: &'static str,
-    priority: u8,
-    scheduled_at: String,
-    /// It was put back and is not due before then.
-    retry_at: Option<String>,
-    attempts: u32,
-    /// The run that has it.
-    run: Option<i64>,
-    lease_until: Option<String>,
-    /// What it comes to once its worker is done with it.
-    wish: Option<&'static str>,
-    /// The shop's number of it.
-    item_id: Option<String>,
-    approved: bool,
-    error_code: Option<String>,
-    error: Option<String>,
-    created_at: String,
-    ended_at: Option<String>,
-}
-
-impl ItemView {
-    fn of(item: &Item) -> Self {
-        Self {
-            id: item.id.0,
-            asin: item.subject.to_string(),
-            platform: item.account.platform.word(),
-            account: item.account.account.to_string(),
-            state: item.state.word(),
-            priority: item.priority,
-            scheduled_at: item.scheduled_at.to_string(),
-            retry_at: item.retry_at.map(|at| at.to_string()),
-            attempts: item.attempts,
-            run: item.lease.map(|lease| lease.run.0),
-            lease_until: item.lease.map(|lease| lease.until.to_string()),
-            wish: item.wish.map(State::word),
-            item_id: item.item_id.as_ref().map(ToString::to_string),
-            approved: item.approved,
-            error_code: item.error.as_ref().map(|error| error.code.to_string()),
-            error: item.error.as_ref().map(|error| error.text.to_string()),
-            created_at: item.created_at.to_string(),
-            ended_at: item.ended_at.map(|at| at.to_string()),
-        }
-    }
 }
 
 /// Items as a table, for people.

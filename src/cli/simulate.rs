@@ -185,13 +185,13 @@ fn show(args: &Args, place: &Place, (from, to): (Timestamp, Timestamp), config: 
     let zone = &config.timezone;
     if args.json {
         let event = |happening: &Happening| EventView {
-            at: text::rfc3339(happening.at, zone),
+            at: crate::view::rfc3339(happening.at, zone),
             instance: happening.instance.to_string(),
             what: word(&happening.what),
             text: sentence(&happening.what),
         };
         let events = args.events.then(|| forecast.happenings.iter().map(event).collect());
-        let (from, to) = (text::rfc3339(from, zone), text::rfc3339(to, zone));
+        let (from, to) = (crate::view::rfc3339(from, zone), crate::view::rfc3339(to, zone));
         place.screen.json(&View { from, to, most_at_once: forecast.most_at_once, instances: tallies, findings, events })?;
         return Ok(Exit::Done);
     }

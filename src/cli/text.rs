@@ -75,11 +75,6 @@ pub(crate) fn stamp(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-/// The same for programs: with a fraction of a second where there is one.
-pub(crate) fn rfc3339(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
-}
-
 /// How long something took: `420ms`, `4.1s`, `39s`, `3m 20s`, `1h 29m`, `2d 3h`.
 pub(crate) fn took(duration: SignedDuration) -> String {
     let ms = duration.as_millis().max(0);

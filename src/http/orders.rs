@@ -166,6 +166,6 @@ async fn poke(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result
     Ok(ACCEPTED)
 }
 
-fn unknown_task(name: &str) -> ApiError {
+pub(super) fn unknown_task(name: &str) -> ApiError {
     ApiError::missing("unknown_task", format!("there is no task or instance `{name}`"))
 }

@@ -22,10 +22,17 @@ use super::{
 use crate::{
     core::task::RunId,
     engine::view::InstanceView,
+    observe::read::Wanted,
+    shop::upload::State as ItemState,
     view::{
         Desk, StatusPage,
+        accounts::AccountView,
         desk::RunsWanted,
+        fires::FireView,
         history::{RunPage, RunsPage},
+        logs::LogView,
+        queue::{ItemView, StandingView},
+        quotas::QuotaView,
         ready::ReadyView,
     },
 };
@@ -34,6 +41,8 @@ use crate::{
 const ALIVE_LIMIT: Duration = Duration::from_secs(1);
 /// Rows of a page.
 pub(super) const ROWS: u32 = 100;
+/// Fires of each instance.
+const FIRES: u32 = 10;
 /// The longest page.
 pub(super) const ROWS_MAX: u32 = 1_000;
 
@@ -45,6 +54,13 @@ pub(super) fn all(desk: Desk) -> Documented {
         .routes(routes!(tasks))
         .routes(routes!(runs))
         .routes(routes!(run))
+        .routes(routes!(run_log))
+        .routes(routes!(log))
+        .routes(routes!(next))
+        .routes(routes!(accounts))
+        .routes(routes!(quotas))
+        .routes(routes!(queue))
+        .routes(routes!(items))
         .merge(orders::routes())
         .merge(events::routes())
         .merge(glance::routes());
@@ -135,6 +151,141 @@ async fn runs(State(desk): State<Desk>, Query(query): Query<RunsQuery>) -> Resul
     responses((status = 200, body = RunPage), (status = 404, body = ErrorBody, description = "There is no such run."), ReadErrors))]
 async fn run(State(desk): State<Desk>, Path(run): Path<i64>) -> Result<Json<RunPage>, ApiError> {
     desk.run(RunId(run)).await?.map(Json).ok_or_else(|| no_run(run))
+}
+
+/// Which lines.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LogQuery {
+    /// Only of this task or instance; `taskrun` is the daemon itself.
+    task: Option<String>,
+    /// Only of this account's instances.
+    account: Option<String>,
+    /// Only what is at least as important.
+    #[param(inline)]
+    level: Option<LevelWord>,
+    /// Only what was written at or after this instant.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// At most so many of the last lines; 100 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum LevelWord {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LevelWord> for tracing::Level {
+    fn from(word: LevelWord) -> Self {
+        match word {
+            LevelWord::Error => Self::ERROR,
+            LevelWord::Warn => Self::WARN,
+            LevelWord::Info => Self::INFO,
+            LevelWord::Debug => Self::DEBUG,
+            LevelWord::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// The last lines of all logs, oldest first. The lines are those of `taskrun logs --json`.
+#[utoipa::path(get, path = "/log", tag = "runs", params(LogQuery), responses((status = 200, body = Vec<LogView>), ReadErrors))]
+async fn log(State(desk): State<Desk>, Query(query): Query<LogQuery>) -> Result<Json<Vec<LogView>>, ApiError> {
+    let since = query.since.as_deref().map(|since| instant("since", since)).transpose()?;
+    let wanted = Wanted { task: query.task, account: query.account, level: query.level.map(Into::into), run: None, since };
+    Ok(Json(desk.log(wanted, rows(query.limit)?).await?))
+}
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LimitQuery {
+    /// At most so many; 100 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// The last lines that a run wrote to the log, oldest first.
+#[utoipa::path(get, path = "/runs/{run}/log", tag = "runs", params(("run" = i64, Path, description = "The run's number."), LimitQuery),
+    responses((status = 200, body = Vec<LogView>), (status = 404, body = ErrorBody, description = "There is no such run."), ReadErrors))]
+async fn run_log(State(desk): State<Desk>, Path(run): Path<i64>, Query(query): Query<LimitQuery>) -> Result<Json<Vec<LogView>>, ApiError> {
+    let limit = rows(query.limit)?;
+    let Some(page) = desk.run(RunId(run)).await? else { return Err(no_run(run)) };
+    let wanted = Wanted { task: Some(page.run.instance), run: Some(run), ..Wanted::default() };
+    Ok(Json(desk.log(wanted, limit).await?))
+}
+
+/// Which fires.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct NextQuery {
+    /// Only of this task or instance.
+    task: Option<String>,
+    /// Only up to this instant.
+    #[param(format = DateTime)]
+    until: Option<String>,
+    /// At most so many of each instance; 10 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// The next fires, by time; at most 10,000 in all. The same as `taskrun next --json`.
+#[utoipa::path(get, path = "/next", tag = "status", params(NextQuery),
+    responses((status = 200, body = Vec<FireView>), (status = 404, body = ErrorBody, description = "There is no such task."), ReadErrors))]
+async fn next(State(desk): State<Desk>, Query(query): Query<NextQuery>) -> Result<Json<Vec<FireView>>, ApiError> {
+    let until = query.until.as_deref().map(|until| instant("until", until)).transpose()?;
+    let fires = desk.next(query.task.as_deref(), until, rows(query.limit.or(Some(FIRES)))?).await?;
+    fires.map(Json).ok_or_else(|| orders::unknown_task(query.task.as_deref().unwrap_or_default()))
+}
+
+/// The accounts: their logins, parks, caps, calls and last errors; no token is in it. The same as `taskrun accounts list --json`.
+#[utoipa::path(get, path = "/accounts", tag = "shop", responses((status = 200, body = Vec<AccountView>), ReadErrors))]
+async fn accounts(State(desk): State<Desk>) -> Result<Json<Vec<AccountView>>, ApiError> {
+    Ok(Json(desk.accounts().await?))
+}
+
+/// The marketplaces' limits and how much of them is used.
+#[utoipa::path(get, path = "/quotas", tag = "shop", responses((status = 200, body = Vec<QuotaView>), ReadErrors))]
+async fn quotas(State(desk): State<Desk>) -> Result<Json<Vec<QuotaView>>, ApiError> {
+    Ok(Json(desk.quotas().await?))
+}
+
+/// How each account stands with its queue. The same as `taskrun queue stats --json`.
+#[utoipa::path(get, path = "/queue", tag = "shop", responses((status = 200, body = Vec<StandingView>), ReadErrors))]
+async fn queue(State(desk): State<Desk>) -> Result<Json<Vec<StandingView>>, ApiError> {
+    Ok(Json(desk.queue().await?))
+}
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ItemsQuery {
+    /// Only those in this state: `pending`, `uploading`, `success`, `failed`, `uncertain`, `review`, `on_hold`, `cancelled`.
+    state: Option<String>,
+    /// Only this account's.
+    account: Option<String>,
+    /// Only those whose time has come.
+    due: Option<bool>,
+    /// At most so many; 100 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// Items of the queue. The same as `taskrun queue list --json`.
+#[utoipa::path(get, path = "/queue/items", tag = "shop", params(ItemsQuery),
+    responses((status = 200, body = Vec<ItemView>), (status = 404, body = ErrorBody, description = "There is no such account."), ReadErrors))]
+async fn items(State(desk): State<Desk>, Query(query): Query<ItemsQuery>) -> Result<Json<Vec<ItemView>>, ApiError> {
+    let unknown = |word: &String| ItemState::from_word(word).ok_or_else(|| ApiError::bad(format!("there is no state `{word}`")));
+    let state = query.state.as_ref().map(unknown).transpose()?;
+    let items = desk.items(state, query.account.as_deref(), query.due.unwrap_or(false), rows(query.limit)?).await?;
+    items.map(Json).ok_or_else(|| ApiError::missing("unknown_account", "there is no such account"))
 }
 
 pub(super) fn no_run(run: i64) -> ApiError {

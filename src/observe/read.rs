@@ -103,13 +103,9 @@ impl Line {
         self.name.split_once('@').map(|(_, account)| account)
     }
 
-    /// The line as one JSON object, the same from either format.
-    pub fn to_json(&self, zone: &TimeZone) -> Value {
-        let ts = self.at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string());
-        let instance = (self.name != DAEMON).then_some(&self.name);
-        serde_json::json!({
-            "ts": ts, "level": self.level.as_str().to_ascii_lowercase(), "instance": instance, "run": self.run, "message": self.message,
-        })
+    /// The instance that it is of; nothing for the daemon's own.
+    pub fn instance(&self) -> Option<&str> {
+        Some(&*self.name).filter(|name| *name != DAEMON)
     }
 }
 

@@ -1,29 +1,41 @@
 //! The desk: reads, for whoever asks, what the engine and the store know.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::{
     StatusPage,
+    accounts::{self, AccountView},
     data::DataView,
+    fires::FireView,
     history::{AttemptView, HistoryView, RunPage, RunsPage},
+    logs::LogView,
+    queue::{self, ItemView, Standing, StandingView},
     quotas::QuotaView,
     trends::Trends,
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Account, Config},
     core::{
         event::StopReason,
         task::{Instance, RunId},
+        timing::{Anchors, preview},
         value::Params,
     },
     engine::control::{Control, Gone},
     handlers::sync_inventory::{self, data_max_age},
     observe::read::{Line, Logs, Wanted},
-    store::{HistoryFilter, Pause, RunStore, StoreError, shop::ShopStore},
+    shop::upload::{State, Work},
+    store::{
+        HistoryFilter, Pause, RunStore, StoreError,
+        shop::{AccountKey, ItemFilter, ShopStore},
+    },
 };
+
+/// Fires that one answer may hold.
+const FIRES_MAX: usize = 10_000;
 
 /// What can go wrong at the desk.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +136,89 @@ impl Desk {
         let now = self.now();
         let rows = self.shop.quotas(now).await?;
         Ok(rows.iter().map(|row| QuotaView::of(row, now)).collect())
+    }
+
+    /// The accounts of the configuration.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn accounts(&self) -> Result<Vec<AccountView>, DeskError> {
+        let (config, now) = (self.config(), self.now());
+        let known = accounts::look(&*self.runs, &*self.shop, &config, now).await?;
+        Ok(known.iter().map(|known| known.view(now, &config.timezone)).collect())
+    }
+
+    /// How each account stands with its queue.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn queue(&self) -> Result<Vec<StandingView>, DeskError> {
+        let standings = queue::standings(&*self.shop, &self.config(), self.now()).await?;
+        Ok(standings.iter().map(Standing::view).collect())
+    }
+
+    /// Items of the queue; nothing where there is no such account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn items(
+        &self,
+        state: Option<State>,
+        account: Option<&str>,
+        due: bool,
+        limit: usize,
+    ) -> Result<Option<Vec<ItemView>>, DeskError> {
+        let config = self.config();
+        let key = |(name, account): (&Arc<str>, &Account)| AccountKey { platform: account.platform, account: Arc::clone(name) };
+        let account = match account.map(|name| config.accounts.get_key_value(name).map(key)) {
+            Some(None) => return Ok(None),
+            known => known.flatten(),
+        };
+        let filter = ItemFilter { state, account, due_at: due.then(|| self.now()), limit };
+        let items = self.shop.items(Work::Upload, filter).await?;
+        Ok(Some(items.iter().map(ItemView::of).collect()))
+    }
+
+    /// The next fires of a task's instances, or of all, each at most `limit`, up to `until`. Nothing where there is no such task.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn next(&self, name: Option<&str>, until: Option<Timestamp>, limit: usize) -> Result<Option<Vec<FireView>>, DeskError> {
+        let (config, now) = (self.config(), self.now());
+        let is_meant = |instance: &Instance| name.is_none_or(|name| instance.name.as_str() == name || instance.task.as_str() == name);
+        let wanted: Vec<_> = config.instances.values().filter(|instance| is_meant(instance)).cloned().collect();
+        if wanted.is_empty() && name.is_some() {
+            return Ok(None);
+        }
+        let ends: BTreeMap<_, _> = self.runs.last_ends().await?.into_iter().map(|row| (row.instance.to_string(), row.ended_at)).collect();
+        // A hundred fires of a thousand tasks take a while, and others want to be answered meanwhile.
+        let fires = tokio::task::spawn_blocking(move || {
+            let mut fires = Vec::new();
+            for instance in wanted.iter().filter(|instance| instance.enabled) {
+                let last_end = ends.get(instance.name.as_str()).copied().flatten();
+                let anchors = Anchors { last_end: last_end.or(Some(now)), start: None };
+                let ahead = preview(&instance.timing, now, limit, anchors).into_iter();
+                let ahead = ahead.take_while(|fire| until.is_none_or(|until| fire.at <= until));
+                fires.extend(ahead.map(|fire| (fire.at, FireView::of(Some(instance.name.as_str()), &fire, &instance.timing))));
+            }
+            fires.sort_by_key(|(at, _)| *at);
+            fires.truncate(FIRES_MAX);
+            fires.into_iter().map(|(_, view)| view).collect()
+        });
+        Ok(Some(fires.await.unwrap_or_default()))
+    }
+
+    /// The last lines of the log that are wanted, oldest first.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub async fn log(&self, wanted: Wanted, limit: usize) -> Result<Vec<LogView>, DeskError> {
+        let config = self.config();
+        let lines = tokio::task::spawn_blocking(move || {
+            let lines = Logs::new(&config.log.dir, config.timezone.clone()).lines(&wanted, Some(limit))?;
+            Ok(lines.iter().map(|line| LogView::of(line, &config.timezone)).collect())
+        });
+        lines.await.unwrap_or_else(|_| Ok(Vec::new())).map_err(DeskError::Logs)
     }
 
     /// A page of the history.

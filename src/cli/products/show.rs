@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    view::rfc3339,
     cli::{
         exit::{Exit, Failure},
         place::Place,
-        text::{self, BOLD, Cell, DIM, Times, rfc3339},
+        text::{self, BOLD, Cell, DIM, Times},
     },
     shop::product::{Dated, Listing},
     store::shop::{Catalogue as _, CatalogueEntry, CostRow, PriceRow},

@@ -7,7 +7,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{configured, lane, platform, when};
+use super::{configured, platform, when};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -21,6 +21,7 @@ use crate::{
         upload::{PRIORITY, PRIORITY_MAX, Refusal},
     },
     store::shop::{AddReport, AddRequest, Added, Queue as _, Target, Wanted},
+    view::queue::lane,
 };
 
 /// Products that `--all-pending` takes unless `--limit` says otherwise.

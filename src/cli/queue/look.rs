@@ -1,25 +1,16 @@
 //! `taskrun queue list` and `taskrun queue stats`.
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::num::NonZeroUsize;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
-use super::{ItemView, account, configured, lane, state, table, words};
+use super::{account, configured, state, table, words};
 use crate::{
     cli::{
         exit::{Exit, Failure},
         place::Place,
         text::{self, BOLD, Cell, DIM, PLAIN, Times},
     },
-    config::Config,
-    shop::{
-        spread::day_of,
-        upload::{State, Work},
-    },
-    store::{
-        shop::{AccountKey, ItemFilter, Queue as _, Today},
-        sqlite::SqliteStore,
-    },
+    shop::upload::{State, Work},
+    store::shop::{ItemFilter, Queue as _},
+    view::queue::{ItemView, Standing, standings},
 };
 
 /// Items shown unless `--limit` says otherwise: about a screenful.
@@ -78,82 +69,20 @@ pub(crate) async fn list(args: ListArgs, place: &Place) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// How an account stands.
-struct Standing {
-    account: AccountKey,
-    counts: BTreeMap<State, u32>,
-    today: Today,
-    daily_limit: Option<u32>,
-}
-
-impl Standing {
-    fn total(&self) -> u32 {
-        self.counts.values().sum()
-    }
-}
-
-/// How an account stands, as JSON; stable.
-#[derive(Debug, Serialize)]
-struct StandingView {
-    platform: &'static str,
-    account: String,
-    /// By state; states that no item is in are there with 0.
-    items: BTreeMap<&'static str, u32>,
-    total: u32,
-    due: u32,
-    oldest_due_at: Option<String>,
-    /// Items that count for the cap of its day.
-    today: u32,
-    daily_limit: Option<u32>,
-}
-
 pub(crate) async fn stats(args: StatsArgs, place: &Place) -> Result<Exit, Failure> {
     let (config, now) = (configured(place)?, place.now()?);
     let standings = match place.existing_store().await? {
-        Some(store) => standings(&store, &config, now).await?,
+        Some(store) => standings(&*store, &config, now).await?,
         None => Vec::new(),
     };
     if args.json {
-        place.screen.json(&standings.iter().map(view).collect::<Vec<_>>())?;
+        place.screen.json(&standings.iter().map(Standing::view).collect::<Vec<_>>())?;
     } else if standings.is_empty() {
         place.screen.say("nothing in the queue yet");
     } else {
         place.screen.data(&text::table(&rows(&standings, &place.times(now))))?;
     }
     Ok(Exit::Done)
-}
-
-/// The accounts that sell, and those that have left the file and still have items.
-async fn standings(store: &SqliteStore, config: &Config, now: Timestamp) -> Result<Vec<Standing>, Failure> {
-    let mut counts: BTreeMap<AccountKey, BTreeMap<State, u32>> = BTreeMap::new();
-    for count in store.item_counts(Work::Upload).await? {
-        counts.entry(count.account).or_default().insert(count.state, count.items);
-    }
-    let platforms: Vec<_> = counts.keys().map(|account| account.platform).collect();
-    for (name, account) in config.accounts.iter().filter(|(_, account)| platforms.contains(&account.platform)) {
-        counts.entry(AccountKey { platform: account.platform, account: Arc::clone(name) }).or_default();
-    }
-    let mut standings = Vec::new();
-    for (account, counts) in counts {
-        let lane = config.accounts.get(&account.account).map(|known| lane(config, &account.account, known));
-        let zone = lane.as_ref().map_or(&config.timezone, |lane| &lane.zone);
-        let today = store.today(Work::Upload, account.clone(), day_of(now, zone), now).await?;
-        standings.push(Standing { account, counts, today, daily_limit: lane.and_then(|lane| lane.daily_limit) });
-    }
-    Ok(standings)
-}
-
-fn view(standing: &Standing) -> StandingView {
-    StandingView {
-        platform: standing.account.platform.word(),
-        account: standing.account.account.to_string(),
-        items: State::ALL.iter().map(|state| (state.word(), standing.counts.get(state).copied().unwrap_or(0))).collect(),
-        total: standing.total(),
-        due: standing.today.due,
-        oldest_due_at: standing.today.oldest.map(|at| at.to_string()),
-        today: standing.today.counted,
-        daily_limit: standing.daily_limit,
-    }
 }
 
 fn rows(standings: &[Standing], times: &Times) -> Vec<[Cell; 12]> {

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{ItemView, account, configured, item_id, lane, state, table, what, when, words};
+use super::{account, configured, item_id, state, table, what, when, words};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -21,6 +21,7 @@ use crate::{
         shop::{AccountKey, Disobeyed, Item, ItemFilter, Moved, Ordered, Queue as _, StepState, Which},
         sqlite::SqliteStore,
     },
+    view::queue::{ItemView, lane},
 };
 
 /// Items that a list shows.

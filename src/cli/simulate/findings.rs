@@ -179,7 +179,7 @@ fn told(instance: &Instance, story: &Story, takes_s: Option<f64>) -> Vec<Finding
             kind,
             instance: instance.name.to_string(),
             count: often.count,
-            first_at: often.first.map(|at| text::rfc3339(at, &instance.timing.zone)),
+            first_at: often.first.map(|at| crate::view::rfc3339(at, &instance.timing.zone)),
             text,
         })
     };

@@ -91,6 +91,6 @@ fn exceeded(spender: &Spender, config: &Config, forecast: &Forecast) -> Option<F
         names.join(" and "),
         text::took(length),
     );
-    let first_at = Timestamp::from_millisecond(first).ok().map(|at| text::rfc3339(at, &config.timezone));
+    let first_at = Timestamp::from_millisecond(first).ok().map(|at| crate::view::rfc3339(at, &config.timezone));
     Some(Finding { kind: "quota", instance: spender.account.clone(), count: u32::try_from(full.len()).unwrap_or(u32::MAX), first_at, text })
 }

@@ -38,4 +38,6 @@ pub mod sandbox;
 #[cfg(feature = "daemon")]
 pub mod store;
 #[cfg(feature = "daemon")]
+pub mod tally;
+#[cfg(feature = "daemon")]
 pub mod view;

@@ -159,6 +159,7 @@ impl House {
             scheduling: true,
             marker: record.name().into(),
             requests,
+            tally: Arc::default(),
             practice_speed: None,
         };
         let engine = tokio::spawn(async move { engine::run(options).await.unwrap() });

@@ -38,6 +38,7 @@ use crate::{
     notify::{self, Post},
     observe::log::{self, LogGuard, LogSettings},
     store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
+    tally::Tally,
     view::{Desk, trends::Trends},
 };
 
@@ -107,6 +108,8 @@ pub(crate) struct Presence {
     practice: Option<(PracticeClock, Marketplace)>,
     /// The configuration in force.
     config: watch::Sender<Arc<Config>>,
+    /// What is counted.
+    tally: Arc<Tally>,
 }
 
 impl Presence {
@@ -151,7 +154,7 @@ impl Presence {
         let settings = notice_settings(config, practice.is_some());
         let post = Post::open(store.clone(), store.clone(), Arc::clone(&clock), settings).await?;
         let config = watch::Sender::new(Arc::new(config.clone()));
-        Ok(Self { state, clock, store, log, post, role, record, file, process, daemon, practice, config })
+        Ok(Self { state, clock, store, log, post, role, record, file, process, daemon, practice, config, tally: Arc::default() })
     }
 
     /// The practice marketplace's address and the practice clock's speed.
@@ -175,6 +178,7 @@ impl Presence {
             scheduling: self.role != Role::Once,
             marker: self.record.name().into(),
             requests,
+            tally: Arc::clone(&self.tally),
             practice_speed: self.practice().map(|(_, speed)| speed),
             notifier: self.post.notifier(),
             health: self.post.health(),
@@ -211,6 +215,8 @@ impl Presence {
             shop: self.store.clone(),
             clock: Arc::clone(&self.clock),
             config: self.config.subscribe(),
+            tally: Arc::clone(&self.tally),
+            log: Some(self.log.handle()),
             trouble: vec![Arc::new(move || trouble.now())],
             trends: Trends::default(),
         }

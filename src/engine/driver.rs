@@ -38,6 +38,7 @@ use crate::{
     },
     notify::{Health, Notifier},
     store::{InstanceSeen, RunStore, StoreError},
+    tally::Tally,
 };
 
 /// Answers and outcomes that may wait for the driver at once; whoever has more waits.
@@ -90,6 +91,8 @@ pub struct EngineOptions {
     /// What the children of this process carry in their environment: the name of its process record.
     pub marker: Arc<str>,
     pub requests: mpsc::Receiver<Request>,
+    /// What is counted.
+    pub tally: Arc<Tally>,
     /// The speed of the practice clock.
     pub practice_speed: Option<u32>,
     /// Where people are told.
@@ -209,7 +212,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     };
     let mut driver = Driver {
         state,
-        reporter: Reporter::new(scheduling, Arc::clone(&clock), Arc::clone(&options.notifier)),
+        reporter: Reporter::new(scheduling, Arc::clone(&clock), Arc::clone(&options.notifier), Arc::clone(&options.tally)),
         reloads: Reloads::new(now.wall),
         fresh,
         loaded: options.loaded,
@@ -223,7 +226,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         performing: TaskTracker::new(),
         calls: BTreeMap::new(),
         messages,
-        trouble: Trouble::new(options.notifier),
+        trouble: Trouble::new(options.notifier, options.tally),
         health: options.health,
         trouble_since: None,
         asks: BTreeMap::new(),

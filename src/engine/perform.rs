@@ -22,6 +22,7 @@ use crate::{
     errors::chain,
     notify::{Event as Told, Level, Notice, Notifier},
     store::{BoxFuture, CloseRequest, FOLLOW_UPS_MAX, PostponeRequest, StoreError, StoreResult},
+    tally::{self, Tally},
 };
 
 /// A call to the store that failed is made again after this.
@@ -34,14 +35,15 @@ const LOOKS_MAX: u32 = 5;
 pub(super) struct Trouble {
     now: Arc<Mutex<Option<String>>>,
     notifier: Arc<dyn Notifier>,
+    tally: Arc<Tally>,
 }
 
 /// What people read as the subject.
 const STORE: &str = "store";
 
 impl Trouble {
-    pub(super) fn new(notifier: Arc<dyn Notifier>) -> Self {
-        Self { now: Arc::default(), notifier }
+    pub(super) fn new(notifier: Arc<dyn Notifier>, tally: Arc<Tally>) -> Self {
+        Self { now: Arc::default(), notifier, tally }
     }
 
     /// What is wrong right now.
@@ -76,13 +78,16 @@ async fn insist<T>(
 ) -> Option<T> {
     let mut attempt = first;
     loop {
+        let begun = tokio::time::Instant::now();
         match attempt.await {
             Ok(answer) => {
+                trouble.tally.took(&tally::STORE_TOOK, &[], begun.elapsed());
                 trouble.set(None);
                 return Some(answer);
             }
             Err(StoreError::Closed) => return None,
             Err(error) => {
+                trouble.tally.count(&tally::STORE_FAILED, &[]);
                 trouble.set(Some(chain(&error)));
                 tokio::time::sleep(AGAIN).await;
             }

@@ -102,6 +102,7 @@ impl Driver {
     pub(super) fn put_in_force(&mut self, fresh: Fresh) {
         self.reloads.under_way = false;
         self.reloads.count += 1;
+        self.reporter.reloaded(fresh.result.is_ok());
         let view = match fresh.result {
             Err(faults) => {
                 for fault in &faults {

@@ -2,6 +2,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::SignedDuration;
@@ -24,6 +25,7 @@ use crate::{
         log,
         progress::{self, Style},
     },
+    tally::{self, Tally, of_instance},
 };
 
 /// How a run ended, for whoever waited for it.
@@ -46,6 +48,7 @@ pub(super) struct Reporter {
     ended: Vec<Ended>,
     clock: Arc<dyn Clock>,
     notifier: Arc<dyn Notifier>,
+    tally: Arc<Tally>,
     lines: BTreeMap<RunId, Watched>,
     /// Runs that looked and found nothing to do.
     idle: BTreeSet<RunId>,
@@ -60,8 +63,8 @@ struct Watched {
 }
 
 impl Reporter {
-    pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { keep: !scheduling, ended: Vec::new(), clock, notifier, lines: BTreeMap::new(), idle: BTreeSet::new() }
+    pub(super) fn new(scheduling: bool, clock: Arc<dyn Clock>, notifier: Arc<dyn Notifier>, tally: Arc<Tally>) -> Self {
+        Self { keep: !scheduling, ended: Vec::new(), clock, notifier, tally, lines: BTreeMap::new(), idle: BTreeSet::new() }
     }
 
     pub(super) fn take_ended(&mut self) -> Vec<Ended> {
@@ -72,6 +75,7 @@ impl Reporter {
         let Job { run, attempt, instance, trigger, fire_at, .. } = job;
         let (run, instance) = (*run, &instance.name);
         let late = worker.started_at.duration_since(*fire_at);
+        self.counted_start(job, late);
         let why = match trigger {
             Trigger::Schedule => "scheduled".to_owned(),
             Trigger::CatchUp => format!("catching up what was missed {} ago", rough(late)),
@@ -101,7 +105,52 @@ impl Reporter {
         }
     }
 
+    fn counted_start(&self, job: &Job, late: SignedDuration) {
+        self.tally.tell();
+        if job.attempt == 1 && job.trigger == Trigger::Schedule {
+            let late = late.saturating_sub(job.instance.timing.splay);
+            self.tally.took(&tally::LATENESS, &[], Duration::try_from(late).unwrap_or_default());
+        }
+    }
+
+    /// Another process changed something.
+    pub(super) fn news(&self) {
+        self.tally.tell();
+    }
+
+    pub(super) fn reloaded(&self, is_applied: bool) {
+        self.tally.tell();
+        self.tally.count(&tally::RELOADS, &[if is_applied { "applied" } else { "refused" }]);
+    }
+
+    /// What metrics say of it.
+    fn count(&self, notice: &Notice) {
+        self.tally.tell();
+        let (family, instance) = match notice {
+            Notice::Ended { instance, end, took, .. } => {
+                let [task, account] = of_instance(instance.as_str());
+                self.tally.count(&tally::RUNS, &[task, account, end.word()]);
+                self.tally.took(&tally::RUN_TOOK, &[task], Duration::try_from(*took).unwrap_or_default());
+                return;
+            }
+            Notice::Skipped { instance, skip } => {
+                let [task, account] = of_instance(instance.as_str());
+                self.tally.add(&tally::SKIPS, &[task, account, skip.reason.word()], f64::from(skip.count));
+                return;
+            }
+            Notice::LockWaits { .. } | Notice::FollowsNobody { .. } => return,
+            Notice::Retrying { instance, .. } => (&tally::RETRIES, instance),
+            Notice::Waits { instance, .. } => (&tally::WAITS, instance),
+            Notice::Lost { instance, .. } => (&tally::LOST, instance),
+            Notice::Starving { instance, .. } => (&tally::STARVING, instance),
+            Notice::Stuck { instance, .. } => (&tally::STUCK, instance),
+            Notice::TookOver { instance, .. } => (&tally::TAKEOVERS, instance),
+        };
+        self.tally.count(family, &of_instance(instance.as_str()));
+    }
+
     pub(super) fn notice(&mut self, notice: Notice) {
+        self.count(&notice);
         match notice {
             Notice::Ended { instance, run, end, by, text, took } => self.ended(Ended { instance, run, end, by, text, took }),
             Notice::Retrying { instance, run, attempt, error, retry_in } => {

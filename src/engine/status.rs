@@ -35,6 +35,7 @@ impl Driver {
             Request::Reload { dry: false, reply } => self.reload(reply),
             Request::Stop => self.stop(),
             Request::Poke => {
+                self.reporter.news();
                 self.came.notify_one();
                 if self.state.scheduling {
                     self.look_for_follow_ups();

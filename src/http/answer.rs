@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{engine::control::Gone, view::desk::DeskError};
@@ -48,6 +49,9 @@ pub(super) enum ReadErrors {
     /// It names another host.
     #[response(status = 421)]
     WrongHost(#[to_schema] ErrorBody),
+    /// Its head is too large.
+    #[response(status = 431)]
+    TooLong(#[to_schema] ErrorBody),
     /// taskrun is stopping, or its store does not answer.
     #[response(status = 503)]
     Unavailable(#[to_schema] ErrorBody),
@@ -78,6 +82,9 @@ pub(super) enum ChangeErrors {
     /// It names another host.
     #[response(status = 421)]
     WrongHost(#[to_schema] ErrorBody),
+    /// Its head is too large.
+    #[response(status = 431)]
+    TooLong(#[to_schema] ErrorBody),
     /// taskrun is stopping, or its store does not answer.
     #[response(status = 503)]
     Unavailable(#[to_schema] ErrorBody),
@@ -170,8 +177,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(body) = Json::from_request(request, state).await?;
-        Ok(Self(body))
+        let Json(body): Json<Value> = Json::from_request(request, state).await?;
+        // A list of the values would do for serde.
+        if !body.is_object() {
+            return Err(ApiError::bad("the body is no JSON object"));
+        }
+        serde_json::from_value(body).map(Self).map_err(|error| ApiError::bad(format!("the body is not as it should be: {error}")))
     }
 }
 

@@ -1,5 +1,6 @@
-//! What happens, as server-sent events: `hello` at the beginning, `runs` when the open runs or their progress change, `heartbeat` now and then.
-use std::{convert::Infallible, sync::Arc, time::Duration};
+//! What happens, as server-sent events: `hello` at the beginning, `runs` when the open runs or their progress change, `changed` when
+//! runs, tasks or the configuration are no longer what they were, `heartbeat` now and then.
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -55,8 +56,8 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 
 /// What happens, as server-sent events.
 ///
-/// `hello` at the beginning; `runs` with all open runs whenever one begins, ends or gets on, at most once a second; `heartbeat` after ten seconds
-/// without another event. Whoever hears nothing for thirty seconds should connect again.
+/// `hello` at the beginning; `runs` with all open runs whenever one begins, ends or gets on; `changed` when a run began or ended, a fire was skipped,
+/// a task was paused or the configuration read again: look again; each at most once a second. `heartbeat` after ten seconds without another event. Whoever hears nothing for thirty seconds should connect again.
 #[utoipa::path(get, path = "/events", tag = "status", responses(
     (status = 200, content_type = "text/event-stream", body = String, description = "An endless stream."),
     ReadErrors,
@@ -71,7 +72,17 @@ async fn events(
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", message));
     };
     let answering = seat.map(|Extension(seat)| seat.answering());
-    let watcher = Watcher { desk, closing: streams.closing, runs: None, quiet: 0, greeted: false, _permit: permit, _answering: answering };
+    let watcher = Watcher {
+        desk,
+        closing: streams.closing,
+        runs: None,
+        news: None,
+        quiet: 0,
+        greeted: false,
+        waiting: VecDeque::new(),
+        _permit: permit,
+        _answering: answering,
+    };
     Ok(Sse::new(watcher.stream()).into_response())
 }
 
@@ -81,9 +92,13 @@ struct Watcher {
     closing: CancellationToken,
     /// What was last said of the open runs.
     runs: Option<Vec<RunView>>,
+    /// What happened until the last look.
+    news: Option<u64>,
     /// Looks without news.
     quiet: u32,
     greeted: bool,
+    /// What is to be said next.
+    waiting: VecDeque<Event>,
     _permit: OwnedSemaphorePermit,
     _answering: Option<Answering>,
 }
@@ -95,29 +110,45 @@ impl Watcher {
 
     /// The next event; nothing when the engine has ended.
     async fn next(&mut self) -> Option<Event> {
-        if !self.greeted {
-            self.greeted = true;
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            return event("hello", &HelloView { pid: std::process::id(), version, now: self.desk.now().to_string() });
-        }
         loop {
-            let runs = self.desk.control.runs().await.ok()?;
-            if self.runs.as_ref() != Some(&runs) {
+            if let Some(event) = self.waiting.pop_front() {
                 self.quiet = 0;
-                let event = event("runs", &runs);
-                self.runs = Some(runs);
-                return event;
+                return Some(event);
             }
-            self.quiet += 1;
-            if BEAT_AFTER <= self.quiet {
-                self.quiet = 0;
-                return event("heartbeat", &BeatView { now: self.desk.now().to_string() });
+            if !self.greeted {
+                self.greeted = true;
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                self.say("hello", &HelloView { pid: std::process::id(), version, now: self.desk.now().to_string() });
+            } else if self.runs.is_some() {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = self.closing.cancelled() => return None,
+                }
             }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.closing.cancelled() => return None,
-            }
+            self.look().await?;
         }
+    }
+
+    async fn look(&mut self) -> Option<()> {
+        let news = self.desk.tally.news();
+        let is_changed = self.news.replace(news).is_some_and(|before| before != news);
+        let runs = self.desk.control.runs().await.ok()?;
+        self.quiet += 1;
+        let beat = BeatView { now: self.desk.now().to_string() };
+        if is_changed {
+            self.say("changed", &beat);
+        }
+        if self.runs.as_ref() != Some(&runs) {
+            self.say("runs", &runs);
+            self.runs = Some(runs);
+        } else if BEAT_AFTER <= self.quiet {
+            self.say("heartbeat", &beat);
+        }
+        Some(())
+    }
+
+    fn say(&mut self, name: &str, data: &impl Serialize) {
+        self.waiting.extend(event(name, data));
     }
 }
 

@@ -5,20 +5,20 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answer::{ApiError, ErrorBody, Query, ReadErrors},
+    answer::{ApiError, Query, ReadErrors},
     routes::{instant, rows},
 };
 use crate::{
     observe::read::Wanted,
     view::{
         Desk,
-        today::{DayView, Ends, FireView},
+        today::{DayView, Ends},
         trends::TrendsView,
     },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(timeline)).routes(routes!(ends)).routes(routes!(next)).routes(routes!(trends)).routes(routes!(logs))
+    OpenApiRouter::new().routes(routes!(timeline)).routes(routes!(ends)).routes(routes!(trends)).routes(routes!(logs))
 }
 
 /// Today: when each instance may run, what became of its fires, and what is to come.
@@ -45,28 +45,6 @@ async fn ends(State(desk): State<Desk>, Query(query): Query<CountQuery>) -> Resu
 fn few(count: Option<u32>, otherwise: u32) -> Result<usize, ApiError> {
     let count = count.unwrap_or(otherwise);
     usize::try_from(count).ok().filter(|count| (1..=50).contains(count)).ok_or_else(|| ApiError::bad("`count` is from 1 to 50"))
-}
-
-/// Whose fires.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct NextQuery {
-    /// A task or an instance.
-    task: String,
-    /// At most so many; 10 where it is not given.
-    #[param(minimum = 1, maximum = 50)]
-    count: Option<u32>,
-}
-
-/// The next fires of a task, with what shifts or skips them.
-#[utoipa::path(get, path = "/next", tag = "glance", params(NextQuery), responses(
-    (status = 200, body = Vec<FireView>),
-    (status = 404, body = ErrorBody, description = "There is no such task."),
-    ReadErrors,
-))]
-async fn next(State(desk): State<Desk>, Query(query): Query<NextQuery>) -> Result<Json<Vec<FireView>>, ApiError> {
-    let fires = desk.next(&query.task, few(query.count, 10)?).await?;
-    fires.map(Json).ok_or_else(|| ApiError::missing("unknown_task", "there is no such task"))
 }
 
 /// How much of each limit was used, and how the queue stood, over the last day; from when this daemon started.

@@ -21,6 +21,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The longest head of a request.
+pub(super) const HEAD_MAX: usize = 32 << 10;
+
 /// What is asked of whoever comes in.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -36,6 +39,10 @@ impl Guard {
     /// The reason to refuse a request, if there is one.
     fn refusal(&self, request: &Request) -> Option<ApiError> {
         let headers = request.headers();
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if HEAD_MAX < size + request.uri().path().len() + request.uri().query().map_or(0, str::len) {
+            return Some(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", "the head of the request is too large"));
+        }
         let host = match self.host(request) {
             Ok(host) => host,
             Err(refusal) => return Some(refusal),

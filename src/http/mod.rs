@@ -7,7 +7,7 @@ use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Du
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
-    extract::Request,
+    extract::{MatchedPath, Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -23,7 +23,10 @@ use self::{
     events::{STREAMS_MAX, Streams},
     places::Seat,
 };
-use crate::view::Desk;
+use crate::{
+    tally::{self, Tally},
+    view::Desk,
+};
 
 mod answer;
 pub mod client;
@@ -82,14 +85,26 @@ fn clear(socket: &Path) -> io::Result<()> {
 /// The routes of this process, for the socket and for TCP alike. Streams end with `closing`.
 pub fn router(desk: Desk, closing: CancellationToken) -> Router {
     let streams = Streams { free: Arc::new(Semaphore::new(STREAMS_MAX)), closing };
+    let tally = Arc::clone(&desk.tally);
     routes::all(desk)
         .serve()
+        .route_layer(middleware::from_fn_with_state(tally, count))
         .fallback(|| async { ApiError::missing("no_such_path", "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path wants another method")
         })
         .layer(middleware::from_fn(answer_in_time))
         .layer(Extension(streams))
+}
+
+/// Counts requests and how long their answers take, by route.
+async fn count(State(tally): State<Arc<Tally>>, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let begun = tokio::time::Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    tally.count(&tally::REQUESTS, &[route, response.status().as_str()]);
+    tally.took(&tally::REQUEST_TOOK, &[route], begun.elapsed());
+    response
 }
 
 /// Reads the body before anything is done, and answers in time: a connection holds on to its place only while we are at work.

@@ -1,6 +1,15 @@
 //! The document that describes the API, made from the routes themselves.
-use axum::{Json, Router, routing::get};
-use utoipa::openapi::{Info, OpenApi};
+use std::sync::Arc;
+
+use axum::{Extension, Json, Router};
+use utoipa::openapi::{
+    Info, License, OpenApi,
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::answer::{ApiError, ReadErrors};
+use crate::view::Desk;
 
 /// Routes, and the document that describes them.
 pub(super) struct Documented {
@@ -9,16 +18,25 @@ pub(super) struct Documented {
 }
 
 impl Documented {
-    /// The routes, and one more that shows the document.
+    /// The routes, with the document at hand for the one that shows it.
     pub(super) fn serve(self) -> Router {
-        let document = std::sync::Arc::new(self.finished());
-        let shown = std::sync::Arc::clone(&document);
-        self.router.route("/api/v1/openapi.json", get(move || async move { Json((*shown).clone()) }))
-    }
-
-    fn finished(&self) -> OpenApi {
-        let mut document = self.document.clone();
+        let Self { router, mut document } = self;
         document.info = Info::new("taskrun", env!("CARGO_PKG_VERSION"));
-        document
+        document.info.license = Some(License::new("Apache-2.0 OR MIT"));
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`http.token` of tasks.yaml, or the file in the state folder."));
+        document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(token.build()));
+        router.layer(Extension(Arc::new(document)))
     }
+}
+
+pub(super) fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "status", responses((status = 200, body = Object), ReadErrors))]
+async fn show(Extension(document): Extension<Arc<OpenApi>>) -> Result<Json<OpenApi>, ApiError> {
+    Ok(Json((*document).clone()))
 }

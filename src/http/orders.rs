@@ -1,6 +1,6 @@
 //! What can be ordered: the changes. Each is a POST of JSON.
-use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,6 +29,7 @@ pub struct TriggerBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelBody {
+    #[serde(deserialize_with = "whole")]
     pub run: i64,
 }
 
@@ -67,6 +68,13 @@ pub struct Accepted {
     pub accepted: bool,
 }
 
+/// A whole number; `7.0` is one, too.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let whole = number.as_i64().or_else(|| number.to_string().strip_suffix(".0")?.parse().ok());
+    whole.ok_or_else(|| D::Error::custom(format!("{number} is no whole number of 64 bits")))
+}
+
 const ACCEPTED: Json<Accepted> = Json(Accepted { accepted: true });
 
 pub(super) fn routes() -> OpenApiRouter<Desk> {
@@ -82,13 +90,13 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 }
 
 /// What a reload would change. It reads the files and changes nothing, but it takes its time: a POST.
-#[utoipa::path(post, path = "/diff", tag = "orders", request_body = NoBody, responses((status = 200, body = ReloadView), ChangeErrors))]
+#[utoipa::path(post, path = "/diff", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = ReloadView), ChangeErrors))]
 async fn diff(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<ReloadView>, ApiError> {
     Ok(Json(desk.control.reload(true).await?))
 }
 
 /// Starts a task, or one instance, now.
-#[utoipa::path(post, path = "/trigger", tag = "orders", request_body = TriggerBody, responses(
+#[utoipa::path(post, path = "/trigger", tag = "orders", security(("token" = [])), request_body = TriggerBody, responses(
     (status = 200, body = Vec<TriggeredView>, description = "What came of it, by instance."),
     (status = 404, body = ErrorBody, description = "There is no such task."),
     ChangeErrors,
@@ -102,15 +110,16 @@ async fn trigger(State(desk): State<Desk>, Body(TriggerBody { name }): Body<Trig
 }
 
 /// Lets a task or an instance rest: its fires are skipped, what runs goes on.
-#[utoipa::path(post, path = "/pause", tag = "orders", request_body = PauseBody, responses(
+#[utoipa::path(post, path = "/pause", tag = "orders", security(("token" = [])), request_body = PauseBody, responses(
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "There is no such task."),
+    (status = 409, body = ErrorBody, description = "`until` is past."),
     ChangeErrors,
 ))]
 async fn pause(State(desk): State<Desk>, Body(body): Body<PauseBody>) -> Result<Json<Accepted>, ApiError> {
     let until = body.until.as_deref().map(|until| instant("until", until)).transpose()?;
     if until.is_some_and(|until| until <= desk.now()) {
-        return Err(ApiError::bad("`until` is past"));
+        return Err(ApiError::new(StatusCode::CONFLICT, "past", "`until` is past"));
     }
     if body.reason.as_ref().is_some_and(|reason| REASON_MAX < reason.chars().count()) {
         return Err(ApiError::bad(format!("`reason` has more than {REASON_MAX} characters")));
@@ -120,7 +129,7 @@ async fn pause(State(desk): State<Desk>, Body(body): Body<PauseBody>) -> Result<
 }
 
 /// Ends a pause.
-#[utoipa::path(post, path = "/resume", tag = "orders", request_body = ResumeBody, responses(
+#[utoipa::path(post, path = "/resume", tag = "orders", security(("token" = [])), request_body = ResumeBody, responses(
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "It is not paused by this name."),
     ChangeErrors,
@@ -133,7 +142,7 @@ async fn resume(State(desk): State<Desk>, Body(ResumeBody { name }): Body<Resume
 }
 
 /// Tells an open run to stop, whoever has it.
-#[utoipa::path(post, path = "/cancel", tag = "orders", request_body = CancelBody, responses(
+#[utoipa::path(post, path = "/cancel", tag = "orders", security(("token" = [])), request_body = CancelBody, responses(
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "The run is not open."),
     ChangeErrors,
@@ -146,21 +155,21 @@ async fn cancel(State(desk): State<Desk>, Body(CancelBody { run }): Body<CancelB
 }
 
 /// Loads the configuration again: all of it, or nothing if it has faults.
-#[utoipa::path(post, path = "/reload", tag = "orders", request_body = NoBody,
+#[utoipa::path(post, path = "/reload", tag = "orders", security(("token" = [])), request_body = NoBody,
     responses((status = 200, body = ReloadView, description = "What changed; a file with faults is an answer, too."), ChangeErrors))]
 async fn reload(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<ReloadView>, ApiError> {
     Ok(Json(desk.control.reload(false).await?))
 }
 
 /// Stops taskrun in order; asked a second time, without waiting.
-#[utoipa::path(post, path = "/stop", tag = "orders", request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
+#[utoipa::path(post, path = "/stop", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
 async fn stop(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<Accepted>, ApiError> {
     desk.control.stop().await?;
     Ok(ACCEPTED)
 }
 
 /// Makes taskrun look at the store at once, after another process changed something.
-#[utoipa::path(post, path = "/poke", tag = "orders", request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
+#[utoipa::path(post, path = "/poke", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
 async fn poke(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<Accepted>, ApiError> {
     desk.control.poke().await?;
     Ok(ACCEPTED)

@@ -4,19 +4,22 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::schema::{Object, ObjectBuilder, Type},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Pong,
     answer::{ApiError, ErrorBody, Path, Query, ReadErrors},
     events, glance,
-    openapi::Documented,
+    openapi::{self, Documented},
     orders, page,
 };
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     engine::view::InstanceView,
     observe::read::Wanted,
     shop::upload::State as ItemState,
+    tally::Format,
     view::{
         Desk, StatusPage,
         accounts::AccountView,
@@ -41,6 +45,8 @@ use crate::{
 const ALIVE_LIMIT: Duration = Duration::from_secs(1);
 /// Rows of a page.
 pub(super) const ROWS: u32 = 100;
+/// What a client says that reads `OpenMetrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text";
 /// Fires of each instance.
 const FIRES: u32 = 10;
 /// The longest page.
@@ -55,7 +61,6 @@ pub(super) fn all(desk: Desk) -> Documented {
         .routes(routes!(runs))
         .routes(routes!(run))
         .routes(routes!(run_log))
-        .routes(routes!(log))
         .routes(routes!(next))
         .routes(routes!(accounts))
         .routes(routes!(quotas))
@@ -63,8 +68,9 @@ pub(super) fn all(desk: Desk) -> Documented {
         .routes(routes!(items))
         .merge(orders::routes())
         .merge(events::routes())
-        .merge(glance::routes());
-    let top = OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready));
+        .merge(glance::routes())
+        .merge(openapi::routes());
+    let top = OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics));
     let (router, document) = OpenApiRouter::new().nest("/api/v1", api).merge(top).split_for_parts();
     Documented { router: router.merge(page::routes()).with_state(desk), document }
 }
@@ -91,6 +97,23 @@ async fn ready(State(desk): State<Desk>) -> Result<Response, ApiError> {
     let view = desk.ready().await?;
     let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(view)).into_response())
+}
+
+/// The metrics, for Prometheus: its own text, or `OpenMetrics` where that is accepted.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, description = "The metrics.",
+        content((String = "text/plain"), (String = "application/openmetrics-text"))),
+    ReadErrors,
+))]
+async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let accepts = headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(OPEN_METRICS)));
+    let (format, kind) = if accepts {
+        (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    } else {
+        (Format::Prometheus, "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let page = desk.metrics().await?;
+    Ok(([(header::CONTENT_TYPE, kind)], page.write(format)).into_response())
 }
 
 /// Who answers. The engine has to: a process whose engine hangs is as good as hung.
@@ -153,56 +176,6 @@ async fn run(State(desk): State<Desk>, Path(run): Path<i64>) -> Result<Json<RunP
     desk.run(RunId(run)).await?.map(Json).ok_or_else(|| no_run(run))
 }
 
-/// Which lines.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct LogQuery {
-    /// Only of this task or instance; `taskrun` is the daemon itself.
-    task: Option<String>,
-    /// Only of this account's instances.
-    account: Option<String>,
-    /// Only what is at least as important.
-    #[param(inline)]
-    level: Option<LevelWord>,
-    /// Only what was written at or after this instant.
-    #[param(format = DateTime)]
-    since: Option<String>,
-    /// At most so many of the last lines; 100 where it is not given.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-}
-
-/// How important a line is.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum LevelWord {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl From<LevelWord> for tracing::Level {
-    fn from(word: LevelWord) -> Self {
-        match word {
-            LevelWord::Error => Self::ERROR,
-            LevelWord::Warn => Self::WARN,
-            LevelWord::Info => Self::INFO,
-            LevelWord::Debug => Self::DEBUG,
-            LevelWord::Trace => Self::TRACE,
-        }
-    }
-}
-
-/// The last lines of all logs, oldest first. The lines are those of `taskrun logs --json`.
-#[utoipa::path(get, path = "/log", tag = "runs", params(LogQuery), responses((status = 200, body = Vec<LogView>), ReadErrors))]
-async fn log(State(desk): State<Desk>, Query(query): Query<LogQuery>) -> Result<Json<Vec<LogView>>, ApiError> {
-    let since = query.since.as_deref().map(|since| instant("since", since)).transpose()?;
-    let wanted = Wanted { task: query.task, account: query.account, level: query.level.map(Into::into), run: None, since };
-    Ok(Json(desk.log(wanted, rows(query.limit)?).await?))
-}
-
 /// How many.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -219,7 +192,7 @@ async fn run_log(State(desk): State<Desk>, Path(run): Path<i64>, Query(query): Q
     let limit = rows(query.limit)?;
     let Some(page) = desk.run(RunId(run)).await? else { return Err(no_run(run)) };
     let wanted = Wanted { task: Some(page.run.instance), run: Some(run), ..Wanted::default() };
-    Ok(Json(desk.log(wanted, limit).await?))
+    Ok(Json(desk.lines(wanted, limit).await?))
 }
 
 /// Which fires.
@@ -263,11 +236,16 @@ async fn queue(State(desk): State<Desk>) -> Result<Json<Vec<StandingView>>, ApiE
     Ok(Json(desk.queue().await?))
 }
 
+fn item_states() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(ItemState::ALL.iter().map(|state| state.word()))).build()
+}
+
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ItemsQuery {
-    /// Only those in this state: `pending`, `uploading`, `success`, `failed`, `uncertain`, `review`, `on_hold`, `cancelled`.
+    /// Only those in this state.
+    #[param(schema_with = item_states)]
     state: Option<String>,
     /// Only this account's.
     account: Option<String>,

@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    guard::{self, Guard},
+    guard::{self, Guard, HEAD_MAX},
     places::{Places, Seat},
 };
 use crate::{
@@ -38,8 +38,6 @@ use crate::{
 const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take to say what it wants; for TLS, to shake hands.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
-/// The longest head of a request.
-const HEAD_MAX: usize = 32 << 10;
 /// After an error of the system, as when it has no more file descriptors, the next connection waits this long.
 const REST: Duration = Duration::from_millis(100);
 /// The token's file in the state folder.

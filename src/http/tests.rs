@@ -24,7 +24,17 @@ fn desk(folder: &Path, control: Control) -> Desk {
     let config = config::read("tasks: {}\n", Path::new("tasks.yaml"), &options).unwrap();
     let store = Arc::new(SqliteStore::open(&folder.join("taskrun.db")).unwrap());
     let config = tokio::sync::watch::Sender::new(Arc::new(config)).subscribe();
-    Desk { control, runs: store.clone(), shop: store, clock: SystemClock::start(), config, trouble: Vec::new(), trends: Trends::default() }
+    Desk {
+        control,
+        runs: store.clone(),
+        shop: store,
+        clock: SystemClock::start(),
+        config,
+        tally: Arc::default(),
+        log: None,
+        trouble: Vec::new(),
+        trends: Trends::default(),
+    }
 }
 
 /// The routes over a made-up engine.

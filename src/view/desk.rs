@@ -26,12 +26,16 @@ use crate::{
     },
     engine::control::{Control, Gone},
     handlers::sync_inventory::{self, data_max_age},
-    observe::read::{Line, Logs, Wanted},
+    observe::{
+        log::LogHandle,
+        read::{Line, Logs, Wanted},
+    },
     shop::upload::{State, Work},
     store::{
         HistoryFilter, Pause, RunStore, StoreError,
         shop::{AccountKey, ItemFilter, ShopStore},
     },
+    tally::Tally,
 };
 
 /// Fires that one answer may hold.
@@ -86,6 +90,10 @@ pub struct Desk {
     pub clock: Arc<dyn Clock>,
     /// The configuration in force.
     pub config: watch::Receiver<Arc<Config>>,
+    /// What was counted since the start.
+    pub tally: Arc<Tally>,
+    /// How the log fares.
+    pub log: Option<LogHandle>,
     /// What else may be wrong.
     pub trouble: Vec<Trouble>,
     /// What was seen over the last day.
@@ -212,7 +220,7 @@ impl Desk {
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub async fn log(&self, wanted: Wanted, limit: usize) -> Result<Vec<LogView>, DeskError> {
+    pub async fn lines(&self, wanted: Wanted, limit: usize) -> Result<Vec<LogView>, DeskError> {
         let config = self.config();
         let lines = tokio::task::spawn_blocking(move || {
             let lines = Logs::new(&config.log.dir, config.timezone.clone()).lines(&wanted, Some(limit))?;
@@ -244,6 +252,7 @@ impl Desk {
             return Ok(false);
         }
         self.runs.pause(Pause { name, until, reason, since: self.now() }).await?;
+        self.tally.tell();
         self.control.poke().await?;
         Ok(true)
     }
@@ -254,6 +263,7 @@ impl Desk {
     /// When the store fails, or the engine stops.
     pub async fn resume(&self, name: &str) -> Result<bool, DeskError> {
         let was_paused = self.runs.resume(name.to_owned()).await?;
+        self.tally.tell();
         self.control.poke().await?;
         Ok(was_paused)
     }

@@ -13,6 +13,7 @@ pub mod desk;
 pub mod fires;
 pub mod history;
 pub mod logs;
+pub mod metrics;
 pub mod queue;
 pub mod quotas;
 pub mod ready;

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use super::{Desk, desk::DeskError, history::state_word};
 use crate::{
     core::{
-        event::SkipReason,
         task::Instance,
         timing::{Anchors, preview},
     },
@@ -62,17 +61,6 @@ pub struct BarView {
     pub count: u32,
 }
 
-/// A fire to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FireView {
-    pub instance: String,
-    pub at: String,
-    /// Why it is passed over (`outside_hours`, `calendar`); null when it counts.
-    pub skipped: Option<&'static str>,
-    /// What a change of the clocks did to it, or which holiday it is.
-    pub note: Option<String>,
-}
-
 /// The last rows of the history of one instance, oldest first.
 pub type Ends = BTreeMap<String, Vec<HistoryView>>;
 
@@ -119,29 +107,6 @@ impl Desk {
             ends.insert(name.to_string(), rows.iter().rev().map(HistoryView::of).collect());
         }
         Ok(ends)
-    }
-
-    /// The next fires of a task or an instance, soonest first; nothing where there is none of that name.
-    pub async fn next(&self, name: &str, count: usize) -> Result<Option<Vec<FireView>>, DeskError> {
-        let (config, now) = (self.config(), self.now());
-        let ends = self.runs.last_ends().await?;
-        let is_meant = |instance: &&std::sync::Arc<Instance>| instance.name.as_str() == name || instance.task.as_str() == name;
-        let meant: Vec<_> = config.instances.values().filter(is_meant).collect();
-        let mut fires = Vec::new();
-        for instance in &meant {
-            let last_end = ends.iter().find(|row| row.instance == instance.name).and_then(|row| row.ended_at);
-            let anchors = Anchors { last_end: last_end.or(Some(now)), start: None };
-            let next = if instance.enabled { preview(&instance.timing, now, count, anchors) } else { Vec::new() };
-            fires.extend(next.into_iter().map(|fire| (fire.at, instance.name.to_string(), fire)));
-        }
-        fires.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let view = |(at, instance, fire): (Timestamp, String, crate::core::timing::Preview)| FireView {
-            instance,
-            at: at.to_string(),
-            skipped: fire.closed.map(SkipReason::word),
-            note: fire.note,
-        };
-        Ok((!meant.is_empty()).then(|| fires.into_iter().take(count).map(view).collect()))
     }
 }
 

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    view::rfc3339,
     cli::{
         exit::{Exit, Failure},
         place::Place,
@@ -13,6 +12,7 @@ use crate::{
     },
     shop::product::{Dated, Listing},
     store::shop::{Catalogue as _, CatalogueEntry, CostRow, PriceRow},
+    view::rfc3339,
 };
 
 /// Rows of each history that are shown unless `-n` says otherwise.

@@ -229,7 +229,7 @@ function logLines(app, lines, none) {
 
 export async function task(app, name) {
   const instances = (app.status?.instances ?? []).filter((instance) => instance.instance === name || instance.task === name);
-  const [page, next] = await Promise.all([get("runs", { task: name, limit: 40 }), orNull(get("next", { task: name, count: 8 }))]);
+  const [page, next] = await Promise.all([get("runs", { task: name, limit: 40 }), orNull(get("next", { task: name, limit: 8 }))]);
   const facts = instances.map((instance) => el("section", {}, el("div", { class: "row" }, el("h2", {}, instance.instance), orders(app, instance)),
     el("dl", {}, [[t("handler"), instance.handler], [t("schedule"), instance.schedule], [t("zone"), instance.zone], [t("hours_label"), instance.hours], [t("overlap_label"), instance.overlap.replace("_", " ")], [t("next"), nextFire(app, instance)], [t("result"), lastEnd(app, instance)]]
       .map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]))));

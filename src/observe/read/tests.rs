@@ -51,7 +51,6 @@ fn a_line_says_the_same_in_both_formats() {
     );
     assert_eq!(json, Line { text: json.text.clone(), ..text.clone() });
     assert_eq!((text.account(), text.run, text.level), (Some("shop_1"), Some(41), Level::WARN));
-    assert_eq!(text.to_json(&tokyo()), json.to_json(&tokyo()));
 }
 
 #[test]

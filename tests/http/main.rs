@@ -1,0 +1,10 @@
+//! The HTTP API of the real daemon, over TCP: who is let in, whether the document is true, the metrics, the examples of the manual.
+#![cfg(test)]
+
+mod daemon;
+mod docs;
+mod guard;
+mod listen;
+mod metrics;
+mod openapi;
+mod slow;

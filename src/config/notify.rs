@@ -85,6 +85,8 @@ const EVENTS: &[&str] = &[
     "quota_exhausted",
     "credentials",
     "needs_eye",
+    "health",
+    "drift",
     "reload_failed",
     "store_trouble",
     "channel_failed",

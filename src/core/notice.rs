@@ -36,6 +36,10 @@ words! {
         Credentials = "credentials",
         /// Items are left alone and need a person's eye: too dear, below the margin, gone.
         NeedsEye = "needs_eye",
+        /// A health check turned bad, or good again.
+        Health = "health",
+        /// What we know and what is so have come apart.
+        Drift = "drift",
         /// A configuration was refused; the one before it stays in force.
         ReloadFailed = "reload_failed",
         /// The store does not take writes.

@@ -29,6 +29,7 @@ pub mod command;
 mod crew;
 pub mod delete_old_items;
 mod expect;
+pub mod health_check;
 pub mod http_request;
 pub mod overseer;
 pub mod parking;
@@ -41,6 +42,7 @@ pub mod update_feed;
 pub mod update_items;
 pub mod upload_tick;
 pub mod validate_credentials;
+pub mod verify;
 pub mod watch_runs;
 
 pub use self::overseer::Overseer;

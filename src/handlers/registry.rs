@@ -2,14 +2,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Handler, backup, check_items, cleanup, command, delete_old_items, http_request, refresh_tokens, sync_inventory, update_env,
-    update_feed, update_items, upload_tick, validate_credentials, watch_runs,
+    Handler, backup, check_items, cleanup, command, delete_old_items, health_check, http_request, refresh_tokens, sync_inventory,
+    update_env, update_feed, update_items, upload_tick, validate_credentials, verify, watch_runs,
 };
 use crate::{
     config::{Config, StoreLocation, keys::HandlerSpec},
     marketplace::Market,
     outbound::{Outbound, SystemResolver},
-    store::{shop::ShopStore, upkeep::Upkeep},
+    store::{inspect::Inspect, shop::ShopStore, upkeep::Upkeep},
 };
 
 /// What the configuration knows of the handlers.
@@ -28,6 +28,8 @@ pub const SPECS: &[HandlerSpec] = &[
     update_items::SPEC,
     watch_runs::SPEC,
     update_feed::SPEC,
+    health_check::SPEC,
+    verify::SPEC,
 ];
 
 /// The handlers by name, ready to work under a configuration.
@@ -40,16 +42,20 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         Arc::new(upload_tick::UploadTick::new(config.publish.clone(), &config.accounts, Arc::clone(&market), Arc::clone(shop)));
     let update_feed: Arc<dyn Handler> = Arc::new(update_feed::UpdateFeed::new(Arc::clone(&market), Arc::clone(shop)));
     let refresh_tokens: Arc<dyn Handler> = Arc::new(refresh_tokens::RefreshTokens::new(Arc::clone(&market), Arc::clone(shop)));
-    let validate_credentials: Arc<dyn Handler> = Arc::new(validate_credentials::ValidateCredentials::new(market, Arc::clone(shop)));
+    let validate_credentials: Arc<dyn Handler> =
+        Arc::new(validate_credentials::ValidateCredentials::new(Arc::clone(&market), Arc::clone(shop)));
     let cleanup: Arc<dyn Handler> = Arc::new(cleanup::Cleanup::new(Arc::clone(upkeep), places(config)));
     let backup: Arc<dyn Handler> = Arc::new(backup::Backup::new(Arc::clone(upkeep), config.state_dir.join(backup::FOLDER)));
     let outbound = Outbound::new(config.http_hosts.clone(), Arc::new(SystemResolver));
-    let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound));
     let update_env: Arc<dyn Handler> = Arc::new(update_env::UpdateEnv::new(Arc::clone(shop)));
     let check_items: Arc<dyn Handler> = Arc::new(check_items::CheckItems::new(&config.sources, Arc::clone(shop)));
     let update_items: Arc<dyn Handler> = Arc::new(update_items::UpdateItems::new(&config.sources, Arc::clone(shop)));
     let delete_old_items: Arc<dyn Handler> = Arc::new(delete_old_items::DeleteOldItems::new(Arc::clone(shop)));
     let watch_runs: Arc<dyn Handler> = Arc::new(watch_runs::WatchRuns::new(Arc::clone(shop)));
+    let inspect: Arc<dyn Inspect> = Arc::<dyn Upkeep>::clone(upkeep);
+    let http_request: Arc<dyn Handler> = Arc::new(http_request::HttpRequest::new(outbound.clone()));
+    let health_check: Arc<dyn Handler> = Arc::new(health_check::HealthCheck::new(config, outbound, Arc::clone(shop), Arc::clone(&inspect)));
+    let verify: Arc<dyn Handler> = Arc::new(verify::Verify::new(config, market, Arc::clone(shop), inspect));
     let handlers = [
         (command::SPEC.name, command),
         (sync_inventory::SPEC.name, sync_inventory),
@@ -65,6 +71,8 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (update_items::SPEC.name, update_items),
         (watch_runs::SPEC.name, watch_runs),
         (update_feed::SPEC.name, update_feed),
+        (health_check::SPEC.name, health_check),
+        (verify::SPEC.name, verify),
     ];
     handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
 }

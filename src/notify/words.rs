@@ -20,6 +20,8 @@ pub(super) fn event(language: Language, event: Event) -> &'static str {
         Event::QuotaExhausted => ("waits for a limit", "利用上限のため待機中です"),
         Event::Credentials => ("credentials are not in order", "認証情報に問題があります"),
         Event::NeedsEye => ("needs a person's eye", "確認が必要です"),
+        Event::Health => ("health", "ヘルスチェック"),
+        Event::Drift => ("books and shops differ", "台帳とショップの内容が一致しません"),
         Event::ReloadFailed => ("new configuration refused", "新しい設定は拒否されました"),
         Event::StoreTrouble => ("the store takes no writes", "データベースに書き込めません"),
         Event::ChannelFailed => ("this channel takes no messages", "この通知先に送信できません"),
@@ -63,6 +65,11 @@ pub(super) fn advice(language: Language, event: Event) -> &'static str {
             ("it goes on by itself; `taskrun status` shows when", "自動的に再開します。時刻は `taskrun status` で確認できます")
         }
         Event::Credentials => ("`taskrun accounts check` tries them again", "`taskrun accounts check` で再確認できます"),
+        Event::Health => ("what is wrong stands above, with what to do", "上記の内容に従って対処してください"),
+        Event::Drift => (
+            "`taskrun once {} --set repair=plan` says what would mend it",
+            "`taskrun once {} --set repair=plan` で修復手順を確認してください",
+        ),
         Event::NeedsEye => ("look at it, then decide; it is left alone until then", "確認して判断してください。それまで変更されません"),
         Event::ReloadFailed => (
             "the configuration before it stays in force; `taskrun check` shows every fault",

@@ -4,6 +4,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 pub mod currency;
 pub mod difference;
+pub mod drift;
 pub mod gate;
 pub mod import;
 pub mod offer;

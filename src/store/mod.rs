@@ -15,6 +15,7 @@ use crate::core::{
     task::{Generation, Instance, InstanceName, ProcessId, RunId, Trigger},
 };
 
+pub mod inspect;
 pub mod memory;
 pub mod notices;
 pub mod shop;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::Answer;
+use super::{Answer, inspect::Inspect};
 
 /// Rows that [`Upkeep::prune`] looks at in one transaction: nobody else waits for longer than these take.
 pub const PRUNE_PORTION: i64 = 1_000;
@@ -33,7 +33,7 @@ pub struct Pruned {
 }
 
 /// The store's housekeeping.
-pub trait Upkeep: Send + Sync + std::fmt::Debug {
+pub trait Upkeep: Inspect {
     /// Looks at the next [`PRUNE_PORTION`] rows from `from` on, and removes those that ended before. With `dry` they are only counted.
     fn prune(&self, what: Old, before: Timestamp, from: i64, dry: bool) -> Answer<Pruned>;
     /// The names of all instances that were ever registered or ran.

@@ -6,3 +6,5 @@
 mod bench;
 mod calls;
 mod file;
+mod health;
+mod planted;

@@ -24,11 +24,13 @@ use crate::{
     store::shop::{AccountKey, QuotaKey, ShopStore},
 };
 
+mod audit;
 mod errors;
 mod items;
 mod listing;
 pub(super) mod oauth;
 
+pub use audit::PAGE;
 pub use items::{ShopItem, Target};
 
 /// What all calls of a shop share.

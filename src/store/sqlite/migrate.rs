@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0014_notices.sql"),
     include_str!("../migrations/0015_removals.sql"),
     include_str!("../migrations/0016_feeds.sql"),
+    include_str!("../migrations/0017_health.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

@@ -21,6 +21,7 @@ mod busy;
 mod db;
 mod disk;
 mod history;
+mod inspect;
 mod instances;
 mod judge;
 mod migrate;

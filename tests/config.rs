@@ -47,8 +47,10 @@ fn who_tells_amazon_the_stock_has_a_sellers_number() {
              accounts: {{s: {{platform: amazon{says}}}}}\ntasks: {{t: {{handler: update_feed, for_each: {{platform: amazon}}}}}}"
         )
     };
-    assert!(fault_of(read(&text(""))).contains("the handler `update_feed` needs the `seller_id` of `s`"));
-    assert_eq!(sound(&text(", seller_id: A2EXAMPLE")).accounts["s"].seller_id.as_deref(), Some("A2EXAMPLE"));
+    let shipped = LoadOptions { handlers: taskrun::handlers::registry::SPECS, ..options() };
+    let read = |says: &str| config::read(&text(says), Path::new("tasks.yaml"), &shipped);
+    assert!(fault_of(read("")).contains("the handler `update_feed` needs the `seller_id` of `s`"));
+    assert_eq!(read(", seller_id: A2EXAMPLE").unwrap().accounts["s"].seller_id.as_deref(), Some("A2EXAMPLE"));
 }
 
 #[test]

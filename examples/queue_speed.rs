@@ -93,6 +93,8 @@ impl Bench {
             instance,
             skips: Vec::new(),
             asked: Some(asked),
+            follow_up: None,
+            refused: None,
             ended_at: None,
             waiting: None,
             last_chance: false,

@@ -270,6 +270,6 @@ mod tests {
         let Some(Kind::List(Kind::Word(words))) = SPEC.params.iter().find(|key| key.name == "ignore").map(|key| key.kind) else {
             panic!("`ignore` is no list of words");
         };
-        assert_eq!(words, drift::Kind::ALL.iter().map(|kind| kind.word()).collect::<Vec<_>>());
+        assert_eq!(words.to_vec(), drift::Kind::ALL.iter().map(|kind| kind.word()).collect::<Vec<_>>());
     }
 }

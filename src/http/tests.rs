@@ -52,6 +52,7 @@ fn status_view() -> StatusView {
         now: "2026-11-22T04:48:01Z".to_owned(),
         practice_speed: None,
         config: ConfigView { path: "tasks.yaml".to_owned(), loaded_at: String::new(), reloads: 0, last_reload_faults: Vec::new() },
+        stuck: 0,
         degraded: Vec::new(),
         stopping: false,
         instances: Vec::new(),

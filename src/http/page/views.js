@@ -8,6 +8,8 @@ const STRIP = 20;
 /** A table: titles, rows of cells. Numbers stand right. */
 function table(caption, titles, rows) {
   const head = el("tr", {}, titles.map((title) => el("th", { scope: "col" }, title)));
+  // On a phone each row is a card, and its cells carry their titles themselves.
+  for (const row of rows) [...row.children].forEach((child, index) => { child.dataset.title = titles[index] ?? ""; });
   return el("div", { class: "scroll" }, el("table", {}, caption ? el("caption", {}, caption) : null, el("thead", {}, head), el("tbody", {}, rows)));
 }
 

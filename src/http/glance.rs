@@ -1,7 +1,7 @@
 //! What the dashboard shows at a glance: today, the last ends, the next fires, how limits and the queue went, the log.
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -12,6 +12,7 @@ use crate::{
     observe::read::Wanted,
     view::{
         Desk,
+        logs::LogView,
         today::{DayView, Ends},
         trends::TrendsView,
     },
@@ -73,37 +74,11 @@ struct LogsQuery {
     limit: Option<u32>,
 }
 
-/// A line of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct LineView {
-    /// Null for what no taskrun wrote.
-    ts: Option<String>,
-    level: String,
-    /// Null for the daemon itself.
-    instance: Option<String>,
-    run: Option<i64>,
-    message: String,
-}
-
-/// Lines of the log, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct LogPage {
-    pub(super) lines: Vec<LineView>,
-}
-
 /// The last lines of all logs as one stream.
-#[utoipa::path(get, path = "/logs", tag = "glance", params(LogsQuery), responses((status = 200, body = LogPage), ReadErrors))]
-async fn logs(State(desk): State<Desk>, Query(query): Query<LogsQuery>) -> Result<Json<LogPage>, ApiError> {
+#[utoipa::path(get, path = "/logs", tag = "glance", params(LogsQuery), responses((status = 200, body = Vec<LogView>), ReadErrors))]
+async fn logs(State(desk): State<Desk>, Query(query): Query<LogsQuery>) -> Result<Json<Vec<LogView>>, ApiError> {
     let level = query.level.as_deref().map(|level| level.parse().map_err(|_| ApiError::bad("`level` is no level"))).transpose()?;
     let since = query.since.as_deref().map(|since| instant("since", since)).transpose()?;
     let wanted = Wanted { task: query.task, account: query.account, level, run: query.run, since };
-    let lines = desk.log(wanted, rows(query.limit)?).await?;
-    let view = |line: crate::observe::read::Line| LineView {
-        ts: line.at.map(|at| at.to_string()),
-        level: line.level.as_str().to_ascii_lowercase(),
-        instance: (line.name != "taskrun").then_some(line.name),
-        run: line.run,
-        message: line.message,
-    };
-    Ok(Json(LogPage { lines: lines.into_iter().map(view).collect() }))
+    Ok(Json(desk.lines(wanted, rows(query.limit)?).await?))
 }

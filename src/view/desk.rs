@@ -28,7 +28,7 @@ use crate::{
     handlers::sync_inventory::{self, data_max_age},
     observe::{
         log::LogHandle,
-        read::{Line, Logs, Wanted},
+        read::{Logs, Wanted},
     },
     shop::upload::{State, Work},
     store::{
@@ -274,16 +274,6 @@ impl Desk {
     /// When the store fails, or the engine stops.
     pub async fn cancel(&self, run: RunId) -> Result<bool, DeskError> {
         Ok(self.control.cancel(run).await? || self.runs.ask_stop(run, StopReason::Cancelled).await?)
-    }
-
-    /// The last lines of all logs that are wanted, oldest first.
-    ///
-    /// # Errors
-    /// When a log cannot be read.
-    pub async fn log(&self, wanted: Wanted, limit: usize) -> Result<Vec<Line>, DeskError> {
-        let config = self.config();
-        let read = move || Logs::new(&config.log.dir, config.timezone.clone()).lines(&wanted, Some(limit));
-        tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).flatten().map_err(DeskError::Logs)
     }
 
     /// A run and its attempts; nothing where there is none of that number.

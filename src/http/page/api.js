@@ -41,8 +41,8 @@ export async function post(path, body = {}) {
   return answered(await fetch(BASE + path, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
-/** Listens for as long as the page is open; `onRuns` hears of the open runs, `onLife` whether the daemon is there. */
-export function listen(onRuns, onLife) {
+/** Listens for as long as the page is open: to the open runs, to whatever else changed, and whether the daemon is there. */
+export function listen(onRuns, onChange, onLife) {
   let source = null;
   let silence = 0;
   const heard = () => {
@@ -60,6 +60,10 @@ export function listen(onRuns, onLife) {
     source = new EventSource(`${BASE}events`);
     source.addEventListener("hello", heard);
     source.addEventListener("heartbeat", heard);
+    source.addEventListener("changed", () => {
+      heard();
+      onChange();
+    });
     source.addEventListener("runs", (event) => {
       heard();
       onRuns(JSON.parse(event.data));

@@ -161,6 +161,6 @@ listen((runs) => {
   // One that began or ended changes everything; progress only what is at work.
   if (before !== runs.map((run) => `${run.run} ${run.phase}`).join()) refresh();
   else views.progress(app);
-}, life);
+}, refresh, life);
 setInterval(refresh, REFRESH_MS);
 setInterval(tick, 1000);

@@ -155,15 +155,15 @@ function limits(app, trends) {
   return section(t("quotas"), rows.length ? table(null, [t("operation"), t("used"), "", "", ""], rows) : el("p", { class: "dim" }, t("no_quotas")));
 }
 
-function queueCard(queue, trends) {
-  const counts = queue?.counts ?? [];
+function queueCard(standings, trends) {
   const sums = new Map();
-  for (const count of counts) sums.set(count.state, (sums.get(count.state) ?? 0) + count.items);
-  const rows = [...sums].map(([state, items]) => {
+  for (const standing of standings ?? []) for (const [state, items] of Object.entries(standing.items)) sums.set(state, (sums.get(state) ?? 0) + items);
+  const rows = [...sums].filter(([, items]) => items > 0).map(([state, items]) => {
     const course = (trends?.queue ?? []).find((other) => other.state === state);
     return el("tr", {}, cell(stateMark(state)), num(String(items)), cell(course ? curve(course.points, { label: t(state) }) : null));
   });
-  return section(t("queue_counts"), rows.length ? table(null, [t("state"), "", ""], rows) : el("p", { class: "dim" }, t("no_queue")));
+  const due = (standings ?? []).reduce((sum, standing) => sum + standing.due, 0);
+  return section(t("queue_counts"), rows.length ? [table(null, [t("state"), "", ""], rows), el("p", { class: due ? "odd" : "dim" }, t("due", { n: due }))] : el("p", { class: "dim" }, t("no_queue")));
 }
 
 function about(app) {
@@ -219,7 +219,7 @@ export async function run(app, name) {
   return [el("h1", {}, `${t("run")} ${row.run}: ${row.instance}`), open ? section(t("now"), work(app, open)) : null,
     el("section", {}, el("dl", {}, facts.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]))),
     attempts.length ? section(t("attempts"), table(null, [t("attempt"), t("started"), t("outcome"), t("took"), t("text")], attempts)) : null,
-    section(t("log"), logLines(app, log?.lines ?? [], t("no_log")))].filter(Boolean);
+    section(t("log"), logLines(app, log ?? [], t("no_log")))].filter(Boolean);
 }
 
 function logLines(app, lines, none) {
@@ -248,18 +248,19 @@ export async function task(app, name) {
 const desk = { state: "" };
 
 export async function queue(app) {
-  const [counts, items] = await Promise.all([get("queue"), orNull(get("queue/items", { state: desk.state, limit: 100 }))]);
-  const states = [...new Set((counts.counts ?? []).map((count) => count.state))];
-  const accounts = [...new Set((counts.counts ?? []).map((count) => count.account))];
-  const of = (account, state) => counts.counts.find((count) => count.account === account && count.state === state)?.items;
-  const rows = accounts.map((account) => el("tr", {}, cell(el("strong", {}, account)), states.map((state) => num(of(account, state) === undefined ? dash() : String(of(account, state))))));
+  const [standings, items] = await Promise.all([get("queue"), get("queue/items", { status: desk.state, limit: 100 })]);
+  const states = [...new Set(standings.flatMap((standing) => Object.keys(standing.items)))];
+  const some = states.filter((state) => standings.some((standing) => standing.items[state] > 0));
+  const rows = standings.map((standing) => el("tr", {}, cell(el("strong", {}, standing.account), el("small", {}, standing.platform)),
+    cell(standing.daily_limit ? [meter(standing.today, standing.daily_limit), el("small", {}, t("listed_at", { n: standing.today, limit: standing.daily_limit }))] : String(standing.today)),
+    cell(String(standing.due), standing.oldest_due_at ? el("small", {}, t("oldest_due", { ago: relative(standing.oldest_due_at, app.now()) })) : null),
+    some.map((state) => num(standing.items[state] ? String(standing.items[state]) : dash()))));
   const choice = el("select", { "aria-label": t("state"), "data-key": "queue-state", change: (event) => { desk.state = event.target.value; event.target.blur(); app.redraw(); } },
     el("option", { value: "" }, t("every_status")), states.map((state) => el("option", { value: state, selected: state === desk.state }, t(state))));
-  const listed = items?.items ?? [];
   return [el("h1", {}, t("queue")),
-    section(t("queue_counts"), rows.length ? table(null, [t("account"), ...states.map((state) => t(state))], rows) : el("p", { class: "dim" }, t("no_queue"))),
-    listed.length || desk.state ? el("section", {}, el("div", { class: "row" }, choice), table(null, [t("item"), t("account"), t("product"), t("state"), t("due_at"), t("priority"), t("problem")], listed.map((item) => el("tr", {},
-      num(String(item.id ?? item.item)), cell(item.account), cell(item.asin ?? item.subject), cell(stateMark(item.state)), cell(app.clock(item.scheduled_at, { day: true })), num(String(item.priority)), wide(item.error?.text ?? item.error ?? ""))))) : null].filter(Boolean);
+    section(t("queue_counts"), rows.length ? table(null, [t("account"), t("cap"), t("due_now"), ...some.map((state) => t(state))], rows) : el("p", { class: "dim" }, t("no_queue"))),
+    items.length || desk.state ? el("section", {}, el("div", { class: "row" }, choice), table(null, [t("item"), t("account"), t("product"), t("state"), t("due_at"), t("priority"), t("problem")], items.map((item) => el("tr", {},
+      num(String(item.id)), cell(item.account), cell(item.asin), cell(stateMark(item.state)), cell(app.clock(item.retry_at ?? item.scheduled_at, { day: true })), num(String(item.priority)), wide(item.error ?? ""))))) : null].filter(Boolean);
 }
 
 export async function accounts(app) {
@@ -268,13 +269,13 @@ export async function accounts(app) {
     const parks = account.parks ?? [];
     const calls = (account.calls ?? []).map((call) => [el("dt", {}, call.operation), el("dd", {}, call.limit ? [meter(call.used, call.limit), el("small", { class: "dim" }, t("listed_at", { n: call.used, limit: call.limit }))] : String(call.used))]);
     return el("section", {}, el("div", { class: "row" }, el("h2", {}, account.account), el("span", { class: "pill" }, account.platform), account.enabled === false ? el("span", { class: "pill odd" }, t("disabled")) : parks.length || account.refused ? null : el("span", { class: "good" }, t("fine"))),
-      parks.map((park) => el("p", { class: "bad" }, `${t("park")}: ${park.cause ?? park.parked ?? ""} ${park.why ?? park.reason ?? ""} `, park.until ? t("until", { at: app.clock(park.until, { day: true }) }) : t("until_person"))),
-      account.refused ? el("p", { class: "bad" }, typeof account.refused === "string" ? account.refused : account.refused.why ?? account.refused.reason ?? "") : null,
+      parks.map((park) => el("p", { class: "bad" }, `${t("park")}: ${t(park.cause)}: ${park.detail}, `, park.until ? t("until", { at: app.clock(park.until, { day: true }) }) : t("until_person"))),
+      account.refused ? el("p", { class: "bad" }, account.refused) : null,
       el("dl", {}, account.daily_limit != null ? [el("dt", {}, t("cap")), el("dd", {}, meter(account.listed_today ?? 0, account.daily_limit), el("small", { class: "dim" }, t("listed_at", { n: account.listed_today ?? 0, limit: account.daily_limit })))] : null,
         calls, el("dt", {}, t("token_age")), el("dd", {}, account.refresh_age_s == null ? dash() : t("ago", { span: span(account.refresh_age_s) })),
         el("dt", {}, t("token_ends")), el("dd", { class: account.refresh_left_s != null && account.refresh_left_s < 5 * 86400 ? "bad" : undefined }, account.refresh_left_s == null ? dash() : t("in", { span: span(account.refresh_left_s) })),
         el("dt", {}, t("restarts")), el("dd", {}, String(account.restarts_today ?? 0)),
-        account.last_error ? [el("dt", {}, t("last_error")), el("dd", { class: "odd" }, account.last_error.text ?? String(account.last_error))] : null));
+        account.last_error ? [el("dt", {}, t("last_error")), el("dd", { class: "odd" }, account.last_error.text ?? "")] : null));
   });
   return [el("h1", {}, t("accounts")), el("div", { class: "grid" }, cards)];
 }
@@ -288,7 +289,7 @@ export async function logs(app) {
   const pick = (key, label, first, values) => el("select", { "aria-label": label, "data-key": `logs-${key}`, change: (event) => { wanted[key] = event.target.value; event.target.blur(); app.redraw(); } },
     el("option", { value: "" }, first), values.map((value) => el("option", { value, selected: value === wanted[key] }, value)));
   const names = ["taskrun", ...new Set((app.status?.instances ?? []).map((instance) => instance.task))];
-  const lines = logLines(app, log.lines, t("no_log"));
+  const lines = logLines(app, log, t("no_log"));
   const old = document.querySelector("main .log");
   // Who has scrolled up, reads.
   const follows = !old || old.scrollHeight - old.scrollTop - old.clientHeight < 40;

@@ -102,10 +102,10 @@ fn json_says_it_all_and_leaves_out_what_is_not_known() {
 #[test]
 fn an_event_is_one_line_and_moves_no_cursor() {
     let dir = tempfile::tempdir().unwrap();
-    log(settings(dir.path()), || info!(note = "a\nb", "one\ntwo\r\x1b[2J\u{85}\ttab \u{2028}"));
+    log(settings(dir.path()), || info!(note = "a\nb", "one\ntwo\r\x1b[2J\u{85}\ttab \u{2028}\u{202e}"));
     assert_eq!(
         read(dir.path(), "taskrun.log"),
-        "2026-11-22 13:48:00 [INFO] taskrun: one\\ntwo\\r\\u{1b}[2J\\u{85}\ttab \\u{2028} note=a\\nb\n"
+        "2026-11-22 13:48:00 [INFO] taskrun: one\\ntwo\\r\\u{1b}[2J\\u{85}\ttab \\u{2028}\\u{202e} note=a\\nb\n"
     );
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::findings::{Finding, Limits, Remedy, find};
+use self::findings::{Finding, Held, Limits, Remedy, find};
 use super::{AttemptContext, Handler, HandlerError, Report, overseer::Picture};
 use crate::{
     access::Planned,
@@ -17,7 +17,10 @@ use crate::{
     errors::chain,
     notify::{Level, Notice},
     shop::upload::{State, Work},
-    store::shop::{Item, ItemFilter, ShopStore},
+    store::{
+        StoreError,
+        shop::{ItemFilter, JobFilter, ShopStore},
+    },
 };
 
 mod findings;
@@ -108,15 +111,14 @@ impl WatchRuns {
         Ok(Report { summary: summary(&picture, &found, &mended) })
     }
 
-    /// Items that a worker has, or had.
-    async fn in_hand(&self) -> Result<Vec<Item>, HandlerError> {
-        let mut items = Vec::new();
-        for work in Work::ALL {
-            let filter = ItemFilter { state: Some(State::Uploading), limit: ITEMS_MAX, ..ItemFilter::default() };
-            let found = self.shop.items(*work, filter).await;
-            items.extend(found.map_err(|error| HandlerError::Transient { message: chain(&error), retry_after: None })?);
-        }
-        Ok(items)
+    /// What a worker of the queue has, or had.
+    async fn in_hand(&self) -> Result<Vec<Held>, HandlerError> {
+        let unread = |error: StoreError| HandlerError::Transient { message: chain(&error), retry_after: None };
+        let (state, limit) = (Some(State::Uploading), ITEMS_MAX);
+        let items = self.shop.items(Work::Upload, ItemFilter { state, limit, ..ItemFilter::default() }).await.map_err(unread)?;
+        let jobs = self.shop.jobs(JobFilter { state, limit, ..JobFilter::default() }).await.map_err(unread)?;
+        let uploads = items.into_iter().filter_map(|item| Held::new(item.account.account, item.work, item.lease));
+        Ok(uploads.chain(jobs.into_iter().filter_map(|job| Held::new(job.source, job.work, job.lease))).collect())
     }
 
     /// Tells of what was not wrong the last time.

@@ -166,3 +166,19 @@ async fn what_is_overdue_and_does_not_run_is_started() {
     house.wait_for_end("sync", RunEnd::Succeeded).await;
     assert!(running.stop().await.in_time);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_of_a_source_whose_worker_stopped_are_told_of_and_those_that_wait_are_not() {
+    let (house, told) = (House::new(), Arc::new(Told::default()));
+    let running = house.start("tasks:\n  watch: { handler: watch_runs }\n", watched(&house, &told, Own::new(hang))).await;
+    let store = rusqlite::Connection::open(house.dir.path().join("taskrun.db")).unwrap();
+    let job = "INSERT INTO queue (kind, platform, account, subject, state, priority, scheduled_at_ms, run, generation, lease_until_ms, created_at_ms)
+               VALUES ('check', 'mercari', 'amazon_main', ?1, ?2, 5, 0, ?3, ?3, ?3, 0)";
+    store.execute(job, rusqlite::params!["SKU-1", "pending", None::<i64>]).unwrap();
+    assert!(look(&house, &running).await.starts_with("all well"), "it waits for its turn");
+    store.execute(job, rusqlite::params!["SKU-2", "uploading", Some(1)]).unwrap();
+    let said = look(&house, &running).await;
+    assert!(said.contains("1 items of mercari (check) are in nobody's hands"), "{said}");
+    assert_eq!(told.of(Event::Frozen).len(), 1, "{told:?}");
+    assert!(running.stop().await.in_time);
+}

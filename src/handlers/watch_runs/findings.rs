@@ -1,5 +1,5 @@
 //! What is wrong in a picture of all runs. Nothing here reads a clock or does anything.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,8 @@ use crate::{
     core::task::{InstanceName, RunId},
     handlers::overseer::{Picture, SeenInstance, SeenRun},
     notify::Event,
-    store::shop::Item,
+    shop::upload::Work,
+    store::shop::Lease,
 };
 
 /// What may be how old.
@@ -114,14 +115,30 @@ fn overdue(seen: &SeenInstance, picture: &Picture, limits: &Limits, now: Timesta
     Some(Finding { key: format!("overdue {} {since}", seen.name), event: Event::Overdue, subject: seen.name.to_string(), text, remedy })
 }
 
-/// Items whose worker has stopped: their lease is over, and nobody has taken them since. By account and kind of work.
-pub(super) fn dropped(items: &[Item], late: SignedDuration, now: Timestamp) -> Vec<Finding> {
+/// An item or a job of the queue that a worker has, or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Its account or source.
+    lane: Arc<str>,
+    work: Work,
+    /// The end of its lease.
+    until: Timestamp,
+}
+
+impl Held {
+    /// `None`: nobody has it.
+    pub(super) fn new(lane: Arc<str>, work: Work, lease: Option<Lease>) -> Option<Self> {
+        lease.map(|Lease { until, .. }| Self { lane, work, until })
+    }
+}
+
+/// What has lost its worker: the lease is over, and nobody has taken it since. By account or source, and kind of work.
+pub(super) fn dropped(held: &[Held], late: SignedDuration, now: Timestamp) -> Vec<Finding> {
     let mut by: BTreeMap<(String, &'static str), (usize, Timestamp)> = BTreeMap::new();
-    for item in items {
-        let Some(lease) = item.lease.filter(|lease| late <= now.duration_since(lease.until)) else { continue };
-        let (count, oldest) = by.entry((item.account.account.to_string(), item.work.word())).or_insert((0, lease.until));
+    for Held { lane, work, until } in held.iter().filter(|held| late <= now.duration_since(held.until)) {
+        let (count, oldest) = by.entry((lane.to_string(), work.word())).or_insert((0, *until));
         *count = count.saturating_add(1);
-        *oldest = (*oldest).min(lease.until);
+        *oldest = (*oldest).min(*until);
     }
     let finding = |((account, work), (count, oldest)): ((String, &'static str), (usize, Timestamp))| {
         let text = format!(

@@ -600,5 +600,5 @@ fn circles_and_strangers_among_tasks_are_faults_where_they_stand() {
     }
     // What a success starts may well need that success.
     let both = "tasks:\n  a: {handler: command, with: {run: [ls]}, after_success: [b]}\n  b: {handler: command, with: {run: [ls]}, needs: {a: }}\n";
-    assert_eq!(sound(both).warnings.to_string(), "tasks.yaml:3:51: nothing starts `a`: as long as nobody does so by hand, `b` is skipped");
+    assert_eq!(sound(both).warnings.to_string(), "tasks.yaml:3:52: nothing starts `a`: as long as nobody does so by hand, `b` is skipped");
 }

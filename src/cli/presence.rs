@@ -425,9 +425,19 @@ fn secrets(config: &Config) -> impl Iterator<Item = &str> {
     let ebay = config.marketplaces.ebay.iter().map(|ebay| &ebay.client_secret);
     let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
     let with = config.instances.values().flat_map(|instance| instance.with.secrets());
+    let sources = config.sources.values().flat_map(|source| source.token.iter().chain(&source.proxy));
     let http = config.http.iter().filter_map(|http| http.token.as_ref());
     let channels = config.notify.channels.iter().flat_map(|channel| channel.via.secrets());
-    amazon.chain(base).chain(ebay).chain(accounts).chain(with).chain(http).chain(channels).map(Secret::expose)
+    amazon
+        .chain(base)
+        .chain(ebay)
+        .chain(accounts)
+        .chain(with)
+        .chain(http)
+        .chain(channels)
+        .chain(sources)
+        .chain(&config.secrets)
+        .map(Secret::expose)
 }
 
 /// The level by its word.

@@ -34,7 +34,9 @@ pub(super) fn config(text: &str, path: &Path, options: &LoadOptions<'_>, tree: &
     let config = root(&mut reader, &base_dir, tree);
     let settle = |faults| Faults::settle(path.to_owned(), text.into(), Some(tree), faults);
     match config {
-        Some(config) if reader.faults.is_empty() => Ok(Config { path: path.to_owned(), warnings: settle(reader.warnings), ..config }),
+        Some(config) if reader.faults.is_empty() => {
+            Ok(Config { path: path.to_owned(), secrets: reader.secrets, warnings: settle(reader.warnings), ..config })
+        }
         _ => Err(settle(reader.faults)),
     }
 }
@@ -101,6 +103,7 @@ fn root(reader: &mut Reader<'_>, base_dir: &Path, tree: &Tree) -> Option<Config>
         publish,
         http_hosts: Some(hosts.into()),
         notify,
+        secrets: Vec::new(),
         max_running: count("max_running", 64),
         shutdown_grace: plain.duration("shutdown_grace").unwrap_or(SignedDuration::from_secs(30)),
         watch: plain.bool("watch").unwrap_or(false),

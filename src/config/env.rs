@@ -1,7 +1,7 @@
 //! What comes from outside the file: `${NAME}` from the environment, secrets from files. The only reader of the environment.
 use std::{fs, io::Read as _, ops::Range, path::Path};
 
-use crate::core::value::Secret;
+use crate::{core::value::Secret, shop::setting::names_a_secret};
 
 /// A secret's file is a line, not a library.
 const SECRET_MAX: u64 = 64 * 1_024;
@@ -20,6 +20,8 @@ pub(super) struct Expanded {
     pub(super) unset: Vec<(Range<usize>, String)>,
     /// What the variables stood for.
     pub(super) values: Vec<String>,
+    /// Those of them whose name says that they are secret.
+    pub(super) secrets: Vec<Secret>,
     /// A `${` that begins no variable.
     pub(super) broken: Option<Range<usize>>,
 }
@@ -47,6 +49,9 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Expand
         match env(name) {
             Some(value) => {
                 out.text.push_str(&value);
+                if names_a_secret(name) {
+                    out.secrets.push(Secret::new(value.clone()));
+                }
                 out.values.push(value);
             }
             None => out.unset.push((at..at + name.len() + 3, name.to_owned())),

@@ -102,6 +102,8 @@ pub struct Config {
     pub http_hosts: Option<Arc<[outside::AllowedHost]>>,
     /// Who is told what.
     pub notify: notify::Notify,
+    /// What stood in the file as `${API_KEY}`, `${DB_PASSWORD}` and the like, wherever it stood.
+    pub secrets: Vec<Secret>,
     /// How many runs may go on at once.
     pub max_running: usize,
     /// How long runs may take to stop when taskrun stops.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::core::{
     cron::CronExpr,
-    value::{Misread, Params, Value},
+    value::{Misread, Params, Secret, Value},
 };
 
 /// Collects what is wrong while values are read.
@@ -45,6 +45,8 @@ pub(super) struct Reader<'a> {
     pub(super) crons: BTreeMap<String, Arc<CronExpr>>,
     /// What is read belongs to something that is not enabled.
     pub(super) forgiving: bool,
+    /// What variables stood for whose names say that they are secret.
+    pub(super) secrets: Vec<Secret>,
 }
 
 /// The keys that a table may have.
@@ -105,6 +107,7 @@ impl<'a> Reader<'a> {
             base_dir: PathBuf::from("."),
             crons: BTreeMap::new(),
             forgiving: false,
+            secrets: Vec::new(),
         }
     }
 
@@ -221,7 +224,8 @@ impl<'a> Reader<'a> {
         if !scalar.text.contains("${") {
             return Some(Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: false, filled: Vec::new() });
         }
-        let Expanded { text, unset, values, broken } = expand(&scalar.text, self.options.env);
+        let Expanded { text, unset, values, secrets, broken } = expand(&scalar.text, self.options.env);
+        self.secrets.extend(secrets);
         let source = Reading { text: scalar.text.clone(), span, verbatim: scalar.verbatim, unset: !unset.is_empty(), filled: values };
         if let Some(part) = &broken {
             self.fault(&source.part(part), "`${` begins the name of a variable, and this is none", "write `$${` for `${` itself");

@@ -118,9 +118,13 @@ pub fn env_line(name: &SettingName, value: &SettingValue) -> String {
 
 /// Whether a value should be shown only to who asks for it: its name says so, or it is an address with a password.
 pub fn looks_secret(name: &SettingName, value: &SettingValue) -> bool {
-    let named = name.as_str().split('_').any(|word| SECRET_WORDS.contains(&word));
     let password = value.expose().split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@')).is_some();
-    named || password
+    names_a_secret(name.as_str()) || password
+}
+
+/// Whether a name says that what goes by it is a secret: `API_KEY`, `DB_PASSWORD`.
+pub fn names_a_secret(name: &str) -> bool {
+    name.split('_').any(|word| SECRET_WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
 }
 
 #[cfg(test)]

@@ -158,8 +158,9 @@ async fn question(
     (from, to): (Timestamp, Timestamp),
     known: &BTreeMap<InstanceName, Known>,
 ) -> Result<Question, Failure> {
-    let (pauses, ends) = match store {
-        Some(store) => (store.pauses().await?, store.last_ends().await?),
+    let names = config.instances.keys().cloned().collect();
+    let (pauses, ends, last_runs) = match store {
+        Some(store) => (store.pauses().await?, store.last_ends().await?, store.last_runs(names).await?),
         None => Default::default(),
     };
     Ok(Question {
@@ -167,6 +168,7 @@ async fn question(
         running_max: config.max_running,
         pauses,
         last_ends: ends.into_iter().filter_map(|row| Some((row.instance, row.ended_at?))).collect(),
+        last_runs,
         takes: known.iter().map(|(name, known)| (name.clone(), known.takes)).collect(),
         from,
         to,

@@ -12,11 +12,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::{perform::follow_ups, view::schedule_key};
 use crate::{
     core::{
-        event::{AdoptAnswer, Command, Event, Judgement, Mark, Notice, Outcome, RunEnd, SkipReason},
+        event::{AdoptAnswer, Asked, Command, Event, JudgeRequest, Judgement, Mark, Notice, Outcome, RunEnd, SkipReason},
+        order::LastRun,
         recover::{Beginning, recover},
         state::{State, wake},
         step::step,
-        task::{InstanceName, InstanceSet, Now, ProcessId, RunId},
+        task::{InstanceName, InstanceSet, Now, ProcessId, RunId, Trigger},
     },
     store::{Answer, CloseRequest, InstanceSeen, Pause, PostponeRequest, RunStore, StoreResult, memory::MemoryStore},
 };
@@ -37,6 +38,8 @@ pub struct Question {
     pub pauses: Vec<Pause>,
     /// When each instance's last run ended, where it is known.
     pub last_ends: BTreeMap<InstanceName, Timestamp>,
+    /// Those that had an end of their own: what others may need.
+    pub last_runs: Vec<LastRun>,
     /// How long a run takes.
     pub takes: BTreeMap<InstanceName, SignedDuration>,
     /// The period: from this instant
@@ -122,6 +125,32 @@ fn now<T>(mut answer: Answer<T>) -> StoreResult<T> {
     }
 }
 
+/// Lets the last runs that others need stand in the history.
+fn remember(store: &MemoryStore, me: ProcessId, question: &Question) -> StoreResult<()> {
+    let needed = |last: &&LastRun| question.instances.values().any(|instance| instance.needs.iter().any(|need| need.of == last.instance));
+    for last in question.last_runs.iter().filter(needed) {
+        let (Some(instance), at) = (question.instances.get(&last.instance), last.ended_at.min(question.from)) else { continue };
+        let request = JudgeRequest {
+            instance: Arc::clone(instance),
+            skips: Vec::new(),
+            asked: Some(Asked { fire_at: at, trigger: Trigger::Manual }),
+            ended_at: None,
+            waiting: None,
+            last_chance: true,
+            break_locks: false,
+            vouched: Vec::new(),
+            follow_up: None,
+            refused: None,
+        };
+        if let Judgement::Admitted { run, .. } = now(store.judge(me, request, at))? {
+            let (by, outcome, follow_ups) = (None, None, Vec::new());
+            let request = CloseRequest { run, process: me, end: last.end, by, attempt: 0, outcome, raise_floor: false, follow_ups };
+            now(store.close(request, at))?;
+        }
+    }
+    Ok(())
+}
+
 struct World {
     question: Question,
     store: MemoryStore,
@@ -143,6 +172,7 @@ impl World {
     fn begin(question: Question) -> StoreResult<Self> {
         let store = MemoryStore::default();
         let (at, me) = (question.from, now(store.register_process(0, false, String::new(), question.from))?);
+        remember(&store, me, &question)?;
         for pause in &question.pauses {
             now(store.pause(pause.clone()))?;
         }

@@ -21,6 +21,7 @@ fn asked(tasks: &str, takes: &[(&str, i64)]) -> Question {
         running_max: config.max_running,
         pauses: Vec::new(),
         last_ends: BTreeMap::new(),
+        last_runs: Vec::new(),
         takes: takes.iter().map(|(name, minutes)| ((*name).into(), SignedDuration::from_mins(*minutes))).collect(),
         from: at("00:00"),
         to: "2026-11-25T00:00:00Z".parse().unwrap(),
@@ -119,4 +120,23 @@ fn what_is_paused_does_not_run_and_what_fires_at_the_start_has_fired() {
     let forecast = forecast(question).unwrap();
     assert_eq!(skips(&forecast, SkipReason::Paused), 11);
     assert_eq!(ends(&forecast, RunEnd::Succeeded), 12);
+}
+
+#[test]
+fn a_need_that_the_past_has_met_is_met_and_a_success_starts_what_follows() {
+    let file = format!(
+        "  sync: {{ {COMMAND}, schedule: \"0 12 * * *\", after_success: [tell] }}\n  \
+         prices: {{ {COMMAND}, schedule: \"0 * * * *\", needs: {{ sync: {{ max_age: 4h }} }} }}\n  tell: {{ {COMMAND} }}\n"
+    );
+    let mut question = asked(&file, &[]);
+    question.last_runs =
+        vec![LastRun { instance: "sync".into(), run: RunId(7), end: RunEnd::Succeeded, ended_at: "2026-11-23T23:30:00Z".parse().unwrap() }];
+    let forecast = forecast(question).unwrap();
+    let begins = |name: &str| {
+        let starts = forecast.happenings.iter().filter(|happening| matches!(happening.what, What::Starts { .. }));
+        starts.filter(|happening| happening.instance.as_str() == name).count()
+    };
+    assert_eq!((begins("sync"), begins("tell")), (1, 1));
+    assert_eq!(begins("prices"), 3 + 4, "until half past three, and from one until four: at noon the sync has not ended");
+    assert_eq!(skips(&forecast, SkipReason::NeedsUnmet), 9 + 7);
 }

@@ -13,6 +13,7 @@ use crate::config::LogLevel;
 mod accounts;
 mod backup;
 mod check;
+mod discreet;
 mod dry;
 pub mod exit;
 mod explain;

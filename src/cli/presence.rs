@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::{
+    discreet::{discreet, secrets},
     exit::{Exit, Failure},
     place::{Place, State},
     practice::{self, Marketplace, PracticeClock},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, LogFormat, LogLevel, Secret, Secrets},
+    config::{Config, LogFormat, LogLevel, Secrets},
     core::task::ProcessId,
     engine::{
         EngineOptions, Handlers, InForce, Load, Loaded, chain,
@@ -284,7 +285,7 @@ impl Presence {
     /// The handlers, ready to work under this configuration.
     pub(crate) fn handlers(&self, config: &Config) -> Handlers {
         let (shop, upkeep) = self.halves();
-        Arc::new(registry::build(config, &shop, &upkeep))
+        Arc::new(discreet(registry::build(config, &shop, &upkeep), &secrets(config)))
     }
 
     /// The halves of the store that handlers work with.
@@ -308,7 +309,7 @@ impl Presence {
             if let Some(endpoint) = &endpoint {
                 practice::stand_in(&mut config, endpoint);
             }
-            let handlers = Arc::new(registry::build(&config, &shop, &upkeep));
+            let handlers = Arc::new(discreet(registry::build(&config, &shop, &upkeep), &secrets(&config)));
             *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((log_settings(&config, role, &place), config.clone()));
             Ok(loaded(config, handlers))
         })
@@ -418,28 +419,6 @@ async fn gone_within(state: &State, holder: &Holder, limit: Duration) -> bool {
     tokio::time::timeout(limit, gone).await.is_ok()
 }
 
-/// What must not appear in a log.
-fn secrets(config: &Config) -> impl Iterator<Item = &str> {
-    let amazon = config.marketplaces.amazon.iter().map(|amazon| &amazon.client_secret);
-    let base = config.marketplaces.base.iter().map(|base| &base.client_secret);
-    let ebay = config.marketplaces.ebay.iter().map(|ebay| &ebay.client_secret);
-    let accounts = config.accounts.values().flat_map(|account| account.refresh_token.iter().chain(&account.proxy));
-    let with = config.instances.values().flat_map(|instance| instance.with.secrets());
-    let sources = config.sources.values().flat_map(|source| source.token.iter().chain(&source.proxy));
-    let http = config.http.iter().filter_map(|http| http.token.as_ref());
-    let channels = config.notify.channels.iter().flat_map(|channel| channel.via.secrets());
-    amazon
-        .chain(base)
-        .chain(ebay)
-        .chain(accounts)
-        .chain(with)
-        .chain(http)
-        .chain(channels)
-        .chain(sources)
-        .chain(&config.secrets)
-        .map(Secret::expose)
-}
-
 /// The level by its word.
 pub(crate) fn level_of(level: LogLevel) -> Level {
     match level {
@@ -453,7 +432,7 @@ pub(crate) fn level_of(level: LogLevel) -> Level {
 
 /// The channels as the configuration wants them.
 fn notice_settings(config: &Config, practice: bool) -> notify::Settings {
-    notify::Settings { notify: config.notify.clone(), zone: config.timezone.clone(), secrets: log::Secrets::new(secrets(config)), practice }
+    notify::Settings { notify: config.notify.clone(), zone: config.timezone.clone(), secrets: secrets(config), practice }
 }
 
 /// The log as the configuration and the command line want it.
@@ -472,7 +451,7 @@ pub(crate) fn log_settings(config: &Config, role: Role, place: &Place) -> LogSet
         console: config.log.console && !place.screen.is_quiet(),
         color: place.screen.err_has_color(),
         zone: config.timezone.clone(),
-        secrets: log::Secrets::new(secrets(config)),
+        secrets: secrets(config),
         daemon: role != Role::Once,
     }
 }

@@ -1,5 +1,13 @@
 //! Canaries: a secret is planted in every credential, everything is run, badly and well, and none of them is seen anywhere.
-use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use taskrun::sandbox::Side;
@@ -146,6 +154,121 @@ fn acceptance_20_no_secret_is_seen_in_a_log_a_status_an_error_a_notice_or_anothe
     assert!(tokens.len() > 10 && dump(&market.shop.file("state/taskrun.db"), &[]).contains(CANARY), "and something that could be seen");
     let told: Vec<_> = tokens.iter().filter(|token| seen.contains(token.as_str())).collect();
     assert!(told.is_empty(), "{told:?}");
+    let at: Vec<_> = seen.lines().filter(|line| line.contains(CANARY)).collect();
+    assert!(at.is_empty(), "{at:#?}");
+}
+
+/// A server that refuses everything, and repeats in its answer all that it was told. Where it is, and how often it was asked.
+fn echo() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let (mut told, mut piece) = (Vec::new(), [0; 4_096]);
+            while let Ok(read @ 1..) = stream.read(&mut piece) {
+                told.extend_from_slice(&piece[..read]);
+                // The end of the headers; what of the body comes later is not of interest.
+                if told.windows(4).any(|end| end == b"\r\n\r\n") {
+                    break;
+                }
+            }
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let head = format!(
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                told.len()
+            );
+            drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&told)));
+        }
+    });
+    (place, asked)
+}
+
+#[test]
+fn a_server_or_a_program_that_repeats_what_it_was_told_tells_nobody() {
+    let mut market = Market::new();
+    let (place, asked) = echo();
+    let planted = [
+        "SOURCE_TOKEN",
+        "CHAT_TOKEN",
+        "HOOK",
+        "HOOK_HEADER",
+        "MAIL_PASSWORD",
+        "HTTP_TOKEN",
+        "OFFICE",
+        "BODY",
+        "JSON",
+        "DB_PASSWORD",
+        "ITEM",
+    ];
+    for name in planted {
+        let value = format!("{CANARY}-{}-value", name.to_ascii_lowercase());
+        market.set(name, &if name == "HOOK" { format!("http://{place}/hooks/{value}") } else { value });
+    }
+    market.write("");
+    let file = market.shop.file("tasks.yaml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    text.push_str(&format!(
+        r#"  check: {{ handler: check_items, retries: {{ max: 0 }}, with: {{ source: yahoo, max_attempts: 1 }} }}
+  call: {{ handler: http_request, with: {{ url: "http://{place}/${{ITEM}}", method: POST, headers: {{ Authorization: "Bearer ${{OFFICE}}" }}, json: {{ a: "${{JSON}}" }} }} }}
+  call_plain: {{ handler: http_request, with: {{ url: "http://{place}/", method: PUT, headers: {{ X-Key: {{ file: market/key }} }}, body: "${{BODY}}" }} }}
+  talkative: {{ handler: command, with: {{ run: ["echo $DB; echo $DB >&2; exit 3"], shell: true, env: {{ DB: "${{DB_PASSWORD}}" }} }} }}
+  argument: {{ handler: command, with: {{ run: ["sh", "-c", "echo $0; false", "${{DB_PASSWORD}}"] }} }}
+http_hosts: [{{ host: "{place}", private: true }}]
+http: {{ listen: "127.0.0.1:0", token: "${{HTTP_TOKEN}}" }}
+sources: {{ yahoo: {{ endpoint: "http://{place}", token: "${{SOURCE_TOKEN}}" }} }}
+notify:
+  chatwork: {{ room_id: "1", token: "${{CHAT_TOKEN}}", endpoint: "http://{place}" }}
+  webhook: {{ url: "${{HOOK}}", headers: {{ X-Key: "${{HOOK_HEADER}}" }} }}
+  email: {{ smtp: "{place}", tls: none, username: shop, password: "${{MAIL_PASSWORD}}", from: shop@example.com, to: [owner@example.com], on: [daily_report] }}
+"#
+    ));
+    fs::write(&file, text).unwrap();
+    fs::write(market.shop.file("market/key"), format!("{CANARY}-file-value\n")).unwrap();
+    fs::set_permissions(market.shop.file("market/key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let supplies = format!("account,sku,source,item,query,max_price\n{},SKU-1,yahoo,x1,camera,1000\n", taskrun::sandbox::seed::SELLER);
+    fs::write(market.shop.file("supplies.csv"), supplies).unwrap();
+    let mut seen = String::new();
+    let mut run = |line: &str, code: Option<i32>| {
+        let done = market.run(&format!("{line} --log-level trace"));
+        assert!(code.is_none_or(|code| done.code == code), "{line}: {done:#?}");
+        seen.push_str(&done.out);
+        seen.push_str(&done.err);
+    };
+    run("check", Some(0));
+    run("supplies import supplies.csv", Some(0));
+    run("once check", Some(0));
+    for line in ["once call", "once call_plain", "once talkative", "once argument", "notify test"] {
+        run(line, Some(1));
+    }
+    for line in ["once call --dry-run", "once talkative --dry-run", "explain argument", "explain call"] {
+        run(line, Some(0));
+    }
+    let mut daemon = market.command("run --log-level trace").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the daemon answers", || market.run("status --json").code == 0);
+    for line in [
+        "trigger talkative",
+        "trigger argument",
+        "trigger call",
+        "status --json",
+        "list --json",
+        "notify list --json",
+        "history --json",
+        "work list --json",
+    ] {
+        run(line, Some(0));
+    }
+    wait_until("all has ended", || market.run("status --json").json()["runs"].as_array().unwrap().is_empty());
+    run("stop", Some(0));
+    assert!(daemon.wait().unwrap().success());
+    run("history --json", Some(0));
+    files(market.shop.path(), &mut seen);
+    seen.push_str(&dump(&market.shop.file("state/taskrun.db"), &["tokens"]));
+    assert!(5 < asked.load(std::sync::atomic::Ordering::Relaxed) && seen.contains("channel_failed"), "there was something to see");
+    assert!(seen.matches("***").count() > 10, "and it was masked");
     let at: Vec<_> = seen.lines().filter(|line| line.contains(CANARY)).collect();
     assert!(at.is_empty(), "{at:#?}");
 }

@@ -10,7 +10,7 @@ use taskrun::{
     core::{task::Now, value::Value},
     handlers::{Access, AttemptContext, Handler as _, HandlerError},
     notify::{Event, Level},
-    sandbox::{Force, Operation, seed},
+    sandbox::{Entry, Force, Operation, seed},
     store::shop::{Catalogue as _, Parks as _},
 };
 
@@ -155,7 +155,9 @@ async fn both_lanes_drain_one_queue_and_no_product_is_asked_for_twice() {
     let single: Vec<_> = bench.sandbox.ledger().into_iter().filter(|entry| entry.path.starts_with(SINGLE)).collect();
     let (batch, took) = (bench.calls(OFFERS).len(), single.len());
     assert!(batch <= 6 && took > 5, "{batch} batches, {took} single calls");
-    assert!(single.windows(2).all(|pair| pair[1].at_ms - pair[0].at_ms >= 2_000), "each lane at its own rate");
+    // A call may arrive late, and the next one then seems to follow soon; none arrives before its place in the lane.
+    let early = |(place, call): (i64, &Entry)| call.at_ms < START + 2_000 * place;
+    assert!(!(0..).zip(&single).any(early), "each lane at its own rate");
     bench.assert_in_line(&[]);
 }
 

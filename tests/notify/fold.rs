@@ -1,11 +1,12 @@
 //! What is identical is one message and a count; what is over is said; nothing is forgotten.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
 use taskrun::{
     clock::Clock as _,
     notify::{Event, Level},
     sandbox::Operation,
-    store::notices::Outbox as _,
+    store::notices::{Delivery, Outbox as _, Wants},
 };
 
 use crate::bench::*;
@@ -88,4 +89,22 @@ async fn what_comes_and_goes_all_the_time_is_not_told_all_the_time() {
     bench.wait_for_messages(2).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(bench.messages().len(), 2, "{:#?}", bench.messages());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_takes_no_more_until_later_is_left_alone_whoever_starts_meanwhile() {
+    let bench = Bench::open(1).await;
+    let (store, now, room) = (&bench.store, bench.clock.now().wall, Arc::<str>::from("chatwork"));
+    let none = SignedDuration::ZERO;
+    let events = Arc::from([Event::NeedsEye]);
+    let wants = Wants { channel: room.clone(), events, min_level: Level::Info, gather: none, repeat_after: none, flap: none };
+    store.keep_channels(vec![room.clone()], now).await.unwrap();
+    bench.tell(Event::NeedsEye, "job 7", "look").await;
+    let at = bench.clock.now().wall;
+    let claimed = store.claim(wants.clone(), 10, at, at + SignedDuration::from_mins(1)).await.unwrap().unwrap();
+    let retry_at = at + SignedDuration::from_hours(1);
+    store.settle(room.clone(), claimed, Delivery::NotYet { retry_at }, at).await.unwrap();
+    store.keep_channels(vec![room.clone()], at).await.unwrap();
+    let due = store.next_due(wants, at).await.unwrap().unwrap();
+    assert!(due.duration_since(at) > SignedDuration::from_mins(59), "{due}");
 }

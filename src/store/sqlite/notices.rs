@@ -150,8 +150,9 @@ fn keep_channels(conn: &Connection, names: &[Arc<str>], at: i64) -> rusqlite::Re
     )?;
     for name in names {
         conn.execute(
+            // What was wrong with a channel may be put right by now; how long it takes no more is its own to say.
             "INSERT INTO notice_channels (name, since_ms) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET retry_at_ms = NULL, since_ms = min(since_ms, excluded.since_ms)",
+             ON CONFLICT (name) DO UPDATE SET retry_at_ms = iif(failures > 0, NULL, retry_at_ms), since_ms = min(since_ms, excluded.since_ms)",
             params![name, at],
         )?;
     }

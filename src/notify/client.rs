@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, header::HeaderMap, redirect};
 
 use super::channel::{SEND_MAX, SendError};
+use crate::outbound::certificates;
 
 /// A host that is there answers a connection at once.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ pub(super) struct Answer {
 
 /// A client; or why there is none.
 pub(super) fn client(is_here: bool) -> Result<Client, String> {
-    let builder = || {
+    certificates::build(|| {
         let builder = Client::builder()
             .user_agent(concat!("taskrun/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_MAX)
@@ -31,17 +32,7 @@ pub(super) fn client(is_here: bool) -> Result<Client, String> {
             .redirect(redirect::Policy::none())
             // Messages are rare: a connection that was kept would be dead by the next one.
             .pool_max_idle_per_host(0);
-        if is_here { builder.no_proxy() } else { builder }
-    };
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that somebody was faster.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    builder().build().or_else(|_| {
-        // A machine without a certificate store.
-        let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-        let built_in = built_in.filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok());
-        builder().tls_certs_only(built_in).build().map_err(|error| crate::errors::chain(&error.without_url()))
+        Ok(if is_here { builder.no_proxy() } else { builder })
     })
 }
 

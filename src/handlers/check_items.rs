@@ -8,9 +8,8 @@ use jiff::{Timestamp, civil::Time, tz::TimeZone};
 
 use super::{
     AttemptContext, Handler, HandlerError, Planned, Report,
-    crew::{
-        Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING, guarded, store_failed,
-    },
+    crew::{Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING},
+    guarded, store_failed,
 };
 use crate::{
     access::Caller,

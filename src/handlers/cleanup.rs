@@ -7,17 +7,14 @@ use self::files::{Found, Places};
 use super::{
     AttemptContext, Handler, HandlerError, Report, backup,
     budget::{Budget, MAX_TIME},
+    store_failed,
 };
 use crate::{
     access::Planned,
     clock::BoxFuture,
     config::keys::{HandlerSpec, Key, Kind},
     core::value::{Params, Value},
-    errors::chain,
-    store::{
-        StoreError,
-        upkeep::{Old, Upkeep},
-    },
+    store::upkeep::{Old, Upkeep},
 };
 
 pub mod files;
@@ -108,7 +105,7 @@ impl Cleanup {
             }
         }
         if ctx.params.bool("checkpoint").unwrap_or(true) && ctx.access.fence().is_some() {
-            self.store.checkpoint().await.map_err(|error| transient(&error))?;
+            self.store.checkpoint().await.map_err(|error| store_failed(&error))?;
         }
         tally.report(ctx.access.fence().is_none())
     }
@@ -134,7 +131,7 @@ impl Cleanup {
                     tally.unfinished = true;
                     break;
                 }
-                let pruned = self.store.prune(*kind, before, from, dry).await.map_err(|error| transient(&error))?;
+                let pruned = self.store.prune(*kind, before, from, dry).await.map_err(|error| store_failed(&error))?;
                 rows = rows.saturating_add(pruned.rows);
                 next = pruned.next;
                 ctx.progress.note(format!("{rows} {what} so far"));
@@ -155,7 +152,7 @@ impl Cleanup {
 
     /// The files that are old.
     async fn find(&self, ctx: &AttemptContext, tally: &mut Tally) -> Result<Vec<Found>, HandlerError> {
-        let gone = self.store.instance_names().await.map_err(|error| transient(&error))?;
+        let gone = self.store.instance_names().await.map_err(|error| store_failed(&error))?;
         let wanted = files::Wanted {
             logs: before(ctx, "logs", LOGS),
             gone: gone.into_iter().collect(),
@@ -225,8 +222,4 @@ async fn remove(ctx: &AttemptContext, found: Found, tally: &mut Tally) -> Result
     tally.parts.push(format!("{} {what}", count.saturating_sub(failed.len())));
     tally.trouble.extend(failed);
     Ok(())
-}
-
-fn transient(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }

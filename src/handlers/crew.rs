@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AttemptContext, HandlerError};
+use super::{AttemptContext, HandlerError, guarded, store_failed};
 use crate::{
     clock::BoxFuture,
     config::keys::{Key, Kind},
@@ -17,8 +17,8 @@ use crate::{
     notify::{Event, Level, Notice},
     shop::{setting::SettingName, upload::State},
     store::{
-        Fence, StoreError,
-        shop::{Guarded, ItemError, Job, JobEnd, ShopStore, WorkLane},
+        Fence,
+        shop::{ItemError, Job, JobEnd, ShopStore, WorkLane},
     },
 };
 
@@ -314,14 +314,15 @@ impl Crew<'_> {
                 }
                 Ok(JobEnd::PutBack { until: later(now, RETRY_DELAY_MAX), counts: false, error: Some(problem("blocked", &text)) })
             }
-            _ if error.concern() == Concern::Item => Ok(JobEnd::Failed(problem("refused", &text))),
             _ => {
+                // One refusal may be the job's own fault; a wrong address or a page in between refuses every job.
+                let code = if error.concern() == Concern::Item { "refused" } else { "no_answer" };
                 shift.done.failures += 1;
                 if shift.done.failures >= FAILURES_MAX {
                     let message = format!("{source} is in trouble, {FAILURES_MAX} calls in a row failed: {text}");
                     shift.stop = Some(HandlerError::Transient { message, retry_after: None });
                 }
-                Ok(self.again(job, "no_answer", &text, now))
+                Ok(self.again(job, code, &text, now))
             }
         }
     }
@@ -344,17 +345,4 @@ fn problem(code: &str, text: &str) -> ItemError {
 
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// The answer to a write of this run.
-pub(super) fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
-    match answer {
-        Ok(Guarded::Done(done)) => Ok(done),
-        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
-        Err(error) => Err(store_failed(&error)),
-    }
-}
-
-pub(super) fn store_failed(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     AttemptContext, Handler, HandlerError, Report,
     budget::{Budget, MAX_TIME},
+    store_failed,
 };
 use crate::{
     access::Planned,
@@ -20,10 +21,7 @@ use crate::{
     errors::chain,
     files::{FileError, Limit as _, Root, Swept},
     notify::{Event, Level, Notice},
-    store::{
-        StoreError,
-        shop::{Guarded, OldSupply, ShopStore, Supply},
-    },
+    store::shop::{Guarded, OldSupply, ShopStore, Supply},
 };
 
 /// What the configuration knows of this handler.
@@ -157,7 +155,7 @@ impl Work<'_> {
     /// Removes what earlier runs began to.
     async fn finish_begun(&mut self) -> Result<(), HandlerError> {
         let Some(images) = self.images.clone() else { return Ok(()) };
-        for folder in self.store.removals(Arc::clone(&images.name)).await.map_err(transient)? {
+        for folder in self.store.removals(Arc::clone(&images.name)).await.map_err(|error| store_failed(&error))? {
             if self.is_over()? {
                 return Ok(());
             }
@@ -176,7 +174,7 @@ impl Work<'_> {
 
     /// The old items that can go, more than `most` of them only so far as to show that there are more; and how many can't go.
     async fn expired(&self, most: usize) -> Result<(Vec<Supply>, usize), HandlerError> {
-        let found = self.store.expired_supplies(self.before, most.saturating_add(1)).await.map_err(transient)?;
+        let found = self.store.expired_supplies(self.before, most.saturating_add(1)).await.map_err(|error| store_failed(&error))?;
         let (stuck, expired): (Vec<_>, Vec<_>) = found.into_iter().partition(|supply| supply.images.is_some() && self.images.is_none());
         Ok((expired, stuck.len()))
     }
@@ -195,14 +193,14 @@ impl Work<'_> {
         };
         let root = self.images.as_ref().map(|images| Arc::clone(&images.name));
         let old = OldSupply { key: supply.key.clone(), before: self.before, root };
-        match self.store.begin_removal(fence.clone(), old, self.ctx.clock.now().wall).await.map_err(transient)? {
+        match self.store.begin_removal(fence.clone(), old, self.ctx.clock.now().wall).await.map_err(|error| store_failed(&error))? {
             Guarded::Fenced => return Err(HandlerError::Fenced),
             // It changed meanwhile: it is not old any more.
             Guarded::Done(false) => return Ok(()),
             Guarded::Done(true) => self.items = self.items.saturating_add(1),
         }
         if let (Some(images), Some(folder)) = (self.images.clone(), &supply.images)
-            && self.store.removals(Arc::clone(&images.name)).await.map_err(transient)?.contains(folder)
+            && self.store.removals(Arc::clone(&images.name)).await.map_err(|error| store_failed(&error))?.contains(folder)
         {
             self.sweep(&images, folder).await?;
         }
@@ -213,7 +211,11 @@ impl Work<'_> {
     async fn sweep(&mut self, images: &Images, folder: &Arc<str>) -> Result<(), HandlerError> {
         if self.swept(images, Path::new(&**folder).to_owned()).await? {
             let Some(fence) = self.ctx.access.fence() else { return Ok(()) };
-            let ended = self.store.end_removal(fence.clone(), Arc::clone(&images.name), Arc::clone(folder)).await.map_err(transient)?;
+            let ended = self
+                .store
+                .end_removal(fence.clone(), Arc::clone(&images.name), Arc::clone(folder))
+                .await
+                .map_err(|error| store_failed(&error))?;
             if ended == Guarded::Fenced {
                 return Err(HandlerError::Fenced);
             }
@@ -241,8 +243,8 @@ impl Work<'_> {
     /// Folders in the root, old enough, that no item names.
     async fn orphans(&self) -> Result<Vec<PathBuf>, HandlerError> {
         let Some(images) = self.images.clone() else { return Ok(Vec::new()) };
-        let mut named = self.store.image_folders().await.map_err(transient)?;
-        named.extend(self.store.removals(images.name).await.map_err(transient)?);
+        let mut named = self.store.image_folders().await.map_err(|error| store_failed(&error))?;
+        named.extend(self.store.removals(images.name).await.map_err(|error| store_failed(&error))?);
         let root = Arc::clone(&images.root);
         let folders =
             tokio::task::spawn_blocking(move || root.folders()).await.map_err(|_| HandlerError::Cancelled)?.map_err(file_error)?;
@@ -315,8 +317,4 @@ fn file_error(error: FileError) -> HandlerError {
     } else {
         HandlerError::Transient { message: chain(&error), retry_after: None }
     }
-}
-
-fn transient(error: StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(&error), retry_after: None }
 }

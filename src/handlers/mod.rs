@@ -18,7 +18,7 @@ use crate::{
     marketplace::CallError,
     notify::Notifier,
     shop::quota::Purpose,
-    store::ChildGroup,
+    store::{ChildGroup, StoreError, shop::Guarded},
 };
 
 pub mod backup;
@@ -188,4 +188,18 @@ mod tests {
         let login = CallError::Login { account: "shop".into(), why: "invalid_grant".to_owned() };
         assert!(matches!(HandlerError::of(&login, now), HandlerError::Permanent { .. }));
     }
+}
+
+/// The answer to a write of this run.
+fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
+    match answer {
+        Ok(Guarded::Done(done)) => Ok(done),
+        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
+        Err(error) => Err(store_failed(&error)),
+    }
+}
+
+/// The store may be well again in a moment.
+fn store_failed(error: &StoreError) -> HandlerError {
+    HandlerError::Transient { message: chain(error), retry_after: None }
 }

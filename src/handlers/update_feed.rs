@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AttemptContext, Handler, HandlerError, Report, parking};
+use super::{AttemptContext, Handler, HandlerError, Report, guarded, parking, store_failed};
 use crate::{
     access::Caller,
     clock::BoxFuture,
@@ -23,7 +23,7 @@ use crate::{
     shop::quota::Purpose,
     store::{
         StoreError,
-        shop::{Guarded, Parked, Push, ShopStore, SupplyFilter, SupplyState},
+        shop::{Parked, Push, ShopStore, SupplyFilter, SupplyState},
     },
 };
 
@@ -230,17 +230,4 @@ impl Update<'_> {
             error => HandlerError::of(error, self.now()),
         }
     }
-}
-
-/// The answer to a write of this run.
-fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
-    match answer {
-        Ok(Guarded::Done(done)) => Ok(done),
-        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
-        Err(error) => Err(store_failed(&error)),
-    }
-}
-
-fn store_failed(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }

@@ -12,9 +12,8 @@ use std::{
 use super::{
     AttemptContext, Handler, HandlerError, Planned, Report,
     check_items::{connect, named},
-    crew::{
-        Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING, guarded, store_failed,
-    },
+    crew::{Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING},
+    guarded, store_failed,
 };
 use crate::{
     access::Caller,

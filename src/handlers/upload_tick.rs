@@ -7,12 +7,11 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{AttemptContext, Handler, HandlerError, Report};
+use super::{AttemptContext, Handler, HandlerError, Report, guarded, store_failed};
 use crate::{
     access::Caller,
     clock::BoxFuture,
     config::{Account, Publish},
-    errors::chain,
     marketplace::{Market, shop::Shop},
     notify::{Event, Level, Notice},
     shop::{
@@ -22,8 +21,8 @@ use crate::{
         upload::{DAILY_LIMIT, Work},
     },
     store::{
-        Fence, StoreError,
-        shop::{AccountKey, Batch, Cap, ClaimRequest, Guarded, Item, ItemFilter, ShopStore},
+        Fence,
+        shop::{AccountKey, Batch, Cap, ClaimRequest, Item, ItemFilter, ShopStore},
     },
 };
 
@@ -243,17 +242,4 @@ impl Live<'_, '_> {
         text.push('`');
         self.tick.ctx.notifier.notify(Notice { event: Event::NeedsEye, level: Level::Warning, subject, text });
     }
-}
-
-/// The answer to a write of this run.
-fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
-    match answer {
-        Ok(Guarded::Done(done)) => Ok(done),
-        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
-        Err(error) => Err(store_failed(&error)),
-    }
-}
-
-fn store_failed(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }

@@ -10,7 +10,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use self::shop::{Audit, Left};
-use super::{AttemptContext, Handler, HandlerError, Planned, Report, parking};
+use super::{AttemptContext, Handler, HandlerError, Planned, Report, parking, store_failed};
 use crate::{
     clock::BoxFuture,
     config::{
@@ -18,12 +18,10 @@ use crate::{
         keys::{HandlerSpec, Key, Kind},
     },
     core::task::RunId,
-    errors::chain,
     marketplace::Market,
     notify::{Event, Level, Notice},
     shop::drift::{self, Drift},
     store::{
-        StoreError,
         inspect::Inspect,
         shop::{AccountKey, ShopStore},
     },
@@ -109,7 +107,7 @@ impl Verify {
 
     async fn verify(&self, ctx: &AttemptContext) -> Result<Report, HandlerError> {
         ctx.progress.note("reading the store");
-        let faults = self.store.check_file().await.map_err(|error| transient(&error))?;
+        let faults = self.store.check_file().await.map_err(|error| store_failed(&error))?;
         if !faults.is_empty() {
             let message =
                 format!("the store is damaged: {}; stop taskrun, keep the file, and `taskrun restore` a backup", faults.join(", "));
@@ -117,7 +115,7 @@ impl Verify {
             return Err(HandlerError::Permanent { message });
         }
         let stale = ctx.clock.now().wall.saturating_sub(STALE).unwrap_or(Timestamp::MIN);
-        let mut drifts = self.store.drifts(self.accounts.clone(), stale).await.map_err(|error| transient(&error))?;
+        let mut drifts = self.store.drifts(self.accounts.clone(), stale).await.map_err(|error| store_failed(&error))?;
         let (audits, left) =
             if ctx.params.bool("shops").unwrap_or(true) { self.read_shops(ctx).await? } else { (BTreeMap::new(), Vec::new()) };
         let read: usize = audits.values().map(Audit::items).sum();
@@ -146,7 +144,7 @@ impl Verify {
             let audit = past.entry(Arc::clone(account)).or_default();
             let ended = shop::read(ctx, shop, self.shop.as_ref(), self.store.as_ref(), audit).await;
             if let Err(error) = ended {
-                let park = parking::park(ctx, self.shop.as_ref(), shop.key(), &error).await.map_err(|error| transient(&error))?;
+                let park = parking::park(ctx, self.shop.as_ref(), shop.key(), &error).await.map_err(|error| store_failed(&error))?;
                 match Left::of(account, &error, park.as_ref(), ctx.clock.now().wall) {
                     Ok(found) => left.push(found),
                     Err(fatal) => {
@@ -255,10 +253,6 @@ fn end(ctx: &AttemptContext, summary: String, left: &[Left]) -> Result<Report, H
         None if left.iter().any(|left| left.is_passing) => Err(HandlerError::Transient { message: summary, retry_after: None }),
         None => Ok(Report { summary }),
     }
-}
-
-fn transient(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }
 
 #[cfg(test)]

@@ -160,6 +160,15 @@ impl Budget {
         Ok(CallError::Limited { what: self.what, until, said: true })
     }
 
+    /// The same of all limits, where the other side may have said how long it wants to be left alone: whichever is longer counts.
+    pub(super) async fn exhaust_for(&self, caller: &Caller, asked: Option<SignedDuration>) -> Result<CallError, CallError> {
+        let asked = asked.and_then(|asked| caller.now().checked_add(asked).ok());
+        Ok(match (self.exhaust(caller, None).await?, asked) {
+            (CallError::Limited { what, until, said }, Some(asked)) => CallError::Limited { what, until: until.max(asked), said },
+            (refusal, _) => refusal,
+        })
+    }
+
     /// A call was not refused, and the marketplace may have said how many calls a second it allows.
     pub(super) async fn accepted(&self, per_second: Option<f64>) -> Result<(), CallError> {
         if self.may_be_refused.swap(false, Ordering::Relaxed) {

@@ -170,7 +170,7 @@ impl Source {
         let answer = self.http.send(what, request).await?;
         if answer.status == 429 {
             self.blocks.fetch_add(1, Ordering::Relaxed);
-            return Err(self.calls.exhaust(caller, None).await?);
+            return Err(self.calls.exhaust_for(caller, http::retry_after(&answer)).await?);
         }
         self.calls.accepted(None).await?;
         Ok(answer)

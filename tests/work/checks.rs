@@ -7,8 +7,11 @@ use taskrun::{
     core::value::Value,
     handlers::HandlerError,
     notify::Event,
-    shop::setting::{SettingName, SettingValue},
-    store::shop::{Guarded, Settings as _, Supplies as _, SupplyState},
+    shop::{
+        setting::{SettingName, SettingValue},
+        upload::State,
+    },
+    store::shop::{Guarded, JobFilter, Settings as _, Supplies as _, Supply, SupplyRow, SupplyState, WorkQueue as _},
 };
 
 use crate::{
@@ -202,6 +205,51 @@ async fn a_source_that_shuts_us_out_is_named_and_left_alone_for_a_while() {
     let HandlerError::Transient { message, retry_after } = &error else { panic!("{error:?}") };
     assert!(message.contains("yahoo shuts us out") && *retry_after == Some(SignedDuration::from_mins(10)), "{error:?}");
     assert!(yard.asked().values().sum::<usize>() < 30, "it is not asked to the end");
+}
+
+#[tokio::test]
+async fn a_source_that_refuses_everything_is_in_trouble_and_no_check_is_given_up() {
+    for fault in ["404", "400"] {
+        let (yard, _) = Yard::new(40).await;
+        yard.sandbox.plan(&format!("/source/yahoo/items:{fault}").parse().unwrap());
+        let ended = yard.checked().await;
+        assert!(
+            matches!(&ended, Err(HandlerError::Transient { message, .. }) if message.contains("yahoo is in trouble")),
+            "{fault}: {ended:?}"
+        );
+        let given_up = JobFilter { state: Some(State::Failed), limit: 100, ..JobFilter::default() };
+        assert_eq!(yard.store.jobs(given_up).await.unwrap(), [], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_says_for_how_long_it_takes_no_calls_is_left_alone_for_that_long() {
+    let (yard, _) = Yard::new(5).await;
+    yard.sandbox.plan(&"/source/yahoo/items:429=600".parse().unwrap());
+    let from = yard.clock.now().wall;
+    let ended = yard.checked().await;
+    let Err(HandlerError::NotYet { until, .. }) = &ended else { panic!("{ended:?}") };
+    assert!(*until >= from + SignedDuration::from_mins(10), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_listing_that_is_backed_anew_while_it_is_deleted_is_told_its_stock_again() {
+    let (mut yard, _) = Yard::new(20).await;
+    yard.set("on_gone", Value::Text("withdraw".into()));
+    let (account, now) = (key(5).account, yard.clock.now().wall);
+    let fence = yard.admit("update_feed").await;
+    yard.store.stock_pushed(fence, account.clone(), vec![(key(5).sku, 1)], now).await.unwrap();
+    yard.stands(5, "sold").await;
+    yard.checked().await.unwrap();
+    assert_eq!(yard.store.listings_to_withdraw(account.clone(), 10).await.unwrap(), [key(5).sku]);
+    let Supply { key, source, .. } = yard.supply(5).await;
+    let (query, max_price, checks_per_day, restock, images) = (None, None, None, None, None);
+    let anew = SupplyRow { key: key.clone(), source, item: "anew-1".into(), query, max_price, checks_per_day, restock, images };
+    yard.store.take_in_supplies(vec![anew], now).await.unwrap();
+    let fence = yard.admit("update_feed").await;
+    yard.store.listings_withdrawn(fence, account.clone(), vec![key.sku.clone()], now).await.unwrap();
+    assert_eq!(yard.supply(5).await.state, SupplyState::Backed);
+    assert!(yard.store.stock_to_push(account, 100).await.unwrap().contains(&(key.sku, 1)));
 }
 
 #[tokio::test]

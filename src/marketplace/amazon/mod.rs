@@ -120,11 +120,7 @@ impl Seller {
         let rate = answer.headers.get("x-amzn-RateLimit-Limit").and_then(|rate| rate.to_str().ok()).and_then(|rate| rate.parse().ok());
         if answer.status == 429 {
             tracing::debug!(request = request_id(&answer), "{what}: 429, the quota is used up");
-            let asked = http::retry_after(&answer).and_then(|asked| caller.now().checked_add(asked).ok());
-            return Err(match (budget.exhaust(caller, None).await?, asked) {
-                (CallError::Limited { what, until, said }, Some(asked)) => CallError::Limited { what, until: until.max(asked), said },
-                (refusal, _) => refusal,
-            });
+            return Err(budget.exhaust_for(caller, http::retry_after(&answer)).await?);
         }
         budget.accepted(rate).await?;
         match answer.status {

@@ -104,9 +104,10 @@ impl Supplies for SqliteStore {
     fn listings_withdrawn(&self, fence: Fence, account: Arc<str>, skus: Vec<Arc<str>>, at: Timestamp) -> Answer<Guarded<()>> {
         self.db.write("keep what was withdrawn", move |conn| {
             guarded(conn, &fence, || {
+                // One that is backed anew meanwhile stays so, but Amazon knows no stock of it any more.
                 let mut keep = conn.prepare_cached(
-                    "UPDATE supplies SET state = 'withdrawn', pushed = NULL, changed_at_ms = ?3
-                     WHERE account = ?1 AND sku = ?2 AND state = 'withdraw'",
+                    "UPDATE supplies SET pushed = NULL, changed_at_ms = iif(state = 'withdraw', ?3, changed_at_ms),
+                       state = iif(state = 'withdraw', 'withdrawn', state) WHERE account = ?1 AND sku = ?2",
                 )?;
                 skus.iter().try_for_each(|sku| keep.execute(params![account, sku, at.as_millisecond()]).map(drop))
             })

@@ -172,7 +172,7 @@ impl Bench {
 
     /// What the log shows at a level, without the times.
     fn logged(&self, level: &str) -> Vec<String> {
-        let marker = format!("[{level}] report#1: ");
+        let marker = format!("[{level}] report#7: ");
         let log = fs::read_to_string(self.path("logs/report.log")).unwrap_or_default();
         log.lines().filter_map(|line| Some(line.split_once(&marker)?.1.to_owned())).collect()
     }
@@ -251,11 +251,11 @@ async fn acceptance_01_ten_megabytes_of_broken_shift_jis_and_emoji_on_both_pipes
     }
 }
 
-/// As the log writes what would end a line or move the cursor.
+/// As the log writes what would end a line, move the cursor or turn the text around.
 fn escaped(line: &str) -> String {
     line.chars()
         .map(|c| {
-            if (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}') {
+            if (c.is_control() && c != '\t') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
                 c.escape_default().to_string()
             } else {
                 c.to_string()

@@ -33,6 +33,7 @@ pub mod health_check;
 pub mod http_request;
 pub mod overseer;
 pub mod parking;
+mod practice;
 mod pricing;
 pub mod refresh_tokens;
 pub mod registry;

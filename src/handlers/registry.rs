@@ -2,8 +2,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Handler, backup, check_items, cleanup, command, delete_old_items, health_check, http_request, refresh_tokens, sync_inventory,
-    update_env, update_feed, update_items, upload_tick, validate_credentials, verify, watch_runs,
+    Handler, backup, check_items, cleanup, command, delete_old_items, health_check, http_request,
+    practice::{Name, Practised},
+    refresh_tokens, sync_inventory, update_env, update_feed, update_items, upload_tick, validate_credentials, verify, watch_runs,
 };
 use crate::{
     config::{Config, StoreLocation, keys::HandlerSpec},
@@ -74,7 +75,25 @@ pub fn build(config: &Config, shop: &Arc<dyn ShopStore>, upkeep: &Arc<dyn Upkeep
         (health_check::SPEC.name, health_check),
         (verify::SPEC.name, verify),
     ];
-    handlers.into_iter().map(|(name, handler)| (Arc::from(name), handler)).collect()
+    handlers.into_iter().map(|(name, handler)| (Arc::from(name), in_place(config, name, handler))).collect()
+}
+
+/// In practice, a handler that would change files which the configuration names changes others instead.
+fn in_place(config: &Config, name: &str, handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
+    const ENV: &[Name] = &[Name::File("path")];
+    const IMAGES: &[Name] = &[Name::Folder("images")];
+    const COPIES: &[Name] = &[Name::Folder("dir")];
+    const OLD_COPIES: &[Name] = &[Name::Within("backups", "dir")];
+    let is_practice = config.http_hosts.is_none();
+    let names = match name {
+        _ if !is_practice => return handler,
+        "update_env" => ENV,
+        "delete_old_items" => IMAGES,
+        "backup" => COPIES,
+        "cleanup" => OLD_COPIES,
+        _ => return handler,
+    };
+    Arc::new(Practised::new(handler, &config.state_dir, names))
 }
 
 /// Where a configuration's files grow old.

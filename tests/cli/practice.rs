@@ -28,6 +28,35 @@ fn practice_has_a_state_of_its_own_and_every_screen_says_so() {
 }
 
 #[test]
+fn practice_changes_no_real_file() {
+    let shop = Shop::new(
+        "tasks:\n  env: { handler: update_env, with: { path: app.env } }\n  images: { handler: delete_old_items, with: { images: images, orphans: true } }\n  \
+         copies: { handler: backup, with: { dir: safe, keep: 1 } }\n  old: { handler: cleanup, with: { backups: { dir: safe, keep: 1 } } }\n",
+    );
+    shop.run("settings set REAL=1").ends(0);
+    shop.run("once env").ends(0);
+    let written = std::fs::read_to_string(shop.file("app.env")).unwrap();
+    shop.run("once copies").ends(0);
+    let copy = std::fs::read_dir(shop.file("safe")).unwrap().filter_map(Result::ok).find(|copy| copy.path().extension().is_some()).unwrap();
+    let older = shop.file("safe/taskrun-20200101T000000.000Z.db.gz");
+    std::fs::copy(copy.path(), &older).unwrap();
+    let picture = shop.file("images/one/a.jpg");
+    std::fs::create_dir_all(picture.parent().unwrap()).unwrap();
+    std::fs::write(&picture, "a picture").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    std::fs::File::open(picture.parent().unwrap()).unwrap().set_modified(long_ago).unwrap();
+    std::fs::File::open(&picture).unwrap().set_modified(long_ago).unwrap();
+
+    shop.run("settings set PRACTICE=1 --sandbox").ends(0);
+    for task in ["env", "images", "copies", "old"] {
+        shop.run(&format!("once {task} --sandbox")).ends(0);
+    }
+    assert_eq!(std::fs::read_to_string(shop.file("app.env")).unwrap(), written);
+    assert!(picture.exists() && older.exists() && copy.path().exists(), "real pictures and copies stay");
+    assert!(std::fs::read_to_string(shop.file("state/practice/files/app.env")).unwrap().contains("PRACTICE=1"), "practice has its own");
+}
+
+#[test]
 fn practice_time_stands_still_while_nobody_runs_and_goes_on_from_there() {
     let shop = Shop::new(TASKS);
     let daemon = shop.daemon("--sandbox=3600");

@@ -2,6 +2,7 @@
 //!
 //! What is in `text` blocks (services, other machines) is only read: where a service would be started there, the daemon is.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "this test waits for real processes, and gives them its own PATH")]
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -60,7 +61,7 @@ fn steps(text: &str) -> Vec<Step> {
         match fence {
             "sh" => steps.extend(block.into_iter().map(|line| Step::Run(line.split(" #").next().unwrap().trim_end().to_owned()))),
             "text" if block.iter().any(|line| line.contains("systemctl start") || line.contains("systemctl restart")) => {
-                steps.push(Step::Daemon)
+                steps.push(Step::Daemon);
             }
             "text" => {}
             other => panic!("a block of the kind `{other}` is neither run nor left alone"),

@@ -294,7 +294,7 @@ impl Crew<'_> {
             Some(Err(Trouble::Call(error))) => error,
             None => {
                 let text = format!("it hung for {:?} and was dropped", self.settings.item_timeout);
-                return Ok(self.again(job, "frozen", &text, now));
+                return Ok(self.again(job, problem("frozen", &text), None, now));
             }
         };
         let text = chain(&error);
@@ -318,24 +318,29 @@ impl Crew<'_> {
                 // One refusal may be the job's own fault; a wrong address or a page in between refuses every job.
                 let code = if error.concern() == Concern::Item { "refused" } else { "no_answer" };
                 shift.done.failures += 1;
-                if shift.done.failures >= FAILURES_MAX {
-                    let message = format!("{source} is in trouble, {FAILURES_MAX} calls in a row failed: {text}");
-                    shift.stop = Some(HandlerError::Transient { message, retry_after: None });
+                let asked = error.retry_after(now).filter(|asked| asked.is_positive());
+                if shift.done.failures >= FAILURES_MAX || asked.is_some() {
+                    let why = match asked {
+                        Some(asked) => format!("wants to be left alone for {asked:#}"),
+                        None => format!("is in trouble, {FAILURES_MAX} calls in a row failed"),
+                    };
+                    shift.stop = Some(HandlerError::Transient { message: format!("{source} {why}: {text}"), retry_after: asked });
                 }
-                Ok(self.again(job, code, &text, now))
+                Ok(self.again(job, problem(code, &text), asked, now))
             }
         }
     }
 
-    /// Put back, for longer each time; in the end it is given up.
-    fn again(&self, job: &Job, code: &str, text: &str, now: Timestamp) -> JobEnd {
+    /// Put back, for longer each time and no shorter than the source `asked`; in the end it is given up.
+    fn again(&self, job: &Job, error: ItemError, asked: Option<SignedDuration>, now: Timestamp) -> JobEnd {
         if self.settings.max_attempts <= job.attempts {
-            return JobEnd::Failed(problem(code, text));
+            return JobEnd::Failed(error);
         }
         // Beyond that, the limit has long been reached.
         let doublings = job.attempts.saturating_sub(1).min(10);
         let wait = RETRY_DELAY.saturating_mul(1 << doublings).min(RETRY_DELAY_MAX);
-        JobEnd::PutBack { until: later(now, wait), counts: true, error: Some(problem(code, text)) }
+        let wait = asked.map_or(wait, |asked| wait.max(asked));
+        JobEnd::PutBack { until: later(now, wait), counts: true, error: Some(error) }
     }
 }
 

@@ -357,4 +357,11 @@ mod tests {
         let why = client("https://api.thebase.in", Some(&Secret::new("http://user:canary@[bad"))).unwrap_err();
         assert!(!why.contains("canary"), "{why}");
     }
+
+    #[test]
+    fn a_text_stays_one_part_of_the_path() {
+        assert_eq!(path_part("m123-a_b.c~"), "m123-a_b.c~");
+        assert_eq!(path_part("../admin?x=1#y"), "..%2Fadmin%3Fx%3D1%23y");
+        assert_eq!(path_part("水"), "%E6%B0%B4");
+    }
 }

@@ -119,7 +119,7 @@ impl Source {
     /// # Errors
     /// When it does not say; that means nothing for the item.
     pub async fn status(&self, caller: &Caller, item: &str) -> Result<Status, CallError> {
-        let path = format!("/items/{}", escaped(item));
+        let path = format!("/items/{}", http::path_part(item));
         http::read(caller, || async {
             let answer = self.ask(caller, ITEM, &path, &[]).await?;
             if answer.status == 404 && serde_json::from_slice::<Refusal>(&answer.body).is_ok_and(|refusal| refusal.error == GONE) {
@@ -193,25 +193,5 @@ impl Source {
         let text = http::said(&String::from_utf8_lossy(&answer.body), &secrets);
         let code = if blocked { "blocked" } else { "refused" }.to_owned();
         Err(CallError::Refused { what, status, code, text, item: !blocked })
-    }
-}
-
-/// A number as a part of a path: whatever is no letter, digit, `-`, `_`, `.` or `~` is escaped, and so are the names of folders.
-fn escaped(text: &str) -> String {
-    let is_folder = matches!(text, "." | "..");
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && !is_folder);
-    text.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_stays_one_part_of_the_path() {
-        assert_eq!(escaped("m123-a_b.c~"), "m123-a_b.c~");
-        assert_eq!(escaped("../admin?x=1#y"), "..%2Fadmin%3Fx%3D1%23y");
-        assert_eq!(escaped("水"), "%E6%B0%B4");
-        assert!(!escaped("..").contains(".."));
     }
 }

@@ -233,6 +233,19 @@ async fn a_source_that_says_for_how_long_it_takes_no_calls_is_left_alone_for_tha
 }
 
 #[tokio::test]
+async fn a_source_that_is_not_well_is_left_alone_for_as_long_as_it_says() {
+    let (yard, _) = Yard::new(40).await;
+    yard.sandbox.plan(&"/source/yahoo/items:503=600".parse().unwrap());
+    let ended = yard.checked().await;
+    assert!(
+        matches!(&ended, Err(HandlerError::Transient { retry_after: Some(asked), .. }) if *asked >= SignedDuration::from_mins(10)),
+        "{ended:?}"
+    );
+    let asked = yard.asked();
+    assert!(asked.values().all(|times| *times == 1), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_listing_that_is_backed_anew_while_it_is_deleted_is_told_its_stock_again() {
     let (mut yard, _) = Yard::new(20).await;
     yard.set("on_gone", Value::Text("withdraw".into()));

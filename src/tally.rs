@@ -91,6 +91,11 @@ impl Page {
         }
     }
 
+    /// Takes in what was counted elsewhere under other names.
+    pub fn take_in(&mut self, other: Self) {
+        self.families.extend(other.families);
+    }
+
     /// The page as text.
     pub fn write(&self, format: Format) -> String {
         let mut text = String::new();
@@ -159,6 +164,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Nothing was counted yet.
+    pub const fn new() -> Self {
+        Self { page: Mutex::new(Page { families: BTreeMap::new() }), news: AtomicU64::new(0) }
+    }
+
     fn with(&self, change: impl FnOnce(&mut Page)) {
         change(&mut self.page.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -171,6 +181,16 @@ impl Tally {
     /// Several more.
     pub fn add(&self, family: &'static Family, labels: &[&str], by: f64) {
         self.with(|page| page.add(family, labels, by));
+    }
+
+    /// One more; the others of `words` are known from now on, so that their first time is seen as a change. The word is the last label.
+    pub fn count_one_of(&self, family: &'static Family, labels: &[&str], word: &str, words: &[&str]) {
+        self.with(|page| {
+            for known in words {
+                let by = if *known == word { 1.0 } else { 0.0 };
+                page.add(family, &[labels, &[known]].concat(), by);
+            }
+        });
     }
 
     /// It took this long.
@@ -207,12 +227,17 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], bounds: 
     Family { name, help, kind: Kind::Histogram(bounds), labels }
 }
 
+/// The requests of this process to marketplaces and sources, whichever client made them.
+pub static OUTBOUND: Tally = Tally::new();
+
 /// From a tenth of a second to four hours.
 const RUNS_TAKE: &[f64] = &[0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0];
 /// From ten milliseconds to five minutes.
 const STARTS_ARE_LATE: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0];
 /// From a millisecond to ten seconds.
 const ANSWERS_TAKE: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+/// From ten milliseconds to the half minute after which a request is given up.
+const CALLS_TAKE: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 pub static RUNS: Family = counter("taskrun_runs_total", &["task", "account", "end"], "Runs that ended, by how they ended.");
 pub static SKIPS: Family = counter("taskrun_skips_total", &["task", "account", "reason"], "Fires that became no run, by why.");
@@ -238,6 +263,17 @@ pub static RELOADS: Family = counter("taskrun_reloads_total", &["result"], "Relo
 pub static STORE_TOOK: Family =
     histogram("taskrun_store_write_duration_seconds", &[], ANSWERS_TAKE, "How long the store took to commit a step of the engine.");
 pub static STORE_FAILED: Family = counter("taskrun_store_failures_total", &[], "Writes that the store did not take; each is made again.");
+pub static CALLS: Family = counter(
+    "taskrun_marketplace_requests_total",
+    &["service", "operation", "outcome"],
+    "Requests to marketplaces and sources, by what became of them on the wire.",
+);
+pub static CALL_TOOK: Family = histogram(
+    "taskrun_marketplace_request_duration_seconds",
+    &["service", "operation"],
+    CALLS_TAKE,
+    "How long marketplaces and sources took to answer; requests without an answer are not in it.",
+);
 pub static REQUESTS: Family = counter("taskrun_http_requests_total", &["route", "status"], "Requests to this API.");
 pub static REQUEST_TOOK: Family =
     histogram("taskrun_http_request_duration_seconds", &["route"], ANSWERS_TAKE, "How long answers of this API took.");

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    store::notices::{ChannelRow, NoticeRow, Outbox as _},
+    store::notices::{NoticeRow, Outbox as _},
+    view::notices::NoticesView,
 };
 
 /// Who is told what: try the channels, see what was told
@@ -57,52 +58,6 @@ struct TestView {
     taken: bool,
     /// What it answered, or why it took nothing.
     answer: String,
-}
-
-/// The outbox, as JSON; stable.
-#[derive(Debug, Serialize)]
-struct ListView {
-    channels: Vec<ChannelView>,
-    notices: Vec<NoticeView>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChannelView {
-    channel: String,
-    /// Messages that it took.
-    sent: u32,
-    last_sent_at: Option<String>,
-    /// Since its last success.
-    failures: u32,
-    failing_since: Option<String>,
-    error: Option<String>,
-    /// It is not tried before then.
-    retry_at: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct NoticeView {
-    event: &'static str,
-    level: &'static str,
-    subject: String,
-    text: String,
-    run: Option<i64>,
-    count: u32,
-    first_at: String,
-    last_at: String,
-    /// What it tells of is over.
-    over: bool,
-    sends: Vec<SendView>,
-}
-
-#[derive(Debug, Serialize)]
-struct SendView {
-    channel: String,
-    /// How many of them it has told; the rest waits.
-    told: u32,
-    told_at: String,
-    /// The channel never confirmed it.
-    doubtful: bool,
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
@@ -169,9 +124,7 @@ async fn list(args: &ListArgs, place: &Place) -> Result<Exit, Failure> {
         None => Default::default(),
     };
     if args.json {
-        let view =
-            ListView { channels: channels.iter().map(ChannelView::of).collect(), notices: notices.iter().map(NoticeView::of).collect() };
-        place.screen.json(&view)?;
+        place.screen.json(&NoticesView::of(&channels, &notices))?;
         return Ok(Exit::Done);
     }
     let times = place.times(place.now()?);
@@ -219,43 +172,4 @@ fn sends(row: &NoticeRow) -> String {
         format!("{channel} {told}/{}{doubt}", row.told.count)
     };
     row.sends.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-impl ChannelView {
-    fn of(row: &ChannelRow) -> Self {
-        let (since, error) = row.failing.clone().map_or((None, None), |(since, error)| (Some(since.to_string()), Some(error)));
-        Self {
-            channel: row.name.to_string(),
-            sent: row.sent,
-            last_sent_at: row.last_sent.map(|at| at.to_string()),
-            failures: row.failures,
-            failing_since: since,
-            error,
-            retry_at: row.retry_at.map(|at| at.to_string()),
-        }
-    }
-}
-
-impl NoticeView {
-    fn of(row: &NoticeRow) -> Self {
-        let told = &row.told;
-        let sends = row.sends.iter().map(|(channel, told, at, doubtful)| SendView {
-            channel: channel.to_string(),
-            told: *told,
-            told_at: at.to_string(),
-            doubtful: *doubtful,
-        });
-        Self {
-            event: told.notice.event.word(),
-            level: told.notice.level.word(),
-            subject: told.notice.subject.to_string(),
-            text: told.notice.text.clone(),
-            run: told.run.map(|run| run.0),
-            count: told.count,
-            first_at: told.first.to_string(),
-            last_at: told.last.to_string(),
-            over: told.over,
-            sends: sends.collect(),
-        }
-    }
 }

@@ -214,6 +214,7 @@ impl Presence {
             control,
             runs: self.store.clone(),
             shop: self.store.clone(),
+            outbox: self.store.clone(),
             clock: Arc::clone(&self.clock),
             config: self.config.subscribe(),
             tally: Arc::clone(&self.tally),

@@ -1,7 +1,10 @@
 //! What the dashboard shows at a glance: today, the last ends, the next fires, how limits and the queue went, the log.
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams,
+    openapi::schema::{Object, ObjectBuilder, Type},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -13,13 +16,19 @@ use crate::{
     view::{
         Desk,
         logs::LogView,
+        notices::NoticesView,
         today::{DayView, Ends},
         trends::TrendsView,
     },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Desk> {
-    OpenApiRouter::new().routes(routes!(timeline)).routes(routes!(ends)).routes(routes!(trends)).routes(routes!(logs))
+    OpenApiRouter::new()
+        .routes(routes!(timeline))
+        .routes(routes!(ends))
+        .routes(routes!(trends))
+        .routes(routes!(logs))
+        .routes(routes!(notices))
 }
 
 /// Today: when each instance may run, what became of its fires, and what is to come.
@@ -54,6 +63,29 @@ async fn trends(State(desk): State<Desk>) -> Result<Json<TrendsView>, ApiError> 
     Ok(Json(desk.trends.view()))
 }
 
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct NoticesQuery {
+    /// At most so many; 100 where it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// What people are told, newest first, and how the channels fare. The same as `taskrun notify list --json`.
+#[utoipa::path(get, path = "/notices", tag = "glance", params(NoticesQuery), responses((status = 200, body = NoticesView), ReadErrors))]
+async fn notices(State(desk): State<Desk>, Query(query): Query<NoticesQuery>) -> Result<Json<NoticesView>, ApiError> {
+    let limit = u32::try_from(rows(query.limit)?).unwrap_or(u32::MAX);
+    Ok(Json(desk.notices(limit).await?))
+}
+
+/// How important a line is.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+fn levels() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(LEVELS)).build()
+}
+
 /// Which lines of the log.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -62,7 +94,8 @@ struct LogsQuery {
     task: Option<String>,
     /// Only of this account's instances.
     account: Option<String>,
-    /// Only what is at least as important: `error`, `warn`, `info`, `debug`, `trace`.
+    /// Only what is at least as important.
+    #[param(schema_with = levels)]
     level: Option<String>,
     /// Only of this run.
     run: Option<i64>,
@@ -77,7 +110,9 @@ struct LogsQuery {
 /// The last lines of all logs as one stream.
 #[utoipa::path(get, path = "/logs", tag = "glance", params(LogsQuery), responses((status = 200, body = Vec<LogView>), ReadErrors))]
 async fn logs(State(desk): State<Desk>, Query(query): Query<LogsQuery>) -> Result<Json<Vec<LogView>>, ApiError> {
-    let level = query.level.as_deref().map(|level| level.parse().map_err(|_| ApiError::bad("`level` is no level"))).transpose()?;
+    let unknown = |level: &str| ApiError::bad(format!("there is no level `{level}`"));
+    let known = |level: &str| level.parse().ok().filter(|_| LEVELS.contains(&level)).ok_or_else(|| unknown(level));
+    let level = query.level.as_deref().map(known).transpose()?;
     let since = query.since.as_deref().map(|since| instant("since", since)).transpose()?;
     let wanted = Wanted { task: query.task, account: query.account, level, run: query.run, since };
     Ok(Json(desk.lines(wanted, rows(query.limit)?).await?))

@@ -27,7 +27,8 @@ fn desk(folder: &Path, control: Control) -> Desk {
     Desk {
         control,
         runs: store.clone(),
-        shop: store,
+        shop: store.clone(),
+        outbox: store,
         clock: SystemClock::start(),
         config,
         tally: Arc::default(),

@@ -19,6 +19,7 @@ use crate::{
         Answer as Kept, Fence,
         shop::{Fate, Guarded, Intent, IntentId, ShopStore},
     },
+    tally,
 };
 
 /// A host that is there answers a connection at once, also from the other end of the world.
@@ -101,6 +102,13 @@ impl Http {
 
     /// Sends a request that was made here and reads the whole answer, within the deadline and the bound.
     pub(super) async fn send(&self, what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
+        let begun = tokio::time::Instant::now();
+        let ended = self.exchange(what, request).await;
+        count(what, &ended, begun.elapsed());
+        ended
+    }
+
+    async fn exchange(&self, what: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
         let lost = |error: &reqwest::Error| no_answer(what, error, self.is_proxied);
         let mut response = request.send().await.map_err(|error| lost(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -116,6 +124,32 @@ impl Http {
 
     fn client(&self, what: &'static str) -> Result<&Client, CallError> {
         self.client.as_ref().map_err(|why| CallError::NoClient { what, why: why.clone() })
+    }
+}
+
+/// Counts a request: `Amazon's login` is the operation `login` of the service `amazon`.
+fn count(what: &'static str, ended: &Result<Answer, CallError>, took: Duration) {
+    let (service, operation) = what.split_once("'s ").unwrap_or(("other", what));
+    let service = service.trim_start_matches("a ").to_ascii_lowercase();
+    tally::OUTBOUND.count_one_of(&tally::CALLS, &[&service, operation], outcome(ended), OUTCOMES);
+    if ended.is_ok() {
+        tally::OUTBOUND.took(&tally::CALL_TOOK, &[&service, operation], took);
+    }
+}
+
+/// What may become of a request on the wire.
+const OUTCOMES: &[&str] = &["ok", "forbidden", "too_many", "refused", "unwell", "unreachable", "no_answer"];
+
+/// What became of a request on the wire.
+fn outcome(ended: &Result<Answer, CallError>) -> &'static str {
+    match ended {
+        Ok(Answer { status: 401 | 403, .. }) => "forbidden",
+        Ok(Answer { status: 429, .. }) => "too_many",
+        Ok(Answer { status: 400..=499, .. }) => "refused",
+        Ok(Answer { status: 500.., .. }) => "unwell",
+        Ok(_) => "ok",
+        Err(CallError::NoAnswer { sent: false, .. }) => "unreachable",
+        Err(_) => "no_answer",
     }
 }
 
@@ -333,6 +367,15 @@ mod tests {
         let token = Secret::new("Atza|canary");
         assert_eq!(said("bad token Atza|canary\nline 2", &[&token]), "bad token *** line 2");
         assert_eq!(said(&"あ".repeat(1000), &[]).chars().count(), TEXT_MAX);
+    }
+
+    #[test]
+    fn what_became_of_a_request_is_one_of_a_few_words() {
+        let with = |status| outcome(&Ok(Answer { status, headers: header::HeaderMap::new(), body: Vec::new() }));
+        let words = [200, 304, 403, 404, 429, 500, 599].map(with);
+        assert_eq!(words, ["ok", "ok", "forbidden", "refused", "too_many", "unwell", "unwell"]);
+        let lost = |sent| outcome(&Err(CallError::NoAnswer { what: "BASE's item", why: String::new(), sent }));
+        assert_eq!([lost(false), lost(true)], ["unreachable", "no_answer"]);
     }
 
     #[test]

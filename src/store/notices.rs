@@ -141,6 +141,8 @@ pub trait Outbox: Send + Sync + std::fmt::Debug {
     fn keep_channels(&self, names: Vec<Arc<str>>, at: Timestamp) -> Answer<()>;
     /// When a channel will have something to tell, as things are; `None`: nothing waits.
     fn next_due(&self, wants: Wants, at: Timestamp) -> Answer<Option<Timestamp>>;
+    /// How many notices a channel has not told, or not as often as they happened.
+    fn waiting(&self, wants: Wants, at: Timestamp) -> Answer<u32>;
     /// Takes what is due for a channel, at most so many, unless another process is sending there; it is this process's until `until`.
     fn claim(&self, wants: Wants, limit: u32, at: Timestamp, until: Timestamp) -> Answer<Option<Claimed>>;
     /// What became of the message with what was claimed; the channel is free again.

@@ -11,6 +11,7 @@ use super::{
     fires::FireView,
     history::{AttemptView, HistoryView, RunPage, RunsPage},
     logs::LogView,
+    notices::NoticesView,
     queue::{self, ItemView, Standing, StandingView},
     quotas::QuotaView,
     trends::Trends,
@@ -33,6 +34,7 @@ use crate::{
     shop::upload::{State, Work},
     store::{
         HistoryFilter, Pause, RunStore, StoreError,
+        notices::Outbox,
         shop::{AccountKey, ItemFilter, ShopStore},
     },
     tally::Tally,
@@ -87,6 +89,8 @@ pub struct Desk {
     pub control: Control,
     pub runs: Arc<dyn RunStore>,
     pub shop: Arc<dyn ShopStore>,
+    /// What people are told.
+    pub outbox: Arc<dyn Outbox>,
     pub clock: Arc<dyn Clock>,
     /// The configuration in force.
     pub config: watch::Receiver<Arc<Config>>,
@@ -154,6 +158,14 @@ impl Desk {
         let (config, now) = (self.config(), self.now());
         let known = accounts::look(&*self.runs, &*self.shop, &config, now).await?;
         Ok(known.iter().map(|known| known.view(now, &config.timezone)).collect())
+    }
+
+    /// What people are told, and how the channels fare.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn notices(&self, limit: u32) -> Result<NoticesView, DeskError> {
+        Ok(NoticesView::of(&self.outbox.channels().await?, &self.outbox.notices(limit).await?))
     }
 
     /// How each account stands with its queue.

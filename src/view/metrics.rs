@@ -1,11 +1,25 @@
 //! The metrics: what was counted, and what the state and the store say now.
-use jiff::Timestamp;
+use std::sync::Arc;
 
-use super::{Desk, StatusPage, accounts::AccountView, desk::DeskError, queue::StandingView, quotas::QuotaView};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Desk, StatusPage,
+    accounts::{AccountView, logins},
+    desk::DeskError,
+    queue::StandingView,
+    quotas::QuotaView,
+};
 use crate::{
     core::event::RunEnd,
-    shop::product::Platform,
-    store::shop::Parked,
+    shop::{
+        product::Platform,
+        upload::{State, Work},
+    },
+    store::{
+        notices::Wants,
+        shop::{JobCount, Parked},
+    },
     tally::{self, Family, Kind, Page, of_instance},
 };
 
@@ -19,6 +33,7 @@ const fn counter(name: &'static str, labels: &'static [&'static str], help: &'st
 
 const INSTANCE: &[&str] = &["task", "account"];
 const ACCOUNT: &[&str] = &["platform", "account"];
+const LANE: &[&str] = &["kind", "source"];
 
 static BUILD: Family = gauge("taskrun_build_info", &["version"], "1, with the version of the program.");
 static STARTED: Family = gauge("taskrun_start_timestamp_seconds", &[], "When this process started.");
@@ -35,6 +50,8 @@ static NEXT: Family =
     gauge("taskrun_task_next_fire_timestamp_seconds", INSTANCE, "When it will next start; missing where nothing is planned.");
 static LAST: Family = gauge("taskrun_task_last_end_timestamp_seconds", INSTANCE, "When its last run or skip ended.");
 static LAST_OK: Family = gauge("taskrun_task_last_end_successful", INSTANCE, "1 where its last run succeeded; missing after a skip.");
+static SUCCESS: Family =
+    gauge("taskrun_task_last_success_timestamp_seconds", INSTANCE, "When its last successful run ended; missing where none ever did.");
 static OPEN: Family = gauge("taskrun_runs_open", &["phase"], "Open runs of the daemon by what they are doing.");
 static RUNNING: Family = gauge("taskrun_task_runs_open", INSTANCE, "Open runs of the daemon.");
 static DONE: Family = gauge("taskrun_run_progress_items", INSTANCE, "How many items the open run has done.");
@@ -56,6 +73,15 @@ static OLDEST: Family =
     gauge("taskrun_queue_oldest_due_age_seconds", ACCOUNT, "How long the oldest of the due items has waited; 0 where none is due.");
 static TODAY: Family = gauge("taskrun_queue_listed_today_items", ACCOUNT, "Items that count for the cap of the day.");
 static CAP: Family = gauge("taskrun_queue_daily_limit_items", ACCOUNT, "The cap of the day.");
+static WORK: Family = gauge("taskrun_work_items", &["kind", "source", "state"], "Jobs of the work queue by state.");
+static WORK_DUE: Family = gauge("taskrun_work_due_items", LANE, "Jobs whose time has come.");
+static WORK_OLDEST: Family =
+    gauge("taskrun_work_oldest_due_age_seconds", LANE, "How long the oldest of the due jobs has waited; 0 where none is due.");
+static WORK_DEAD: Family = gauge("taskrun_work_dead_items", LANE, "Jobs that are not tried again by themselves and wait for a person.");
+static SENT: Family = counter("taskrun_notices_sent_total", &["channel"], "Messages that a channel took; counted by the store.");
+static UNSENT: Family =
+    gauge("taskrun_notices_failures_in_row", &["channel"], "Messages that a channel did not take, since it last took one.");
+static WAITING: Family = gauge("taskrun_notices_waiting", &["channel"], "Notices that a channel has still to tell.");
 static LISTED: Family = gauge("taskrun_data_products", &[], "Products that are listed anywhere.");
 static TOO_OLD: Family = gauge("taskrun_data_stale_products", &[], "Those whose data is too old to be written by, or was never fetched.");
 static NEVER: Family = gauge("taskrun_data_never_fetched_products", &[], "Those whose data was never fetched.");
@@ -91,30 +117,110 @@ impl Desk {
         }
         daemon(&mut page, &status);
         tasks(&mut page, &status);
+        self.successes(&mut page).await;
         runs(&mut page, &status);
         let now = self.now();
         for quota in &status.quotas {
             of_quota(&mut page, quota, now);
         }
         data(&mut page, &status, now);
-        for account in self.accounts().await.unwrap_or_default() {
-            of_account(&mut page, &account);
-            let proxy = self.config().accounts.get(&*account.account).is_some_and(|account| account.proxy.is_some());
-            if account.platform != Platform::Amazon.word() {
-                // Sellers list nothing; a shop whose queue was never used has nothing dead in it.
-                page.add(&DEAD, &[account.platform, &account.account], 0.0);
-                page.add(&DUE, &[account.platform, &account.account], 0.0);
-            }
-            page.set(&PROXY, &[account.platform, &account.account], flag(proxy));
-        }
+        self.of_accounts(&mut page, now).await;
         for standing in self.queue().await.unwrap_or_default() {
             of_queue(&mut page, &standing, now);
         }
+        for source in self.config().sources.keys() {
+            for work in [Work::Check, Work::Replace] {
+                no_work(&mut page, [work.word(), source]);
+            }
+        }
+        for count in self.shop.job_counts(now).await.unwrap_or_default() {
+            of_work(&mut page, &count, now);
+        }
+        self.of_channels(&mut page, now).await;
+        page.take_in(tally::OUTBOUND.page());
         if let Some(log) = &self.log {
             page.set(&LOG_FAILED, &[], float(log.write_failures()));
             page.set(&LOG_DROPPED, &[], float(log.console_drops()));
         }
         Ok(page)
+    }
+
+    async fn successes(&self, page: &mut Page) {
+        let names = self.config().instances.keys().cloned().collect();
+        for last in self.runs.last_successes(names).await.unwrap_or_default() {
+            page.set(&SUCCESS, &of_instance(last.instance.as_str()), last.ended_at.as_duration().as_secs_f64());
+        }
+    }
+
+    async fn of_accounts(&self, page: &mut Page, now: Timestamp) {
+        let config = self.config();
+        for known in logins(&*self.shop, &config, now).await.unwrap_or_default() {
+            let account = known.view(now, &config.timezone);
+            of_account(page, &account);
+            let labels = [account.platform, &*account.account];
+            let proxy = config.accounts.get(&*account.account).is_some_and(|account| account.proxy.is_some());
+            page.set(&PROXY, &labels, flag(proxy));
+            if known.key.platform != Platform::Amazon {
+                // Sellers list nothing; a shop whose queue was never used has nothing in it.
+                for family in [&DEAD, &DUE, &OLDEST] {
+                    page.add(family, &labels, 0.0);
+                }
+                for state in State::ALL {
+                    page.add(&ITEMS, &[account.platform, &account.account, state.word()], 0.0);
+                }
+            }
+        }
+    }
+
+    /// The channels that are in use.
+    async fn of_channels(&self, page: &mut Page, now: Timestamp) {
+        let (config, rows) = (self.config(), self.outbox.channels().await.unwrap_or_default());
+        for channel in config.notify.channels.iter().filter(|channel| channel.enabled) {
+            let labels = [&*channel.name];
+            if let Some(row) = rows.iter().find(|row| row.name == channel.name) {
+                page.set(&SENT, &labels, f64::from(row.sent));
+                page.set(&UNSENT, &labels, f64::from(row.failures));
+            }
+            // Only how many there are is asked, not when they are due.
+            let wants = Wants {
+                channel: Arc::clone(&channel.name),
+                events: Arc::clone(&channel.events),
+                min_level: channel.min_level,
+                gather: SignedDuration::ZERO,
+                repeat_after: SignedDuration::ZERO,
+                flap: SignedDuration::ZERO,
+            };
+            if let Ok(waiting) = self.outbox.waiting(wants, now).await {
+                page.set(&WAITING, &labels, f64::from(waiting));
+            }
+        }
+    }
+}
+
+/// A lane that nothing was ever in.
+fn no_work(page: &mut Page, lane @ [kind, source]: [&str; 2]) {
+    for family in [&WORK_DUE, &WORK_OLDEST, &WORK_DEAD] {
+        page.add(family, &lane, 0.0);
+    }
+    for state in State::ALL {
+        page.add(&WORK, &[kind, source, state.word()], 0.0);
+    }
+}
+
+/// Uploads are counted by account: see [`of_queue`].
+fn of_work(page: &mut Page, count: &JobCount, now: Timestamp) {
+    if count.lane.work == Work::Upload {
+        return;
+    }
+    let lane @ [kind, source] = [count.lane.work.word(), &*count.lane.source];
+    no_work(page, lane);
+    page.add(&WORK, &[kind, source, count.state.word()], f64::from(count.jobs));
+    if matches!(count.state, State::Failed | State::Uncertain) {
+        page.add(&WORK_DEAD, &lane, f64::from(count.jobs));
+    }
+    page.add(&WORK_DUE, &lane, f64::from(count.due));
+    if let Some(oldest) = count.oldest_due {
+        page.set(&WORK_OLDEST, &lane, now.duration_since(oldest).as_secs_f64().max(0.0));
     }
 }
 
@@ -137,9 +243,10 @@ fn tasks(page: &mut Page, status: &StatusPage) {
         page.set(&PAUSED, &labels, flag(view.paused.is_some()));
         instant(page, &NEXT, &labels, view.next_at.as_ref());
         let [task, account] = labels;
-        for end in [RunEnd::Succeeded, RunEnd::Failed] {
+        for end in [RunEnd::Succeeded, RunEnd::Failed, RunEnd::TimedOut] {
             page.add(&tally::RUNS, &[task, account, end.word()], 0.0);
         }
+        page.add(&tally::STARVING, &labels, 0.0);
         if let Some(last) = &view.last {
             instant(page, &LAST, &labels, last.ended_at.as_ref());
             if last.state != "skipped" {

@@ -14,6 +14,7 @@ pub mod fires;
 pub mod history;
 pub mod logs;
 pub mod metrics;
+pub mod notices;
 pub mod queue;
 pub mod quotas;
 pub mod ready;

@@ -52,7 +52,7 @@ pub(crate) fn folder(http: &str) -> tempfile::TempDir {
 pub(crate) fn write(folder: &tempfile::TempDir, http: &str) {
     let text = format!(
         "timezone: Asia/Tokyo\nhttp: {http}\ntasks:\n  hello: {{ handler: command, schedule: \"0 9 * * *\", with: {{ run: [echo, hello] }} }}\n  \
-         sync_inventory: {{ handler: sync_inventory, schedule: \"0 */3 * * *\" }}\n"
+         sync_inventory: {{ handler: sync_inventory, schedule: \"0 3 * * *\" }}\n"
     );
     std::fs::write(folder.path().join("tasks.yaml"), text).unwrap();
 }

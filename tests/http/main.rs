@@ -9,4 +9,5 @@ mod guard;
 mod listen;
 mod metrics;
 mod openapi;
+mod prometheus;
 mod slow;

@@ -209,7 +209,7 @@ function runTable(app, rows) {
 }
 
 export async function run(app, name) {
-  const [row, log] = await Promise.all([get(`runs/${encodeURIComponent(name)}`), orNull(get(`runs/${encodeURIComponent(name)}/log`))]);
+  const [row, log] = await Promise.all([get(`runs/${encodeURIComponent(name)}`), orNull(get(`runs/${encodeURIComponent(name)}/log?limit=1000`))]);
   const facts = [[t("task"), el("a", { href: `#/task/${encodeURIComponent(row.instance)}` }, row.instance)], [t("state"), [stateMark(row.state, row.reason), row.superseded_by ? ` (${t("superseded_by", { run: row.superseded_by })})` : ""]],
     [t("trigger_word"), t(row.trigger === "schedule" ? "schedule_word" : row.trigger)], [t("due_at"), app.clock(row.fire_at, { seconds: true, day: true })],
     [t("started"), app.clock(row.started_at, { seconds: true, day: true }) || dash()], [t("took"), span(row.took_s) || dash()], [t("text"), row.text ?? dash()]];

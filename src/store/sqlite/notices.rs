@@ -53,6 +53,10 @@ impl Outbox for SqliteStore {
         self.db.read("look for notices", move |conn| next_due(conn, &wants, at.as_millisecond()))
     }
 
+    fn waiting(&self, wants: Wants, at: Timestamp) -> Answer<u32> {
+        self.db.read("count the notices that wait", move |conn| waiting(conn, &wants, at.as_millisecond()))
+    }
+
     fn claim(&self, wants: Wants, limit: u32, at: Timestamp, until: Timestamp) -> Answer<Option<Claimed>> {
         self.db.write("take notices to send", move |conn| claim(conn, &wants, limit, at.as_millisecond(), until.as_millisecond()))
     }
@@ -197,6 +201,11 @@ fn next_due(conn: &Connection, wants: &Wants, at: i64) -> rusqlite::Result<Optio
     let due = conn.prepare_cached(&sql)?.query_row(wants!(wants, at), |row| maybe_instant(row, "due_ms"))?;
     let now = Timestamp::from_millisecond(at).unwrap_or_default();
     Ok(due.map(|due| if AHEAD_MAX < due.duration_since(now) { now } else { due }))
+}
+
+fn waiting(conn: &Connection, wants: &Wants, at: i64) -> rusqlite::Result<u32> {
+    let sql = ["SELECT count(*) FROM (", WAITING, ")"].concat();
+    conn.prepare_cached(&sql)?.query_row(wants!(wants, at), |row| row.get(0))
 }
 
 fn claim(conn: &Connection, wants: &Wants, limit: u32, at: i64, until: i64) -> rusqlite::Result<Option<Claimed>> {

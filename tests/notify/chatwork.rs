@@ -2,6 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use taskrun::{
+    clock::Clock as _,
     notify::{Event, Level, Post},
     sandbox::{Entry, FaultPlan, Operation},
     store::notices::Outbox as _,
@@ -136,7 +137,6 @@ async fn a_claim_of_a_process_that_died_ends_by_itself() {
         repeat_after: settings.notify.repeat_after,
         flap: jiff::SignedDuration::ZERO,
     };
-    use taskrun::clock::Clock as _;
     let now = bench.clock.now().wall;
     let lease = now + jiff::SignedDuration::from_secs(60 * 5);
     let claimed = bench.store.claim(wants, 10, now, lease).await.unwrap().unwrap();

@@ -56,7 +56,7 @@ async fn a_kill_between_an_end_and_its_message_loses_no_message() {
             tokio::task::block_in_place(|| {
                 wait_for(&format!("{name} is told in round {round}: {}", told()), Duration::from_secs(90), || {
                     told().contains(&name).then_some(())
-                })
+                });
             });
         }
         assert_eq!(daemon.stop(), 0);

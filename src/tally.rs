@@ -121,7 +121,7 @@ impl Family {
             Kind::Histogram(_) => "histogram",
         };
         // Writing to a string does not fail.
-        let _: Result<(), _> = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", self.help);
+        drop(writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", self.help));
         for (labels, sample) in samples {
             let pairs: Vec<String> = self.labels.iter().zip(labels).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
             match sample {
@@ -138,16 +138,16 @@ impl Family {
         let bounds = bounds.iter().map(ToString::to_string).chain(std::iter::once("+Inf".to_owned()));
         for (bound, count) in bounds.zip(counts) {
             so_far += count;
-            let _: Result<(), _> = writeln!(text, "{}_bucket{{{pairs}{comma}le=\"{bound}\"}} {so_far}", self.name);
+            drop(writeln!(text, "{}_bucket{{{pairs}{comma}le=\"{bound}\"}} {so_far}", self.name));
         }
         line(text, &format!("{}_sum", self.name), pairs, sum);
         let count = if pairs.is_empty() { String::new() } else { format!("{{{pairs}}}") };
-        let _: Result<(), _> = writeln!(text, "{}_count{count} {so_far}", self.name);
+        drop(writeln!(text, "{}_count{count} {so_far}", self.name));
     }
 }
 
 fn line(text: &mut String, name: &str, pairs: &str, number: f64) {
-    let _: Result<(), _> = if pairs.is_empty() { writeln!(text, "{name} {number}") } else { writeln!(text, "{name}{{{pairs}}} {number}") };
+    drop(if pairs.is_empty() { writeln!(text, "{name} {number}") } else { writeln!(text, "{name}{{{pairs}}} {number}") });
 }
 
 /// A label's value: three characters mean something there. Names have none of them; a version or a word from outside might.

@@ -246,8 +246,10 @@ impl Work<'_> {
         let mut named = self.store.image_folders().await.map_err(|error| store_failed(&error))?;
         named.extend(self.store.removals(images.name).await.map_err(|error| store_failed(&error))?);
         let root = Arc::clone(&images.root);
-        let folders =
-            tokio::task::spawn_blocking(move || root.folders()).await.map_err(|_| HandlerError::Cancelled)?.map_err(file_error)?;
+        let folders = tokio::task::spawn_blocking(move || root.folders())
+            .await
+            .map_err(|_| HandlerError::Cancelled)?
+            .map_err(|error| file_error(&error))?;
         let is_named = |folder: &Path| named.iter().any(|name| Path::new(&**name).components().as_path().starts_with(folder));
         let before = self.before.as_second();
         let old = folders.into_iter().filter(|(_, changed)| *changed < before).map(|(folder, _)| PathBuf::from(folder));
@@ -306,15 +308,18 @@ impl Work<'_> {
 }
 
 async fn open(path: PathBuf) -> Result<Images, HandlerError> {
-    let root = tokio::task::spawn_blocking(move || Root::open(&path)).await.map_err(|_| HandlerError::Cancelled)?.map_err(file_error)?;
+    let root = tokio::task::spawn_blocking(move || Root::open(&path))
+        .await
+        .map_err(|_| HandlerError::Cancelled)?
+        .map_err(|error| file_error(&error))?;
     let name = root.path().to_string_lossy().into();
     Ok(Images { root: Arc::new(root), name })
 }
 
-fn file_error(error: FileError) -> HandlerError {
+fn file_error(error: &FileError) -> HandlerError {
     if error.needs_a_person() {
-        HandlerError::Permanent { message: chain(&error) }
+        HandlerError::Permanent { message: chain(error) }
     } else {
-        HandlerError::Transient { message: chain(&error), retry_after: None }
+        HandlerError::Transient { message: chain(error), retry_after: None }
     }
 }

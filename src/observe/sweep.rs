@@ -45,7 +45,7 @@ impl OldLogs {
             match stamp {
                 Some((name, at)) if self.is_ours(name) => rotated.entry(name.to_owned()).or_default().push((at, entry.path())),
                 None if self.gone.contains(&stem) && !self.instances.contains(&stem) && self.is_old(written(&found)) => {
-                    old.push(entry.path())
+                    old.push(entry.path());
                 }
                 Some(_) | None => {}
             }

@@ -109,9 +109,7 @@ impl Desk {
         let status = self.status().await?;
         let mut page = self.tally.page();
         // Known before the first time, so that the first failure is seen as a change.
-        for family in [&tally::STORE_FAILED] {
-            page.add(family, &[], 0.0);
-        }
+        page.add(&tally::STORE_FAILED, &[], 0.0);
         for result in ["applied", "refused"] {
             page.add(&tally::RELOADS, &[result], 0.0);
         }

@@ -83,13 +83,12 @@ fn adapt(copy: &Path, current: Option<&Path>, at: Timestamp) -> rusqlite::Result
         conn.execute("ATTACH ?1 AS before", [current.to_string_lossy()])?;
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match current {
-        Some(_) => tx.execute_batch(TAKE_ALONG)?,
+    if current.is_some() {
+        tx.execute_batch(TAKE_ALONG)?;
+    } else {
         // Nobody knows what has run since: fire times before now are not made up for.
-        None => {
-            tx.execute("UPDATE instances SET watermark_ms = max(watermark_ms, ?1)", [at.as_millisecond()])?;
-            tx.execute("DELETE FROM follow_ups", [])?;
-        }
+        tx.execute("UPDATE instances SET watermark_ms = max(watermark_ms, ?1)", [at.as_millisecond()])?;
+        tx.execute("DELETE FROM follow_ups", [])?;
     }
     tx.execute(
         "UPDATE runs SET state = 'ended', run_end = 'lost', ended_at_ms = ?1, retry_at_ms = NULL, process = NULL, text = 'a copy of the store was restored'

@@ -264,6 +264,11 @@ impl Work<'_> {
             reason: "no item names it".to_owned(),
         };
         if let (Some(_), Some(images)) = (self.ctx.access.permit(planned), self.images.clone()) {
+            // An item may have taken the folder since it was looked for.
+            let named = self.store.image_folders().await.map_err(|error| store_failed(&error))?;
+            if named.iter().any(|name| Path::new(&**name).components().as_path().starts_with(folder)) {
+                return Ok(());
+            }
             self.swept(&images, folder.to_owned()).await?;
         }
         Ok(())

@@ -26,7 +26,7 @@ use crate::{
     shop::{quota::Purpose, upload::Work},
     store::{
         Fence,
-        shop::{Job, NewItem, Replaced, ShopStore, SupplyFilter, SupplyState, WorkLane},
+        shop::{Job, NewItem, Replaced, ShopStore, Supply, SupplyFilter, SupplyState, WorkLane},
     },
 };
 
@@ -139,7 +139,7 @@ impl Update<'_> {
                 return Err(HandlerError::Cancelled);
             }
             searched += 1;
-            match self.source.search(&self.caller, query, supply.max_price, self.candidates).await {
+            match self.source.search(&self.caller, query, dearest(supply), self.candidates).await {
                 Err(error) => tracing::warn!("{}: {error}", supply.key.sku),
                 Ok(offered) => {
                     let Some(new) = offered.into_iter().find(|offered| offered.item != supply.item) else { continue };
@@ -157,6 +157,11 @@ impl Update<'_> {
     }
 }
 
+/// What another item may cost: what the supply says, else no more than the one that is gone.
+fn dearest(supply: &Supply) -> Option<i64> {
+    supply.max_price.or(supply.price)
+}
+
 impl Trade for Searching<'_, '_> {
     fn work<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), Trouble>> {
         Box::pin(async move {
@@ -166,7 +171,7 @@ impl Trade for Searching<'_, '_> {
             let Some(query) = supply.query.clone().filter(|_| supply.state == SupplyState::Gone && supply.source == job.source) else {
                 return Ok(());
             };
-            let offered = source.search(caller, &query, supply.max_price, *candidates).await?;
+            let offered = source.search(caller, &query, dearest(&supply), *candidates).await?;
             for offered in offered.into_iter().filter(|offered| offered.item != supply.item) {
                 let new = NewItem { item: offered.item, price: offered.price };
                 let (fence, key, gone) = (self.fence.clone(), job.key.clone(), Arc::clone(&supply.item));

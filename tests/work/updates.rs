@@ -49,6 +49,31 @@ async fn what_finds_nothing_goes_on_waiting_and_is_searched_once_a_run() {
 }
 
 #[tokio::test]
+async fn where_no_price_is_set_nothing_dearer_takes_the_place_of_what_is_gone() {
+    let (yard, clock) = Yard::new(20).await;
+    let supply = yard.supply(2).await;
+    let row = taskrun::store::shop::SupplyRow {
+        key: key(2),
+        source: "yahoo".into(),
+        item: supply.item,
+        query: supply.query,
+        max_price: None,
+        checks_per_day: None,
+        restock: None,
+        images: None,
+    };
+    yard.store.take_in_supplies(vec![row], yard.clock.now().wall).await.unwrap();
+    yard.checked().await.unwrap();
+    let paid = yard.supply(2).await.price.unwrap();
+    yard.stands(2, "sold").await;
+    clock.advance(12 * 3_600_000);
+    yard.checked().await.unwrap();
+    yard.updated().await.unwrap();
+    let searches = yard.sandbox.ledger().into_iter().filter(|entry| entry.path.ends_with("/search"));
+    assert!(searches.count() == 1 && yard.supply(2).await.price.is_none_or(|price| price <= paid));
+}
+
+#[tokio::test]
 async fn check_and_update_may_each_be_late() {
     let (yard, clock) = Yard::new(20).await;
     // The update comes first: there is nothing for it yet.

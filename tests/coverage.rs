@@ -90,9 +90,22 @@ fn every_metric_that_the_documents_name_exists() {
     let families: String = ["src/view/metrics.rs", "src/tally.rs"].map(|file| fs::read_to_string(file).unwrap()).concat();
     let documents = ["docs/coverage.md", "docs/runbook.md"].map(|file| fs::read_to_string(file).unwrap()).concat();
     let metrics: BTreeSet<&str> = inline(&documents).filter(|code| code.starts_with("taskrun_")).collect();
-    assert!(15 < metrics.len(), "{metrics:?}");
+    assert!(20 < metrics.len(), "{metrics:?}");
     for metric in metrics {
         assert!(families.contains(&format!("\"{metric}\"")), "{metric}");
+    }
+}
+
+#[test]
+fn every_alert_and_every_shipped_file_that_the_page_names_is_there() {
+    let alerts = fs::read_to_string("deploy/prometheus/alerts.yaml").unwrap();
+    let named: BTreeSet<&str> = inline(COVERAGE).filter(|code| code.starts_with("Taskrun")).collect();
+    assert!(5 < named.len(), "{named:?}");
+    for alert in named {
+        assert!(alerts.contains(&format!("alert: {alert}\n")), "{alert}");
+    }
+    for file in inline(COVERAGE).filter(|code| code.starts_with("deploy/")) {
+        assert!(Path::new(file).exists(), "{file}");
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Expand
         match env(name) {
             Some(value) => {
                 out.text.push_str(&value);
-                if names_a_secret(name) {
+                // Each shell sets this one: the folder it is in.
+                if names_a_secret(name) && name != "PWD" {
                     out.secrets.push(Secret::new(value.clone()));
                 }
                 out.values.push(value);

@@ -10,20 +10,51 @@ pub const VALUE_MAX: usize = 4096;
 
 /// Words of a name whose value is not for everybody's eyes.
 const SECRET_WORDS: &[&str] = &[
+    "APIKEY",
     "AUTH",
+    "AUTHORIZATION",
+    "BEARER",
+    "COOKIE",
+    "COOKIES",
+    "CRED",
     "CREDENTIAL",
     "CREDENTIALS",
+    "CREDS",
     "DSN",
+    "HMAC",
+    "JWT",
     "KEY",
+    "KEYS",
+    "OTP",
     "PASS",
     "PASSPHRASE",
     "PASSWD",
     "PASSWORD",
+    "PASSWORDS",
     "PIN",
     "PRIVATE",
     "PW",
+    "PWD",
+    "SALT",
     "SECRET",
+    "SECRETS",
+    "SESSION",
+    "SESSIONID",
+    "SIGNATURE",
     "TOKEN",
+    "TOKENS",
+    "TOTP",
+    "WEBHOOK",
+    "WEBHOOKS",
+];
+
+/// Addresses at which everybody may post who knows them.
+const OPEN_DOORS: &[&str] = &[
+    "hooks.slack.com/",
+    "discord.com/api/webhooks/",
+    "discordapp.com/api/webhooks/",
+    ".webhook.office.com/",
+    "chat.googleapis.com/v1/spaces/",
 ];
 
 /// A setting's name: `[A-Z][A-Z0-9_]*`, at most [`NAME_MAX`] long.
@@ -116,10 +147,11 @@ pub fn env_line(name: &SettingName, value: &SettingValue) -> String {
     format!("{name}={quote}{text}{quote}")
 }
 
-/// Whether a value should be shown only to who asks for it: its name says so, or it is an address with a password.
+/// Whether a value should be shown only to who asks for it: its name says so, or it is an address with a password, or one that is a password itself.
 pub fn looks_secret(name: &SettingName, value: &SettingValue) -> bool {
     let password = value.expose().split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@')).is_some();
-    names_a_secret(name.as_str()) || password
+    let lower = value.expose().to_ascii_lowercase();
+    names_a_secret(name.as_str()) || password || OPEN_DOORS.iter().any(|door| lower.contains(door))
 }
 
 /// Whether a name says that what goes by it is a secret: `API_KEY`, `DB_PASSWORD`.
@@ -182,6 +214,12 @@ mod tests {
         let is = |name, value| looks_secret(&SettingName::parse(name).unwrap(), &SettingValue::parse(value).unwrap());
         for (name, value) in [("API_KEY", "x"), ("MWS_TOKEN_2", "x"), ("DATABASE_URL", "mysql://u:p@db/x")] {
             assert!(is(name, value), "{name}");
+        }
+        for name in ["DB_PWD", "YAHOO_COOKIE", "SESSION_ID", "SLACK_WEBHOOK", "API_KEYS", "MY_APIKEY"] {
+            assert!(is(name, "x"), "{name}");
+        }
+        for door in ["https://hooks.slack.com/services/T0/B0/x", "https://discord.com/api/webhooks/1/x", "https://HOOKS.slack.com/x"] {
+            assert!(is("URL", door), "{door}");
         }
         for (name, value) in [("WORKERS", "14"), ("KEYBOARD", "jp"), ("MAIL", "a@example.com"), ("URL", "https://a.example/@x")] {
             assert!(!is(name, value), "{name}");

@@ -8,7 +8,7 @@ use jiff::{Timestamp, civil::Time, tz::TimeZone};
 
 use super::{
     AttemptContext, Handler, HandlerError, Planned, Report,
-    crew::{Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING},
+    crew::{Crew, CrewSettings, Done, ITEM_TIMEOUT, MAX_ATTEMPTS, PORTION, Trade, Trouble, WORKERS, WORKERS_SETTING, in_trouble},
     guarded, store_failed,
 };
 use crate::{
@@ -18,12 +18,16 @@ use crate::{
         self,
         keys::{HandlerSpec, Key, Kind},
     },
-    marketplace::source::{Source, Status},
+    errors::chain,
+    marketplace::{
+        CallError,
+        source::{Source, Status},
+    },
     notify::{Event, Level, Notice},
     shop::{difference::brake_trips, quota::Purpose, upload::Work},
     store::{
         Fence,
-        shop::{ChecksDue, Job, Missing, ShopStore, SupplyFilter, SupplyState, WorkLane},
+        shop::{ChecksDue, Job, Missing, ShopStore, Supply, SupplyState, WorkLane},
     },
 };
 
@@ -184,38 +188,59 @@ impl Check<'_> {
         })
     }
 
-    /// A dry run: asks about one portion, and says what would follow.
+    /// A dry run: asks about one portion of what is due, and says what would follow.
     async fn plan(&self) -> Result<Report, HandlerError> {
         let limit = CrewSettings::read(&self.ctx.params).portion;
-        let filter = SupplyFilter { source: Some(Arc::clone(self.source.name())), state: Some(SupplyState::Backed), account: None, limit };
-        let supplies = self.store.supplies(filter).await.map_err(|error| store_failed(&error))?;
+        let supplies = self.store.checks_due(self.due(limit)).await.map_err(|error| store_failed(&error))?;
         self.ctx.progress.set_total(u64::try_from(supplies.len()).unwrap_or(u64::MAX));
-        let (mut asked, mut gone) = (0_u64, 0_u64);
+        let (mut asked, mut unanswered, mut in_a_row, mut gone) = (0_usize, 0_usize, 0_u32, Vec::new());
         for supply in &supplies {
-            let status = match self.source.status(&self.caller, &supply.item).await {
-                Ok(status) => status,
-                Err(error) if self.ctx.cancel.is_cancelled() => {
-                    tracing::debug!(%error, "the dry run was told to stop");
-                    return Err(HandlerError::Cancelled);
+            match self.source.status(&self.caller, &supply.item).await {
+                Ok(status) => {
+                    (asked, in_a_row) = (asked + 1, 0);
+                    self.ctx.progress.set_done(u64::try_from(asked).unwrap_or(u64::MAX));
+                    if status == Status::Gone {
+                        gone.push(supply);
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!("{}: {error}", supply.item);
-                    continue;
+                    (unanswered, in_a_row) = (unanswered + 1, in_a_row + 1);
+                    self.bear(supply, &error, in_a_row)?;
                 }
-            };
-            asked += 1;
-            self.ctx.progress.set_done(asked);
-            if status == Status::Gone {
-                gone += 1;
-                self.ctx.access.permit(|| Planned {
-                    kind: "stock",
-                    target: format!("{} {}", supply.key.account, supply.key.sku),
-                    change: format!("{} -> 0", supply.wanted),
-                    reason: format!("{} at {} is gone", supply.item, supply.source),
-                });
             }
         }
-        Ok(Report { summary: format!("{asked} items checked, {gone} gone; nothing was changed") })
+        let max_gone = self.ctx.params.decimal("max_gone").unwrap_or(MAX_GONE);
+        let follows = if brake_trips(gone.len(), asked, max_gone) {
+            ", which is more than `max_gone`: it looks like a fault of the source, and no stock would be changed"
+        } else {
+            gone.iter().for_each(|supply| self.note(supply));
+            "; nothing was changed"
+        };
+        let errors = if unanswered == 0 { String::new() } else { format!(", {unanswered} not answered") };
+        Ok(Report { summary: format!("{asked} items checked{errors}, {} gone{follows}", gone.len()) })
+    }
+
+    /// Goes on after an error of a dry run, as long as the run itself would.
+    fn bear(&self, supply: &Supply, error: &CallError, in_a_row: u32) -> Result<(), HandlerError> {
+        if self.ctx.cancel.is_cancelled() {
+            tracing::debug!(%error, "the dry run was told to stop");
+            return Err(HandlerError::Cancelled);
+        }
+        if let CallError::Limited { until, .. } = error {
+            return Err(HandlerError::NotYet { message: chain(error), until: *until });
+        }
+        tracing::warn!("{}: {}", supply.item, chain(error));
+        in_trouble(self.source.name(), error, in_a_row, self.caller.now()).map_or(Ok(()), Err)
+    }
+
+    fn note(&self, supply: &Supply) {
+        let withdraws = self.ctx.params.text("on_gone") == Some("withdraw");
+        self.ctx.access.permit(|| Planned {
+            kind: "stock",
+            target: format!("{} {}", supply.key.account, supply.key.sku),
+            change: if withdraws { "deleted at Amazon".to_owned() } else { format!("{} -> 0", supply.wanted) },
+            reason: format!("{} at {} is gone", supply.item, supply.source),
+        });
     }
 }
 

@@ -308,9 +308,8 @@ impl Crew<'_> {
             }
             _ if error.concern() == Concern::Account => {
                 shift.done.failures += 1;
-                if shift.done.failures >= FAILURES_MAX {
-                    let message = format!("{source} shuts us out: {text}; nothing is asked for {COOLDOWN:#}");
-                    shift.stop = Some(HandlerError::Transient { message, retry_after: Some(COOLDOWN) });
+                if let Some(trouble) = in_trouble(source, &error, shift.done.failures, now) {
+                    shift.stop = Some(trouble);
                 }
                 Ok(JobEnd::PutBack { until: later(now, RETRY_DELAY_MAX), counts: false, error: Some(problem("blocked", &text)) })
             }
@@ -319,12 +318,8 @@ impl Crew<'_> {
                 let code = if error.concern() == Concern::Item { "refused" } else { "no_answer" };
                 shift.done.failures += 1;
                 let asked = error.retry_after(now).filter(|asked| asked.is_positive());
-                if shift.done.failures >= FAILURES_MAX || asked.is_some() {
-                    let why = match asked {
-                        Some(asked) => format!("wants to be left alone for {asked:#}"),
-                        None => format!("is in trouble, {FAILURES_MAX} calls in a row failed"),
-                    };
-                    shift.stop = Some(HandlerError::Transient { message: format!("{source} {why}: {text}"), retry_after: asked });
+                if let Some(trouble) = in_trouble(source, &error, shift.done.failures, now) {
+                    shift.stop = Some(trouble);
                 }
                 Ok(self.again(job, problem(code, &text), asked, now))
             }
@@ -342,6 +337,23 @@ impl Crew<'_> {
         let wait = asked.map_or(wait, |asked| wait.max(asked));
         JobEnd::PutBack { until: later(now, wait), counts: true, error: Some(error) }
     }
+}
+
+/// What a run ends with after so many failures in a row, the last of which is this; `None`: it goes on.
+pub(super) fn in_trouble(source: &str, error: &CallError, failures: u32, now: Timestamp) -> Option<HandlerError> {
+    let text = chain(error);
+    let are_too_many = failures >= FAILURES_MAX;
+    if error.concern() == Concern::Account {
+        let message = format!("{source} shuts us out: {text}; nothing is asked for {COOLDOWN:#}");
+        return are_too_many.then_some(HandlerError::Transient { message, retry_after: Some(COOLDOWN) });
+    }
+    let asked = error.retry_after(now).filter(|asked| asked.is_positive());
+    let why = match asked {
+        Some(asked) => format!("wants to be left alone for {asked:#}"),
+        None if are_too_many => format!("is in trouble, {FAILURES_MAX} calls in a row failed"),
+        None => return None,
+    };
+    Some(HandlerError::Transient { message: format!("{source} {why}: {text}"), retry_after: asked })
 }
 
 fn problem(code: &str, text: &str) -> ItemError {

@@ -277,3 +277,42 @@ async fn a_dry_run_asks_and_writes_nothing() {
     );
     assert_eq!(yard.supplies().await, before);
 }
+
+#[tokio::test]
+async fn a_dry_run_asks_only_about_what_is_due_and_at_most_a_portion() {
+    let (mut yard, _) = Yard::new(10).await;
+    yard.set("portion", Value::Int(4));
+    yard.planned(&yard.check).await;
+    assert_eq!(yard.asked().len(), 4, "a portion");
+    yard.set("portion", Value::Int(500));
+    yard.checked().await.unwrap();
+    let asked: usize = yard.asked().values().sum();
+    assert_eq!(asked, 14);
+    yard.planned(&yard.check).await;
+    assert_eq!(yard.asked().values().sum::<usize>(), asked, "all were checked in this slot");
+}
+
+#[tokio::test]
+async fn a_dry_run_plans_nothing_where_the_brake_would_trip() {
+    let (mut yard, _) = Yard::new(10).await;
+    for n in 0..5 {
+        yard.stands(n, "sold").await;
+    }
+    let (plan, ended) = yard.tried(&yard.check).await;
+    let summary = ended.unwrap().summary;
+    assert_eq!(plan.planned(), []);
+    assert!(summary.contains("10 items checked, 5 gone, which is more than `max_gone`"), "{summary}");
+    yard.set("max_gone", percent(100));
+    assert_eq!(yard.tried(&yard.check).await.0.planned().len(), 5);
+}
+
+#[tokio::test]
+async fn a_dry_run_fails_where_a_source_answers_nothing() {
+    for (fault, says) in [("500", "yahoo is in trouble"), ("403", "yahoo shuts us out")] {
+        let (yard, _) = Yard::new(30).await;
+        yard.sandbox.plan(&format!("/source/yahoo/items:{fault}").parse().unwrap());
+        let (plan, ended) = yard.tried(&yard.check).await;
+        assert!(matches!(&ended, Err(HandlerError::Transient { message, .. }) if message.contains(says)), "{fault}: {ended:?}");
+        assert!(plan.planned().is_empty() && yard.asked().len() == 10, "{fault}: {}", yard.asked().len());
+    }
+}

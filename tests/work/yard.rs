@@ -165,10 +165,17 @@ impl Yard {
         self.attempt(&self.update, &fence).await
     }
 
-    pub(crate) async fn planned(&self, handler: &dyn Handler) -> Plan {
+    /// A dry run: what it plans, and how it ends.
+    pub(crate) async fn tried(&self, handler: &dyn Handler) -> (Plan, Result<Report, HandlerError>) {
         let plan = Plan::default();
         let ctx = self.context(Access::Dry(plan.clone()));
-        tokio::time::timeout(LIMIT, handler.run(&ctx)).await.expect("it takes too long").unwrap();
+        let ended = tokio::time::timeout(LIMIT, handler.run(&ctx)).await.expect("it takes too long");
+        (plan, ended)
+    }
+
+    pub(crate) async fn planned(&self, handler: &dyn Handler) -> Plan {
+        let (plan, ended) = self.tried(handler).await;
+        ended.unwrap();
         plan
     }
 

@@ -200,6 +200,8 @@ pub trait Supplies: Send + Sync + std::fmt::Debug {
     /// Queues a check of each supply that has had none since its class's slot began, those first that were checked longest ago. How many were queued;
     /// a supply is queued once a slot, whoever asks, and one whose check is a dead letter for killing workers is not.
     fn queue_checks(&self, fence: Fence, due: ChecksDue, at: Timestamp) -> Answer<Guarded<u32>>;
+    /// The supplies whose checks a run would do now: those that it would queue, and those whose checks wait already.
+    fn checks_due(&self, due: ChecksDue) -> Answer<Vec<Supply>>;
     /// The item is still on sale. False: another item backs the listing by now.
     fn supply_seen(&self, fence: Fence, key: SupplyKey, item: Arc<str>, price: Option<i64>, at: Timestamp) -> Answer<Guarded<bool>>;
     /// The item is gone; what follows is for [`Supplies::settle_missing`] to say. False: it does not back the listing (any more).

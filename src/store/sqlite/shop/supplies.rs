@@ -41,6 +41,13 @@ impl Supplies for SqliteStore {
         self.db.write("queue checks", move |conn| guarded(conn, &fence, || queue_checks(conn, &fence, &due, at)))
     }
 
+    fn checks_due(&self, due: ChecksDue) -> Answer<Vec<Supply>> {
+        self.db.read("read which checks are due", move |conn| {
+            let (twice, four) = (due.twice_since.as_millisecond(), due.four_since.as_millisecond());
+            conn.prepare_cached(WOULD_BE_CHECKED)?.query_map(params![due.source, twice, four, many(due.limit)], supply)?.collect()
+        })
+    }
+
     fn supply_seen(&self, fence: Fence, key: SupplyKey, item: Arc<str>, price: Option<i64>, at: Timestamp) -> Answer<Guarded<bool>> {
         self.db.write("keep that an item is there", move |conn| {
             guarded(conn, &fence, || checked(conn, &fence, (&key, &item), Said::There(price), at))
@@ -272,6 +279,16 @@ pub(super) const DUE: &str = "SELECT account, sku FROM supplies
        AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.kind = 'check' AND q.platform = ?1 AND q.account = supplies.account
                        AND q.subject = supplies.sku AND q.state = 'failed' AND q.error_code = 'poison')
      ORDER BY queued_at_ms LIMIT ?4";
+
+/// What a run would check: what it would queue, as above, and what waits in the queue.
+const WOULD_BE_CHECKED: &str = "SELECT * FROM supplies
+     WHERE source = ?1 AND state = 'backed'
+       AND (queued_at_ms IS NULL OR missing = 1 OR queued_at_ms < CASE checks_per_day WHEN 4 THEN ?3 ELSE ?2 END
+            OR EXISTS (SELECT 1 FROM queue q WHERE q.kind = 'check' AND q.platform = ?1 AND q.account = supplies.account
+                       AND q.subject = supplies.sku AND q.state = 'pending'))
+       AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.kind = 'check' AND q.platform = ?1 AND q.account = supplies.account
+                       AND q.subject = supplies.sku AND q.state = 'failed' AND q.error_code = 'poison')
+     ORDER BY checks_per_day, queued_at_ms, account, sku LIMIT ?4";
 
 fn queue_checks(conn: &Connection, fence: &Fence, due: &ChecksDue, at: Timestamp) -> rusqlite::Result<u32> {
     // What a run found gone that never came to its end is asked anew.

@@ -1,5 +1,5 @@
 //! `taskrun supplies`: which item of a source backs which listing at Amazon.
-use std::{fs::File, io::BufReader, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs::File, io::BufReader, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::{
     accounts::configured,
     exit::{Exit, Failure},
     place::Place,
-    products::csv::{Record, Records},
+    products::csv::{Records, utf8},
     text::{self, BAD, Cell, DIM, GOOD, ODD},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 };
 
 const COLUMNS: [&str; 9] = ["account", "sku", "source", "item", "query", "max_price", "checks_per_day", "restock", "images"];
+const NO_FIT: &str = "it does not fit the columns: is a quote or a comma in the wrong place?";
 /// Rows that are wrong and told one by one.
 const TOLD_MAX: usize = 20;
 
@@ -153,39 +154,61 @@ async fn import(args: &ImportArgs, place: &Place) -> Result<Exit, Failure> {
 
 /// The rows of a file with their lines; what is wrong with a row is the row's, what is wrong with the file is the file's.
 fn read(path: &PathBuf, config: &Config) -> Result<(Vec<(u64, SupplyRow)>, ImportView), Failure> {
-    let name = path.display();
+    let name = path.display().to_string();
     let file = File::open(path).map_err(|error| Failure::because(Exit::Usage, format!("failed to read `{name}`"), &error))?;
     let mut records = Records::new(BufReader::new(file));
     let broken = |error| Failure::because(Exit::Usage, format!("{name}: nothing was written"), &error);
     let header = records.next().map_err(broken)?.ok_or_else(|| Failure::usage(format!("{name} is empty")))?;
     let mut columns = Vec::new();
-    for field in &header.fields {
-        let title = String::from_utf8_lossy(field).trim_start_matches('\u{feff}').trim().to_lowercase();
+    for field in header.fields {
+        let title = utf8(&name, field, header.line)?.trim_start_matches('\u{feff}').trim().to_lowercase();
         let Some(known) = COLUMNS.iter().find(|column| **column == title) else {
             let message = format!("{name}: there is no column `{}`; nothing was written", text::one_line(&title));
             return Err(Failure::usage(message).advise(format!("the columns are {}", COLUMNS.join(", "))));
         };
+        if columns.contains(known) {
+            return Err(Failure::usage(format!("{name}: the column `{known}` is there twice; nothing was written")));
+        }
         columns.push(*known);
     }
     let mut view = ImportView::default();
     let mut rows = Vec::new();
     while let Some(record) = records.next().map_err(broken)? {
         view.rows += 1;
-        match row(&columns, &record, config) {
+        let fields = record.fields.into_iter().map(|field| utf8(&name, field, record.line)).collect::<Result<Vec<_>, _>>()?;
+        let row = if record.malformed { Err(NO_FIT.to_owned()) } else { row(&columns, &fields, config) };
+        match row {
             Ok(row) => rows.push((record.line, row)),
             Err(reason) => view.refused.push(RefusedView { line: record.line, reason }),
         }
     }
-    Ok((rows, view))
+    Ok((once_each(rows, &mut view.refused), view))
 }
 
-fn row(columns: &[&str], record: &Record, config: &Config) -> Result<SupplyRow, String> {
-    if record.malformed || columns.len() < record.fields.len() {
-        return Err("it does not fit the columns: is a quote or a comma in the wrong place?".to_owned());
+/// Refuses all rows of a listing that has several: nobody can say which of them is meant.
+fn once_each(rows: Vec<(u64, SupplyRow)>, refused: &mut Vec<RefusedView>) -> Vec<(u64, SupplyRow)> {
+    let mut lines: BTreeMap<SupplyKey, Vec<u64>> = BTreeMap::new();
+    for (line, row) in &rows {
+        lines.entry(row.key.clone()).or_default().push(*line);
+    }
+    let is_alone = |row: &SupplyRow| lines.get(&row.key).is_none_or(|lines| lines.len() < 2);
+    let (alone, several): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| is_alone(row));
+    for (line, row) in several {
+        let stands: Vec<String> = lines.get(&row.key).into_iter().flatten().map(ToString::to_string).collect();
+        let reason = format!("{} of {} stands on the lines {}", row.key.sku, row.key.account, stands.join(" and "));
+        refused.push(RefusedView { line, reason });
+    }
+    refused.sort_by_key(|refused| refused.line);
+    alone
+}
+
+fn row(columns: &[&str], fields: &[String], config: &Config) -> Result<SupplyRow, String> {
+    if columns.len() < fields.len() {
+        return Err(NO_FIT.to_owned());
     }
     let value = |name: &str| -> Result<Option<Arc<str>>, String> {
-        let Some(field) = columns.iter().position(|column| *column == name).and_then(|at| record.fields.get(at)) else { return Ok(None) };
-        let text = std::str::from_utf8(field).map_err(|_| format!("`{name}` is not UTF-8"))?.trim();
+        let Some(field) = columns.iter().position(|column| *column == name).and_then(|at| fields.get(at)) else { return Ok(None) };
+        let text = field.trim();
         if text.chars().any(char::is_control) {
             return Err(format!("`{name}` holds a control character"));
         }
@@ -214,6 +237,10 @@ fn row(columns: &[&str], record: &Record, config: &Config) -> Result<SupplyRow, 
         None => None,
         Some(stock) => Some(u32::try_from(stock).ok().filter(|stock| 0 < *stock).ok_or("`restock` is 1 or more")?),
     };
+    let images = value("images")?;
+    if images.as_ref().is_some_and(|folder| folder.split('/').any(|part| matches!(part, "" | "." | ".."))) {
+        return Err("`images` is a folder below the root of all images, such as `figures/0001`".to_owned());
+    }
     Ok(SupplyRow {
         key: SupplyKey { account, sku: needed("sku")? },
         source,
@@ -222,7 +249,7 @@ fn row(columns: &[&str], record: &Record, config: &Config) -> Result<SupplyRow, 
         max_price: number("max_price")?,
         checks_per_day,
         restock,
-        images: value("images")?,
+        images,
     })
 }
 
@@ -341,12 +368,16 @@ async fn show(args: &ShowArgs, place: &Place) -> Result<Exit, Failure> {
     say("item", format!("{} at {}", supply.item, supply.source));
     say("state", supply.state.word().to_owned());
     say("stock", supply.wanted.to_string());
+    say("restock", supply.restock.to_string());
     say("at amazon", supply.pushed.map_or_else(|| "not told".to_owned(), |stock| stock.to_string()));
     if let Some(price) = supply.price {
         say("price", format!("{price} yen"));
     }
     let most = supply.max_price.map(|price| format!(", at most {price} yen")).unwrap_or_default();
     say("replacement", supply.query.as_ref().map_or_else(|| "none is looked for".to_owned(), |query| format!("{query}{most}")));
+    if let Some(images) = &supply.images {
+        say("images", images.to_string());
+    }
     say("checks", format!("{} a day", supply.checks_per_day));
     let moments =
         [("gone", supply.gone_at), ("checked", supply.checked_at), ("searched", supply.searched_at), ("changed", Some(supply.changed_at))];

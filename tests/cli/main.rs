@@ -17,4 +17,5 @@ mod secrets;
 mod settings;
 mod shop;
 mod simulate;
+mod supplies;
 mod urgent;

@@ -4,6 +4,8 @@
 //! memory than a row of a catalogue can need, even where a quote is never closed.
 use std::io::{self, BufRead};
 
+use crate::cli::exit::Failure;
+
 /// No row is longer: 20 addresses of pictures and a long description are a tenth of it.
 pub(in crate::cli) const ROW_BYTES_MAX: usize = 1024 * 1024;
 
@@ -26,6 +28,14 @@ pub(in crate::cli) enum CsvError {
     Long(u64),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// The text of a field. What is not UTF-8 concerns the whole file: none of it would be what its writer meant.
+pub(in crate::cli) fn utf8(file: &str, field: Vec<u8>, line: u64) -> Result<String, Failure> {
+    String::from_utf8(field).map_err(|_| {
+        let advice = "save it as UTF-8: spreadsheets call it `CSV UTF-8`; a file in Shift-JIS is converted by `iconv -f CP932 -t UTF-8 OLD.csv > NEW.csv`";
+        Failure::usage(format!("{file}: the row that begins on line {line} is not UTF-8; nothing was written")).advise(advice)
+    })
 }
 
 /// Where in a record the next byte stands.

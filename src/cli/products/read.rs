@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::csv::{CsvError, ROW_BYTES_MAX, Records};
+use super::csv::{CsvError, ROW_BYTES_MAX, Records, utf8};
 use crate::{
     cli::{
         exit::{Exit, Failure},
@@ -174,10 +174,7 @@ impl Source {
     }
 
     fn text(&self, bytes: Vec<u8>, line: u64) -> Result<String, Failure> {
-        String::from_utf8(bytes).map_err(|_| {
-            self.fault(format!("the row that begins on line {line} is not UTF-8"))
-                .advise("spreadsheets call it `CSV UTF-8`; a file in Shift-JIS is converted by `iconv -f CP932 -t UTF-8 OLD.csv > NEW.csv`")
-        })
+        utf8(&self.name, bytes, line)
     }
 
     fn column(&self, name: &str, line: u64) -> Result<Option<Column>, Failure> {

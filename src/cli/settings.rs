@@ -1,5 +1,5 @@
 //! `taskrun settings`: names and values that a person keeps in the store, for env files and worker counts.
-use std::io::Read as _;
+use std::{collections::BTreeSet, io::Read as _};
 
 use serde::Serialize;
 
@@ -109,6 +109,10 @@ async fn list(args: &ListArgs, place: &Place) -> Result<Exit, Failure> {
 async fn set(args: &SetArgs, place: &Place) -> Result<Exit, Failure> {
     let settings: Vec<_> = args.settings.iter().map(|text| read(text)).collect::<Result<_, _>>()?;
     let count = settings.len();
+    let mut names = BTreeSet::new();
+    if let Some((twice, _)) = settings.iter().find(|(name, _)| !names.insert(name.clone())) {
+        return Err(Failure::usage(format!("{twice} is set twice; nothing was changed")).advise("give each name once"));
+    }
     let changed = place.store().await?.set_settings(settings, place.now()?).await?;
     match changed.len() {
         0 => place.screen.say("nothing changed: so it was already"),

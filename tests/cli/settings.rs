@@ -19,6 +19,7 @@ fn settings_are_set_listed_and_forgotten() {
     shop.run("settings set WORKERS=14 REGION=fe").ends(0).says(&["2 of 2 changed: WORKERS, REGION"]);
     shop.run("settings set WORKERS=14 REGION=na").ends(0).says(&["1 of 2 changed: REGION"]);
     shop.run("settings set WORKERS=14").ends(0).says(&["nothing changed"]);
+    shop.run("settings set WORKERS=1 WORKERS=2").ends(2).says(&["WORKERS is set twice"]);
     shop.run("settings list").ends(0).prints(&["WORKERS    14", "REGION     na"]);
     shop.run("settings unset WORKERS").ends(0).says(&["no longer set: WORKERS"]);
     let listed = shop.run("settings list --json").ends(0).json();

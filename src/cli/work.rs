@@ -346,7 +346,7 @@ async fn show(id: ItemId, json: bool, place: &Place) -> Result<Exit, Failure> {
         None => None,
     };
     let Some(job) = found else {
-        return Err(Failure::usage(format!("there is no job {id} in the work queue")).advise("`taskrun work list` shows them"));
+        return Err(missing(id));
     };
     if json {
         place.screen.json(&JobView::of(&job))?;
@@ -371,8 +371,17 @@ async fn show(id: ItemId, json: bool, place: &Place) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn missing(id: ItemId) -> Failure {
+    Failure::usage(format!("there is no job {id} in the work queue")).advise("`taskrun work list` shows them")
+}
+
 async fn order(meant: Meant, order: Order, place: &Place) -> Result<Exit, Failure> {
     let (store, now) = (place.store().await?, place.now()?);
+    for id in &meant.ids {
+        if store.job(*id).await?.is_none() {
+            return Err(missing(*id));
+        }
+    }
     let ids =
         if meant.all { store.jobs(dead(&meant.narrow, usize::MAX)).await?.into_iter().map(|job| job.id).collect() } else { meant.ids };
     let ordered = store.order_jobs(ids, order, now).await?;

@@ -91,6 +91,8 @@ fn wrong_usage_names_what_is_wrong() {
     ] {
         shop.run(line).ends(2);
     }
+    shop.run("queue add B000000001 --platform amazon").ends(2).says(&["nothing is listed there"]);
+    shop.run("work dead clear 7").ends(2).says(&["there is no job 7"]);
     shop.run("queue add B000000001 --account shop_d").ends(2).says(&["there is no account `shop_d`", "did you mean `shop_"]);
     shop.run("queue list --account shop_d").ends(2).says(&["did you mean"]);
 }

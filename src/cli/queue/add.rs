@@ -96,6 +96,9 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 }
 
 fn request(args: &Args, config: &Config, now: Timestamp) -> Result<AddRequest, Failure> {
+    if args.platform == Platform::Amazon {
+        return Err(Failure::usage("offers are read at Amazon, nothing is listed there").advise("the shops are `base` and `ebay`"));
+    }
     let at_platform = config.accounts.iter().filter(|(_, account)| account.platform == args.platform);
     let targets: Vec<Target> = at_platform
         .map(|(name, account)| Target {

@@ -119,7 +119,9 @@ pub(super) fn orphaned(step: &mut Step<'_>, left: Vec<LeftRun>) {
         *newest = (*newest).max(left.run);
     }
     for left in left {
-        if step.state.runs.contains(left.run) {
+        // What a stop set aside is for the next daemon, unless it stands in a `once`'s way.
+        let not_ours = !step.state.scheduling && left.process.is_none() && !stands_in_the_way(step.state, left.run);
+        if not_ours || step.state.runs.contains(left.run) {
             continue;
         }
         let waiter = step.state.runs.waiters().into_iter().find(|run| waits_for(step.state, *run, left.run));
@@ -133,6 +135,12 @@ pub(super) fn orphaned(step: &mut Step<'_>, left: Vec<LeftRun>) {
             }
         }
     }
+}
+
+/// Whether one of our runs waits for the orphan's end, however it came to.
+fn stands_in_the_way(state: &State, left: RunId) -> bool {
+    let waits = |active: &Active| matches!(&active.phase, Phase::Waiting { rivals, .. } if rivals.contains(&left));
+    state.runs.waiters().into_iter().any(|run| state.runs.get(run).is_some_and(waits))
 }
 
 /// Whether one of our runs told the orphan to stop, and waits for its end.

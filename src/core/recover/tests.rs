@@ -79,6 +79,17 @@ fn an_orphan_goes_on_only_with_the_locks_that_it_needs_today() {
 }
 
 #[test]
+fn a_once_leaves_to_the_next_daemon_what_a_stop_set_aside_and_nobody_waits_for() {
+    let (mut state, _) = start(instance(Schedule::Start, CatchUp::Latest), NOW, Vec::new());
+    state.scheduling = false;
+    let aside = LeftRun { process: None, ..orphan(&[]) };
+    let commands = step(&mut state, Event::Orphaned { left: vec![aside] }, now(), 0.0);
+    assert!(commands.is_empty(), "{commands:?}");
+    let commands = step(&mut state, Event::Orphaned { left: vec![orphan(&[])] }, now(), 0.0);
+    assert!(matches!(commands.first(), Some(Command::CloseOrphan { .. })), "what died is closed: {commands:?}");
+}
+
+#[test]
 fn a_daemon_that_starts_after_the_clock_was_set_back_fires_its_start() {
     let (mut state, _) = start(instance(Schedule::Start, CatchUp::Latest), "2026-11-22T05:00:00Z", Vec::new());
     let mut commands = step(&mut state, Event::Tick, later(1), 0.0);

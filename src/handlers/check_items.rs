@@ -213,7 +213,9 @@ impl Check<'_> {
         let follows = if brake_trips(gone.len(), asked, max_gone) {
             ", which is more than `max_gone`: it looks like a fault of the source, and no stock would be changed"
         } else {
-            gone.iter().for_each(|supply| self.note(supply));
+            for supply in &gone {
+                self.note(supply);
+            }
             "; nothing was changed"
         };
         let errors = if unanswered == 0 { String::new() } else { format!(", {unanswered} not answered") };

@@ -121,7 +121,7 @@ impl Family {
             Kind::Histogram(_) => "histogram",
         };
         // Writing to a string does not fail.
-        drop(writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", self.help));
+        writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", self.help).unwrap_or_default();
         for (labels, sample) in samples {
             let pairs: Vec<String> = self.labels.iter().zip(labels).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
             match sample {
@@ -138,16 +138,17 @@ impl Family {
         let bounds = bounds.iter().map(ToString::to_string).chain(std::iter::once("+Inf".to_owned()));
         for (bound, count) in bounds.zip(counts) {
             so_far += count;
-            drop(writeln!(text, "{}_bucket{{{pairs}{comma}le=\"{bound}\"}} {so_far}", self.name));
+            writeln!(text, "{}_bucket{{{pairs}{comma}le=\"{bound}\"}} {so_far}", self.name).unwrap_or_default();
         }
         line(text, &format!("{}_sum", self.name), pairs, sum);
         let count = if pairs.is_empty() { String::new() } else { format!("{{{pairs}}}") };
-        drop(writeln!(text, "{}_count{count} {so_far}", self.name));
+        writeln!(text, "{}_count{count} {so_far}", self.name).unwrap_or_default();
     }
 }
 
 fn line(text: &mut String, name: &str, pairs: &str, number: f64) {
-    drop(if pairs.is_empty() { writeln!(text, "{name} {number}") } else { writeln!(text, "{name}{{{pairs}}} {number}") });
+    let pairs = if pairs.is_empty() { String::new() } else { format!("{{{pairs}}}") };
+    writeln!(text, "{name}{pairs} {number}").unwrap_or_default();
 }
 
 /// A label's value: three characters mean something there. Names have none of them; a version or a word from outside might.

@@ -242,15 +242,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
     driver.perform_all(commands);
     let _beside = driver.mind_the_others();
     let report = driver.drive(inbox, arrivals, &mut requests, oversights).await;
-    // Whatever a run left behind in a session of its own.
-    let marker = driver.workshop.marker.to_string();
-    driver.performing.spawn(process::kill_children(Vec::new(), vec![marker]));
-    driver.performing.close();
-    // What is still being written is a close or a set-aside: it is given its moment. Where runs are open still, they have had theirs.
-    let moment = if driver.state.runs.is_empty() { LAST_MOMENT } else { AFTERWARDS };
-    if tokio::time::timeout(moment, driver.performing.wait()).await.is_err() {
-        tracing::error!("the store did not take the last writes in time; the next start finds those runs open and recovers them");
-    }
+    driver.leave().await;
     Ok(report)
 }
 
@@ -260,6 +252,19 @@ pub(super) fn seen(instances: &InstanceSet) -> Vec<InstanceSeen> {
 }
 
 impl Driver {
+    /// What is still being written is a close or a set-aside: it is given its moment.
+    async fn leave(self) {
+        // Whatever a run left behind in a session of its own.
+        let marker = self.workshop.marker.to_string();
+        self.performing.spawn(process::kill_children(Vec::new(), vec![marker]));
+        self.performing.close();
+        // Where runs are open still, they have had their moment.
+        let moment = if self.state.runs.is_empty() { LAST_MOMENT } else { AFTERWARDS };
+        if tokio::time::timeout(moment, self.performing.wait()).await.is_err() {
+            tracing::error!("the store did not take the last writes in time; the next start finds those runs open and recovers them");
+        }
+    }
+
     async fn drive(
         &mut self,
         mut inbox: mpsc::Receiver<Message>,

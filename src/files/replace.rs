@@ -18,7 +18,7 @@ const LENGTH_MAX: u64 = 64 << 20;
 /// A folder in which one file is looked after. Whoever has one is alone at it: nobody else has one for the same folder.
 #[derive(Debug)]
 pub struct Folder {
-    folder: File,
+    handle: File,
     path: PathBuf,
     name: String,
 }
@@ -48,7 +48,7 @@ impl Folder {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(system("lock the folder", above)(error)),
         }
-        Ok(Some(Self { folder, path: path.to_owned(), name: name.to_owned() }))
+        Ok(Some(Self { handle: folder, path: path.to_owned(), name: name.to_owned() }))
     }
 
     /// What the file says; `None` where there is none.
@@ -98,22 +98,22 @@ impl Folder {
     fn replace(&self, text: &str) -> Result<(), FileError> {
         let temp = format!("{}{}", self.prefix(), std::process::id());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = openat(&self.folder, &temp, flags, private()).map(File::from).map_err(system("write beside", &self.path))?;
+        let mut file = openat(&self.handle, &temp, flags, private()).map(File::from).map_err(system("write beside", &self.path))?;
         let written = file
             .write_all(text.as_bytes())
             .and_then(|()| fchmod(&file, private()).map_err(io::Error::from))
             .and_then(|()| file.sync_all())
-            .and_then(|()| renameat(&self.folder, &temp, &self.folder, &self.name).map_err(io::Error::from));
+            .and_then(|()| renameat(&self.handle, &temp, &self.handle, &self.name).map_err(io::Error::from));
         if let Err(error) = written {
-            unlinkat(&self.folder, &temp, AtFlags::empty()).unwrap_or_default();
+            unlinkat(&self.handle, &temp, AtFlags::empty()).unwrap_or_default();
             return Err(system("write", &self.path)(error));
         }
         // The new name is on the disk when the folder is.
-        self.folder.sync_all().map_err(system("write the folder of", &self.path))
+        self.handle.sync_all().map_err(system("write the folder of", &self.path))
     }
 
     fn mode(&self) -> Result<Option<Mode>, FileError> {
-        let found = match statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+        let found = match statat(&self.handle, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
             found => found.map_err(system("look at", &self.path))?,
         };
@@ -129,7 +129,7 @@ impl Folder {
             return Ok(None);
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.folder, &self.name, flags, Mode::empty()).map(File::from).map_err(system("open", &self.path))?;
+        let file = openat(&self.handle, &self.name, flags, Mode::empty()).map(File::from).map_err(system("open", &self.path))?;
         // Looked at again: this is the file that is used.
         let found = fstat(&file).map_err(system("look at", &self.path))?;
         if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile {
@@ -147,11 +147,11 @@ impl Folder {
     /// Every writer holds the folder, so nobody is at work on these any more.
     fn remove_leftovers(&self) -> Result<(), FileError> {
         let prefix = self.prefix();
-        let entries = Dir::read_from(&self.folder).map_err(system("read the folder of", &self.path))?;
+        let entries = Dir::read_from(&self.handle).map_err(system("read the folder of", &self.path))?;
         for entry in entries {
             let entry = entry.map_err(system("read the folder of", &self.path))?;
             if entry.file_name().to_bytes().starts_with(prefix.as_bytes()) {
-                match unlinkat(&self.folder, entry.file_name(), AtFlags::empty()) {
+                match unlinkat(&self.handle, entry.file_name(), AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(error) => return Err(system("remove what was left beside", &self.path)(error)),
                 }

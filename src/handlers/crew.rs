@@ -317,7 +317,7 @@ impl Crew<'_> {
                 // One refusal may be the job's own fault; a wrong address or a page in between refuses every job.
                 let code = if error.concern() == Concern::Item { "refused" } else { "no_answer" };
                 shift.done.failures += 1;
-                let asked = error.retry_after(now).filter(|asked| asked.is_positive());
+                let asked = error.retry_after(now).filter(SignedDuration::is_positive);
                 if let Some(trouble) = in_trouble(source, &error, shift.done.failures, now) {
                     shift.stop = Some(trouble);
                 }
@@ -347,7 +347,7 @@ pub(super) fn in_trouble(source: &str, error: &CallError, failures: u32, now: Ti
         let message = format!("{source} shuts us out: {text}; nothing is asked for {COOLDOWN:#}");
         return are_too_many.then_some(HandlerError::Transient { message, retry_after: Some(COOLDOWN) });
     }
-    let asked = error.retry_after(now).filter(|asked| asked.is_positive());
+    let asked = error.retry_after(now).filter(SignedDuration::is_positive);
     let why = match asked {
         Some(asked) => format!("wants to be left alone for {asked:#}"),
         None if are_too_many => format!("is in trouble, {FAILURES_MAX} calls in a row failed"),

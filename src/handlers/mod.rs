@@ -173,6 +173,20 @@ pub trait Children: Send + Sync + fmt::Debug {
     fn marker(&self) -> &str;
 }
 
+/// The answer to a write of this run.
+fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
+    match answer {
+        Ok(Guarded::Done(done)) => Ok(done),
+        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
+        Err(error) => Err(store_failed(&error)),
+    }
+}
+
+/// The store may be well again in a moment.
+fn store_failed(error: &StoreError) -> HandlerError {
+    HandlerError::Transient { message: chain(error), retry_after: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,18 +203,4 @@ mod tests {
         let login = CallError::Login { account: "shop".into(), why: "invalid_grant".to_owned() };
         assert!(matches!(HandlerError::of(&login, now), HandlerError::Permanent { .. }));
     }
-}
-
-/// The answer to a write of this run.
-fn guarded<T>(answer: Result<Guarded<T>, StoreError>) -> Result<T, HandlerError> {
-    match answer {
-        Ok(Guarded::Done(done)) => Ok(done),
-        Ok(Guarded::Fenced) => Err(HandlerError::Fenced),
-        Err(error) => Err(store_failed(&error)),
-    }
-}
-
-/// The store may be well again in a moment.
-fn store_failed(error: &StoreError) -> HandlerError {
-    HandlerError::Transient { message: chain(error), retry_after: None }
 }

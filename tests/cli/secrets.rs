@@ -188,6 +188,7 @@ fn echo() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, clippy::format_push_string, reason = "one file with everything that may have a secret")]
 fn a_server_or_a_program_that_repeats_what_it_was_told_tells_nobody() {
     let mut market = Market::new();
     let (place, asked) = echo();

@@ -1,4 +1,5 @@
 //! Four ways to read an env file, each by its program's rules, and a shell itself.
+#![allow(clippy::string_slice, clippy::too_many_lines, reason = "the rules of other programs, as they are written")]
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 /// As systemd's `parse_env_file` does (v252).

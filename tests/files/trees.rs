@@ -141,10 +141,10 @@ fn an_attacker_with_links_gets_nothing_outside_removed() {
                 let name = &names[tried % names.len()];
                 tried += 1;
                 // The outer one and the inner one in turns.
-                let target = if tried % 2 == 0 { images.join(name) } else { images.join(name).join("inner") };
+                let target = if tried.is_multiple_of(2) { images.join(name) } else { images.join(name).join("inner") };
                 let aside = images.join(format!("{name}.aside"));
                 if fs::rename(&target, &aside).is_ok() {
-                    let lead = if tried % 3 == 0 { outside.join("deep") } else { outside.clone() };
+                    let lead = if tried.is_multiple_of(3) { outside.join("deep") } else { outside.clone() };
                     if symlink(&lead, &target).is_ok() {
                         std::thread::yield_now();
                         fs::remove_file(&target).unwrap_or_default();

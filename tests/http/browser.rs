@@ -1,4 +1,4 @@
-//! A real browser, driven by the W3C WebDriver protocol (<https://www.w3.org/TR/webdriver2/>) over plain HTTP.
+//! A real browser, driven by the W3C `WebDriver` protocol (<https://www.w3.org/TR/webdriver2/>) over plain HTTP.
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -15,7 +15,7 @@ pub(crate) struct Browser {
     driver: Child,
     address: String,
     session: String,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -27,7 +27,7 @@ impl Browser {
             lines.find_map(|line| line.ok()?.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
         let profile = tempfile::tempdir().unwrap();
-        let mut browser = Self { driver, address: format!("127.0.0.1:{}", said.unwrap()), session: String::new(), _profile: profile };
+        let mut browser = Self { driver, address: format!("127.0.0.1:{}", said.unwrap()), session: String::new(), profile };
         let args = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -38,7 +38,7 @@ impl Browser {
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
             "--window-size=1400,1000".to_owned(),
-            format!("--user-data-dir={}", browser._profile.path().display()),
+            format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" }, "unhandledPromptBehavior": "ignore",

@@ -7,7 +7,7 @@ fn refused(http: &str) -> String {
     let folder = folder(http);
     // Without practice, and without a task that would need a marketplace.
     let text = std::fs::read_to_string(folder.path().join("tasks.yaml")).unwrap();
-    let text: String = text.lines().filter(|line| !line.contains("sync_inventory")).map(|line| format!("{line}\n")).collect();
+    let text = text.lines().filter(|line| !line.contains("sync_inventory")).collect::<Vec<_>>().join("\n");
     std::fs::write(folder.path().join("tasks.yaml"), text).unwrap();
     let output = taskrun(&folder).env("TOKEN", "a token that is long enough").args(["run"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{http}: {output:?}");
@@ -48,7 +48,7 @@ fn in_practice_a_port_that_is_taken_is_no_obstacle() {
 fn a_reload_moves_it_and_one_that_cannot_be_followed_leaves_it() {
     let folder = folder("{ listen: \"127.0.0.1:0\" }");
     let text = std::fs::read_to_string(folder.path().join("tasks.yaml")).unwrap();
-    let rest: String = text.lines().filter(|line| !line.contains("sync_inventory")).map(|line| format!("{line}\n")).collect();
+    let rest = text.lines().filter(|line| !line.contains("sync_inventory")).collect::<Vec<_>>().join("\n");
     let put = |folder: &tempfile::TempDir, http: &str| {
         std::fs::write(folder.path().join("tasks.yaml"), rest.replace("{ listen: \"127.0.0.1:0\" }", http)).unwrap();
     };

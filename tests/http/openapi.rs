@@ -67,7 +67,10 @@ fn fits(value: &Value, schema: &Value, document: &Value, at: &str) {
     }
     if let Some(some) = schema["oneOf"].as_array() {
         let own = some.iter().find(|schema| schema["type"] != "null").unwrap();
-        return if value.is_null() { () } else { fits(value, own, document, at) };
+        if !value.is_null() {
+            fits(value, own, document, at);
+        }
+        return;
     }
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],

@@ -62,7 +62,9 @@ fn each_metric_is_in_the_manual() {
     // Where rows share a beginning, the table has only what follows it: `_paused`.
     let is_told = |name: &&String| {
         manual.contains(&***name)
-            || manual.match_indices("`_").any(|(at, _)| manual[at + 1..].split('`').next().is_some_and(|end| name.ends_with(end)))
+            || manual
+                .match_indices("`_")
+                .any(|(at, _)| manual.get(at + 1..).and_then(|rest| rest.split('`').next()).is_some_and(|end| name.ends_with(end)))
     };
     let ours = names(&format!("{}{}", text("src/tally.rs").split("#[cfg(test)]").next().unwrap(), text("src/view/metrics.rs")));
     let untold: Vec<_> = ours.iter().filter(|name| !is_told(name)).collect();
@@ -122,7 +124,7 @@ impl Prometheus {
 
     /// Whether a query gives something.
     fn gives(&self, query: &str) -> Result<bool, String> {
-        let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = query.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return Ok(false) };
         write!(stream, "GET /api/v1/query?query={query} HTTP/1.0\r\n\r\n").map_err(|error| error.to_string())?;
         let mut answer = String::new();

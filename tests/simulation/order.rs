@@ -49,8 +49,7 @@ impl World {
 
     pub(crate) fn check_order(&mut self, judging: &Judging, answer: &Judgement) {
         let (run, skipped) = match answer {
-            Judgement::Admitted { run, .. } => (*run, None),
-            Judgement::LockWait { run, .. } => (*run, None),
+            Judgement::Admitted { run, .. } | Judgement::LockWait { run, .. } => (*run, None),
             Judgement::Skipped { run, reason, .. } => (*run, Some(*reason)),
             Judgement::Recorded | Judgement::AlreadyJudged | Judgement::Suspect(_) | Judgement::NotYet { .. } => return,
         };

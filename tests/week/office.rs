@@ -114,7 +114,7 @@ impl Office {
             // There is nothing to be found for every tenth.
             let query = if n % 10 == 9 { "nothing".to_owned() } else { format!("figure {n}") };
             let item = item_of(put_up, n);
-            rows.push_str(&format!("{},SKU-{n:04},{source},{item},{query},5000,{checks},1,item-{n}\n", seed::SELLER));
+            rows.extend([seed::SELLER.to_owned(), format!(",SKU-{n:04},{source},{item},{query},5000,{checks},1,item-{n}\n")]);
             fs::create_dir_all(self.world.path(&format!("images/item-{n}"))).unwrap();
             fs::write(self.world.path(&format!("images/item-{n}/1.jpg")), "picture").unwrap();
         }

@@ -188,8 +188,7 @@ mod tests {
     #[test]
     fn the_last_whole_copy_stays_where_newer_ones_are_damaged() {
         let dir = tempfile::tempdir().unwrap();
-        let all: Vec<_> =
-            [true, true, false, false].into_iter().enumerate().map(|(day, whole)| copy(dir.path(), day as i64, whole)).collect();
+        let all: Vec<_> = [true, true, false, false].into_iter().zip(0..).map(|(whole, day)| copy(dir.path(), day, whole)).collect();
         assert_eq!(remove_old(dir.path(), &retention(1, 99), false).unwrap(), [all[0].clone(), all[2].clone()]);
         assert_eq!(copies(dir.path()).unwrap(), [all[1].clone(), all[3].clone()]);
     }

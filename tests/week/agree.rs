@@ -46,7 +46,7 @@ pub(crate) fn assert_all(office: &Office, products: u32) {
     assert_supplies(office, &look);
     assert_copies(office);
     let settings = rows(office, "SELECT name || '=' || value FROM settings ORDER BY name").into_iter().flatten().flatten();
-    let file = office.world.lines("state/app.env");
+    let file = office.world.lines("state/practice/files/state/app.env");
     assert_eq!(file[1..], settings.collect::<Vec<_>>());
     println!("{} calls, {} of them writes", look("/sandbox/summary")["requests"], look("/sandbox/summary")["writes"]);
 }

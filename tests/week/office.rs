@@ -115,8 +115,8 @@ impl Office {
             let query = if n % 10 == 9 { "nothing".to_owned() } else { format!("figure {n}") };
             let item = item_of(put_up, n);
             rows.extend([seed::SELLER.to_owned(), format!(",SKU-{n:04},{source},{item},{query},5000,{checks},1,item-{n}\n")]);
-            fs::create_dir_all(self.world.path(&format!("images/item-{n}"))).unwrap();
-            fs::write(self.world.path(&format!("images/item-{n}/1.jpg")), "picture").unwrap();
+            fs::create_dir_all(self.world.path(&format!("state/practice/files/images/item-{n}"))).unwrap();
+            fs::write(self.world.path(&format!("state/practice/files/images/item-{n}/1.jpg")), "picture").unwrap();
         }
         fs::write(self.world.path("supplies.csv"), rows).unwrap();
         self.must(&["supplies", "import", "supplies.csv", "--sandbox"]);

@@ -57,37 +57,13 @@ pub(super) enum ReadErrors {
     Unavailable(#[to_schema] ErrorBody),
 }
 
-/// What can be wrong with a request for a change.
+/// What else can be wrong with a request for a change.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "it is a part of the document")]
 pub(super) enum ChangeErrors {
-    /// The request cannot be understood.
-    #[response(status = 400)]
-    Bad(#[to_schema] ErrorBody),
-    /// It needs the token.
-    #[response(status = 401)]
-    NoToken(#[to_schema] ErrorBody),
-    /// It comes from a page of another site.
-    #[response(status = 403)]
-    Foreign(#[to_schema] ErrorBody),
-    /// It did not come in time.
-    #[response(status = 408)]
-    Slow(#[to_schema] ErrorBody),
-    /// Its body is too large.
-    #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
     /// It is not `application/json`.
     #[response(status = 415)]
     WrongType(#[to_schema] ErrorBody),
-    /// It names another host.
-    #[response(status = 421)]
-    WrongHost(#[to_schema] ErrorBody),
-    /// Its head is too large.
-    #[response(status = 431)]
-    TooLong(#[to_schema] ErrorBody),
-    /// taskrun is stopping, or its store does not answer.
-    #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody),
 }
 
 /// An answer that is an error, before it is JSON.
@@ -132,6 +108,10 @@ impl From<DeskError> for ApiError {
                 // What the system says of paths and disks is for the log, not for whoever asks.
                 tracing::warn!(error = crate::errors::chain(&error), "a request could not be answered: the store failed");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store", "the store does not answer; the log says why")
+            }
+            DeskError::Broken(error) => {
+                tracing::error!(%error, "a request could not be answered: working it out went wrong");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "broken", "the answer could not be worked out; the log says why")
             }
             DeskError::Logs(error) => {
                 tracing::warn!(%error, "a request could not be answered: the logs could not be read");

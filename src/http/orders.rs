@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answer::{ApiError, Body, ChangeErrors, ErrorBody},
+    answer::{ApiError, Body, ChangeErrors, ErrorBody, ReadErrors},
     routes::instant,
 };
 use crate::{
@@ -90,7 +90,7 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 }
 
 /// What a reload would change. It reads the files and changes nothing, but it takes its time: a POST.
-#[utoipa::path(post, path = "/diff", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = ReloadView), ChangeErrors))]
+#[utoipa::path(post, path = "/diff", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = ReloadView), ReadErrors, ChangeErrors))]
 async fn diff(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<ReloadView>, ApiError> {
     Ok(Json(desk.control.reload(true).await?))
 }
@@ -99,6 +99,7 @@ async fn diff(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result
 #[utoipa::path(post, path = "/trigger", tag = "orders", security(("token" = [])), request_body = TriggerBody, responses(
     (status = 200, body = Vec<TriggeredView>, description = "What came of it, by instance."),
     (status = 404, body = ErrorBody, description = "There is no such task."),
+    ReadErrors,
     ChangeErrors,
 ))]
 async fn trigger(State(desk): State<Desk>, Body(TriggerBody { name }): Body<TriggerBody>) -> Result<Json<Vec<TriggeredView>>, ApiError> {
@@ -114,6 +115,7 @@ async fn trigger(State(desk): State<Desk>, Body(TriggerBody { name }): Body<Trig
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "There is no such task."),
     (status = 409, body = ErrorBody, description = "`until` is past."),
+    ReadErrors,
     ChangeErrors,
 ))]
 async fn pause(State(desk): State<Desk>, Body(body): Body<PauseBody>) -> Result<Json<Accepted>, ApiError> {
@@ -132,6 +134,7 @@ async fn pause(State(desk): State<Desk>, Body(body): Body<PauseBody>) -> Result<
 #[utoipa::path(post, path = "/resume", tag = "orders", security(("token" = [])), request_body = ResumeBody, responses(
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "It is not paused by this name."),
+    ReadErrors,
     ChangeErrors,
 ))]
 async fn resume(State(desk): State<Desk>, Body(ResumeBody { name }): Body<ResumeBody>) -> Result<Json<Accepted>, ApiError> {
@@ -145,6 +148,7 @@ async fn resume(State(desk): State<Desk>, Body(ResumeBody { name }): Body<Resume
 #[utoipa::path(post, path = "/cancel", tag = "orders", security(("token" = [])), request_body = CancelBody, responses(
     (status = 200, body = Accepted),
     (status = 404, body = ErrorBody, description = "The run is not open."),
+    ReadErrors,
     ChangeErrors,
 ))]
 async fn cancel(State(desk): State<Desk>, Body(CancelBody { run }): Body<CancelBody>) -> Result<Json<Accepted>, ApiError> {
@@ -156,20 +160,20 @@ async fn cancel(State(desk): State<Desk>, Body(CancelBody { run }): Body<CancelB
 
 /// Loads the configuration again: all of it, or nothing if it has faults.
 #[utoipa::path(post, path = "/reload", tag = "orders", security(("token" = [])), request_body = NoBody,
-    responses((status = 200, body = ReloadView, description = "What changed; a file with faults is an answer, too."), ChangeErrors))]
+    responses((status = 200, body = ReloadView, description = "What changed; a file with faults is an answer, too."), ReadErrors, ChangeErrors))]
 async fn reload(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<ReloadView>, ApiError> {
     Ok(Json(desk.control.reload(false).await?))
 }
 
 /// Stops taskrun in order; asked a second time, without waiting.
-#[utoipa::path(post, path = "/stop", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
+#[utoipa::path(post, path = "/stop", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ReadErrors, ChangeErrors))]
 async fn stop(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<Accepted>, ApiError> {
     desk.control.stop().await?;
     Ok(ACCEPTED)
 }
 
 /// Makes taskrun look at the store at once, after another process changed something.
-#[utoipa::path(post, path = "/poke", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ChangeErrors))]
+#[utoipa::path(post, path = "/poke", tag = "orders", security(("token" = [])), request_body = NoBody, responses((status = 200, body = Accepted), ReadErrors, ChangeErrors))]
 async fn poke(State(desk): State<Desk>, Body(NoBody {}): Body<NoBody>) -> Result<Json<Accepted>, ApiError> {
     desk.control.poke().await?;
     Ok(ACCEPTED)

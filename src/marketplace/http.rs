@@ -14,7 +14,7 @@ use super::{AGAIN_MAX, CallError, Concern};
 use crate::{
     access::{Caller, Planned},
     core::value::Secret,
-    outbound::certificates,
+    outbound::{certificates, is_here},
     store::{
         Answer as Kept, Fence,
         shop::{Fate, Guarded, Intent, IntentId, ShopStore},
@@ -173,12 +173,6 @@ fn builder(endpoint: &str, proxy: Option<&Secret>) -> Result<ClientBuilder, Stri
         None if is_here(endpoint) => Ok(builder.no_proxy()),
         None => Ok(builder),
     }
-}
-
-fn is_here(endpoint: &str) -> bool {
-    let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn no_answer(what: &'static str, error: &reqwest::Error, is_proxied: bool) -> CallError {

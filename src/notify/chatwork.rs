@@ -9,7 +9,7 @@ use super::{
     client::{self, Answer},
     text::Message,
 };
-use crate::core::value::Secret;
+use crate::{core::value::Secret, outbound::is_here};
 
 /// Chatwork takes more; beyond, nobody reads.
 const CHARS_MAX: usize = 2_000;
@@ -45,12 +45,7 @@ impl fmt::Debug for Chatwork {
 
 impl Chatwork {
     pub(super) fn new(endpoint: &str, room: &str, token: &Secret) -> Self {
-        Self {
-            client: client::client(client::is_here(endpoint)),
-            endpoint: endpoint.to_owned(),
-            room: room.to_owned(),
-            token: token.clone(),
-        }
+        Self { client: client::client(is_here(endpoint)), endpoint: endpoint.to_owned(), room: room.to_owned(), token: token.clone() }
     }
 
     pub(super) async fn send(&self, message: &Message) -> Result<String, SendError> {

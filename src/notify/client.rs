@@ -36,13 +36,6 @@ pub(super) fn client(is_here: bool) -> Result<Client, String> {
     })
 }
 
-/// Whether a URL is of this machine, where no proxy would find it.
-pub(super) fn is_here(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 /// Makes a request and reads the answer, whatever its status.
 pub(super) async fn ask(request: RequestBuilder) -> Result<Answer, SendError> {
     let mut response = request.send().await.map_err(lost)?;

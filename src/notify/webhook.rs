@@ -9,7 +9,7 @@ use super::{
     client,
     text::{Message, Piece},
 };
-use crate::{config::notify::Preset, core::value::Secret};
+use crate::{config::notify::Preset, core::value::Secret, outbound::is_here};
 
 /// Slack cuts longer texts into several messages.
 const SLACK_MAX: usize = 3_000;
@@ -33,7 +33,7 @@ impl fmt::Debug for Webhook {
 
 impl Webhook {
     pub(super) fn new(url: &Secret, preset: Preset, template: Option<&str>, headers: &BTreeMap<String, Secret>) -> Self {
-        let client = client::client(client::is_here(url.expose()));
+        let client = client::client(is_here(url.expose()));
         Self { client, url: url.clone(), preset, template: template.map(ToOwned::to_owned), headers: headers.clone() }
     }
 

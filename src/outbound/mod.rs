@@ -406,5 +406,12 @@ fn host_and_port(url: &Url) -> String {
     format!("{}{port}", url.host_str().unwrap_or("?"))
 }
 
+/// Whether a URL is of this machine, where no proxy would find it.
+pub(crate) fn is_here(url: &str) -> bool {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests;

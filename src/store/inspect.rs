@@ -8,7 +8,7 @@ use super::{
     shop::{AccountKey, Guarded},
 };
 use crate::{
-    core::task::InstanceName,
+    core::{order::LastRun, task::InstanceName},
     shop::{
         drift::{Drift, Mark},
         product::Asin,
@@ -60,8 +60,8 @@ pub trait Inspect: Send + Sync + std::fmt::Debug {
     fn upload_marks(&self, shop: AccountKey) -> Answer<BTreeMap<Asin, Mark>>;
     /// How full the queue of a kind of work is, of all accounts or of one.
     fn depth(&self, work: Work, account: Option<Arc<str>>, at: Timestamp) -> Answer<Depth>;
-    /// When each instance last succeeded; those that never did are not among them.
-    fn last_successes(&self) -> Answer<BTreeMap<InstanceName, Timestamp>>;
+    /// As [`crate::store::RunStore::last_successes`].
+    fn last_successes(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>>;
     /// Keeps what a run's checks found, each by its name: `None` is good, else what is wrong. What has turned since the last look. Checks that are not
     /// named are forgotten.
     fn keep_health(&self, fence: Fence, found: Vec<(Arc<str>, Option<String>)>, at: Timestamp) -> Answer<Guarded<Vec<Turn>>>;

@@ -55,6 +55,9 @@ pub enum DeskError {
     /// The log files cannot be read.
     #[error("the logs cannot be read")]
     Logs(#[source] std::io::Error),
+    /// Working it out went wrong.
+    #[error("the answer could not be worked out")]
+    Broken(#[from] tokio::task::JoinError),
 }
 
 /// Which rows of the history are wanted, newest first.
@@ -225,7 +228,7 @@ impl Desk {
             fires.truncate(FIRES_MAX);
             fires.into_iter().map(|(_, view)| view).collect()
         });
-        Ok(Some(fires.await.unwrap_or_default()))
+        Ok(Some(fires.await?))
     }
 
     /// The last lines of the log that are wanted, oldest first.
@@ -238,7 +241,7 @@ impl Desk {
             let lines = Logs::new(&config.log.dir, config.timezone.clone()).lines(&wanted, Some(limit))?;
             Ok(lines.iter().map(|line| LogView::of(line, &config.timezone)).collect())
         });
-        lines.await.unwrap_or_else(|_| Ok(Vec::new())).map_err(DeskError::Logs)
+        lines.await?.map_err(DeskError::Logs)
     }
 
     /// A page of the history.

@@ -166,14 +166,14 @@ impl Look {
         let now = ctx.clock.now().wall;
         let is_meant =
             |instance: &&InstanceName| instance.as_str() == name || instance.as_str().split_once('@').is_some_and(|(task, _)| task == name);
-        let meant: Vec<_> = self.instances.iter().filter(is_meant).collect();
+        let meant: Vec<_> = self.instances.iter().filter(is_meant).cloned().collect();
         if meant.is_empty() {
             return Ok(Err("the file has no such task; `taskrun list`".to_owned()));
         }
-        let ends = self.store.last_successes().await?;
+        let ends = self.store.last_successes(meant.clone()).await?;
         let (mut wrong, mut longest) = (Vec::new(), SignedDuration::ZERO);
         for instance in meant {
-            match ends.get(instance).map(|end| now.duration_since(*end)) {
+            match ends.iter().find(|end| end.instance == instance).map(|end| now.duration_since(end.ended_at)) {
                 Some(since) if since <= most => longest = longest.max(since),
                 Some(since) => wrong.push(format!(
                     "{instance} succeeded {} ago, at most {most:#} it should be; `taskrun explain {instance}`",

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    SqliteStore, check_fence,
+    SqliteStore, check_fence, order,
     rows::{self, instant, maybe_instant},
 };
 use crate::{
-    core::task::InstanceName,
+    core::{order::LastRun, task::InstanceName},
     shop::{
         drift::{Drift, Kind, Mark},
         product::Asin,
@@ -42,8 +42,8 @@ impl Inspect for SqliteStore {
         self.db.read("measure a queue", move |conn| depth(conn, work, account.as_deref(), at.as_millisecond()))
     }
 
-    fn last_successes(&self) -> Answer<BTreeMap<InstanceName, Timestamp>> {
-        self.db.read("read the last successes", last_successes)
+    fn last_successes(&self, of: Vec<InstanceName>) -> Answer<Vec<LastRun>> {
+        self.db.read("read the last successes", move |conn| order::last_successes(conn, &of))
     }
 
     fn keep_health(&self, fence: Fence, found: Vec<(Arc<str>, Option<String>)>, at: Timestamp) -> Answer<Guarded<Vec<Turn>>> {
@@ -192,15 +192,6 @@ fn depth(conn: &Connection, work: Work, account: Option<&str>, at: i64) -> rusql
         let first = maybe_instant(row, "first_ms")?;
         Ok(Depth { due: row.get("due")?, oldest: first.filter(|first| first.as_millisecond() <= at), dead: row.get("dead")? })
     })
-}
-
-fn last_successes(conn: &Connection) -> rusqlite::Result<BTreeMap<InstanceName, Timestamp>> {
-    // The newest row of each instance that succeeded, from the end of its index.
-    let mut rows = conn.prepare_cached(
-        "SELECT i.name AS instance, r.ended_at_ms FROM instances i JOIN runs r ON r.id = (
-           SELECT id FROM runs WHERE instance = i.name AND run_end = 'succeeded' AND dry = 0 ORDER BY id DESC LIMIT 1)",
-    )?;
-    rows.query_map([], |row| Ok((rows::instance(row)?, instant(row, "ended_at_ms")?)))?.collect()
 }
 
 fn keep_health(conn: &Connection, fence: &Fence, found: Vec<(Arc<str>, Option<String>)>, at: Timestamp) -> rusqlite::Result<Vec<Turn>> {

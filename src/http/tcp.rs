@@ -2,7 +2,7 @@
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -158,11 +158,16 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ListenError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The token in the file; made where there is none. Whoever can read the file is who runs taskrun.
+/// A file that only its owner can read.
+const MODE: u32 = 0o600;
+
+/// The token in the file; made where there is none, and anew where others could have read it. Whoever can read the file is who runs taskrun.
 fn kept_token(path: &Path) -> Result<Secret, ListenError> {
     let failed = |source| ListenError::Token { path: path.to_owned(), source };
     match fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text.trim())),
+        Ok(text) if !text.trim().is_empty() && fs::metadata(path).map_err(failed)?.mode() & 0o777 == MODE => {
+            return Ok(Secret::new(text.trim()));
+        }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
@@ -171,8 +176,10 @@ fn kept_token(path: &Path) -> Result<Secret, ListenError> {
     let random = rustls::crypto::ring::default_provider().secure_random;
     random.fill(&mut bytes).map_err(|_| failed(io::Error::other("the system gives no randomness")))?;
     let token = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    // 0600, and under its name only when it is whole.
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
     io::Write::write_all(&mut file, format!("{token}\n").as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
     Ok(Secret::new(token))
 }
 

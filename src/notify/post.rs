@@ -313,7 +313,9 @@ impl Notifier for Outgoing {
     }
 
     fn notify_people(&self, notice: Notice) {
-        let at = self.post.clock.now().wall;
+        // Before it is kept: what is kept is cut, and half a secret is not known as one.
+        let text = self.post.settings.borrow().secrets.mask(&notice.text).into_owned();
+        let (notice, at) = (Notice { text, ..notice }, self.post.clock.now().wall);
         // The store has it from here on, whatever becomes of this process: nothing waits for the answer.
         let first = self.post.outbox.tell(notice.clone(), at);
         self.runtime.spawn(Arc::clone(&self.post).keep(notice, at, first));

@@ -70,3 +70,16 @@ fn a_reload_moves_it_and_one_that_cannot_be_followed_leaves_it() {
     assert_eq!(daemon.post("/api/v1/reload", "{}").json()["applied"], false);
     assert!(daemon.get("/ready").body.contains("the last reload was refused"));
 }
+
+#[test]
+fn a_token_that_others_could_read_is_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder("{ listen: \"127.0.0.1:0\" }");
+    let path = folder.path().join("state/practice/http.token");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "a token that everybody has seen\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let daemon = Daemon::of(folder, &["--sandbox"]);
+    assert!(!daemon.token().contains("seen"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}

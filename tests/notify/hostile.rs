@@ -50,3 +50,16 @@ async fn nothing_hostile_gets_through_in_either_language() {
         assert!(!hook.contains("<script>") && hook.contains("&lt;script&gt;"), "{hook}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_lies_across_the_end_of_what_is_kept_is_not_kept_by_half() {
+    let bench = Bench::open(1).await;
+    let office = bench.office(&bench.room("")).await;
+    let token = taskrun::sandbox::practice_keys().chatwork_token;
+    let (half, _) = token.split_at(token.len() / 2);
+    office.notify(Event::Failed, Level::Alert, "report", &format!("{}{token}", "x".repeat(1_000 - half.len())));
+    bench.wait_for_messages(1).await;
+    let rows = taskrun::store::notices::Outbox::notices(&*bench.store, 10).await.unwrap();
+    assert!(rows.iter().any(|row| row.told.notice.text.contains("***")), "{rows:?}");
+    assert!(rows.iter().all(|row| !row.told.notice.text.contains(half)), "{rows:?}");
+}

@@ -165,21 +165,23 @@ fn suspects(request: &JudgeRequest, bench: &Bench) -> Vec<ProcessId> {
 
 /// Which open runs the newcomer tells to stop, and which it queues behind; or the run that it gives way to.
 fn rivals(request: &JudgeRequest, bench: &Bench) -> Result<(Vec<RunId>, Vec<RunId>), RunId> {
-    let open = || bench.open.iter().map(|open| open.run);
+    let names = |open: &[OpenRun]| open.iter().map(|open| open.run).collect::<Vec<_>>();
+    // What a stop set aside is nobody's: whoever starts anew does its work.
+    let (aside, open): (Vec<OpenRun>, Vec<OpenRun>) = bench.open.iter().partition(|open| open.process.is_none());
     match request.instance.overlap {
         // Of starts that wait for named locks in several processes the newest counts, whichever looks first.
-        Overlap::LastWins => match request.waiting.and_then(|waiting| open().find(|other| waiting < *other)) {
-            Some(newer) => Err(newer),
-            None => Ok((open().collect(), Vec::new())),
+        Overlap::LastWins => match request.waiting.and_then(|waiting| bench.open.iter().find(|other| waiting < other.run)) {
+            Some(newer) => Err(newer.run),
+            None => Ok((names(&bench.open), Vec::new())),
         },
-        Overlap::Skip => match bench.open.first() {
+        Overlap::Skip => match open.first() {
             Some(older) => Err(older.run),
-            None => Ok((Vec::new(), Vec::new())),
+            None => Ok((names(&aside), Vec::new())),
         },
         // One deep: a run that waits already keeps its place. One that waits for its named locks would wait for a newcomer that took them.
-        Overlap::Queue => match bench.open.iter().enumerate().find(|(nth, open)| open.generation.is_none() || (0 < *nth && open.waits)) {
+        Overlap::Queue => match open.iter().enumerate().find(|(nth, open)| open.generation.is_none() || (0 < *nth && open.waits)) {
             Some((_, queued)) => Err(queued.run),
-            None => Ok((Vec::new(), open().collect())),
+            None => Ok((names(&aside), names(&open))),
         },
         Overlap::Allow => Ok((Vec::new(), Vec::new())),
     }
@@ -280,5 +282,17 @@ mod tests {
     fn a_pause_is_said_before_a_park() {
         let both = Bench { paused: Some((None, None)), parked: Some((None, "no token".into())), ..bench() };
         assert_eq!(judge(&asked(Trigger::Manual), &both), skip(SkipReason::Paused, "paused until `taskrun resume`"));
+    }
+
+    #[test]
+    fn what_gives_way_to_an_older_run_takes_the_place_of_one_that_a_stop_set_aside() {
+        let mut request = asked(Trigger::Manual);
+        Arc::make_mut(&mut request.instance).overlap = Overlap::Skip;
+        assert_eq!(judge(&request, &bench()), skip(SkipReason::Overlap, "run 1 is still open"));
+        let aside = OpenRun { run: RunId(1), process: None, generation: Some(Generation(1)), waits: true };
+        let verdict = judge(&request, &Bench { open: vec![aside], ..bench() });
+        assert_eq!(verdict, Verdict::Admit { supersede: vec![RunId(1)], behind: Vec::new(), broken: Vec::new() });
+        let works = OpenRun { run: RunId(2), ..bench().open[0] };
+        assert_eq!(judge(&request, &Bench { open: vec![aside, works], ..bench() }), skip(SkipReason::Overlap, "run 2 is still open"));
     }
 }

@@ -184,6 +184,23 @@ fn a_newcomer_waits_one_deep_where_runs_queue() {
 }
 
 #[test]
+fn a_once_takes_the_place_of_a_run_that_a_stop_set_aside() {
+    for overlap in ["last_wins", "skip", "queue"] {
+        let keys = format!("overlap: {overlap}, retries: {{ max: 1, delay: 1h }}, with: {{ checks: [{{ command: [cat, ready] }}] }}");
+        let world = World::new(&format!("tasks:\n  work: {{ handler: health_check, schedule: '@start', {keys} }}\n"));
+        let mut daemon = world.daemon();
+        let aside = world.wait_for_row("work", "waits for its retry", |row| row.state() == "backoff").run();
+        assert_eq!(daemon.stop(), 0);
+        std::fs::write(world.path("ready"), "").unwrap();
+        assert_eq!(world.start(&["once", "work"]).wait(SOON), 0, "{overlap}");
+        let rows = world.history("work");
+        assert_eq!((rows[0].run(), rows[0].state(), rows[0].by()), (aside, "superseded", Some(rows[1].run())), "{overlap}: {rows:?}");
+        assert_eq!((rows.len(), rows[1].state()), (2, "succeeded"), "{overlap}: {rows:?}");
+        world.assert_nothing_left();
+    }
+}
+
+#[test]
 fn both_run_where_overlap_is_allowed() {
     let world = World::new(&format!("tasks:\n{}", task("work", "overlap: allow", "sleep 1.5")));
     let mut both = [world.start(&["once", "work"]), world.start(&["once", "work"])];

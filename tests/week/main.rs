@@ -50,7 +50,7 @@ fn after_a_week_of_trouble_the_marketplace_and_the_store_agree() {
     until(1.0);
     office.calm();
     office.wait_until_listed(stress(Duration::from_mins(3), SOON));
-    office.stop(&mut daemon);
+    assert_eq!(daemon.stop(), 0);
     office.assert_one_answer_each();
     office.last_round();
     agree::assert_all(&office, products);

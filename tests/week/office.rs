@@ -36,10 +36,6 @@ const GRIDS: [(&str, i64); 13] = [
     ("refresh_tokens", 24 * 3_600),
 ];
 
-/// Tasks with `overlap: skip` that the last round starts.
-const PATIENT: [&str; 6] =
-    ["upload_tick", "update_feed", "check_items_yahoo", "check_items_mercari", "update_items_yahoo", "update_items_mercari"];
-
 pub(crate) struct Office {
     pub(crate) world: World,
 }
@@ -188,20 +184,6 @@ impl Office {
             let answers = assert_one_answer_each(&rows, step);
             println!("{instance}: {answers} instants, {} rows", rows.len());
             assert!(answers > 0, "{instance} was never due");
-        }
-    }
-
-    /// Stops the daemon in order. What gives way to an open run would give way to one that the stop set aside, so these rest first.
-    pub(crate) fn stop(&self, daemon: &mut Process) {
-        let (tasks, named) = (PATIENT, PATIENT.map(|task| format!("'{task}'")).join(", "));
-        for task in tasks {
-            self.must(&["pause", task, "--sandbox"]);
-        }
-        let open = format!("SELECT count(*) FROM runs WHERE state IN ('waiting', 'running', 'backoff') AND task IN ({named})");
-        wait_for("those that rest are done", Duration::from_mins(1), || (self.count(&open) == 0).then_some(()));
-        assert_eq!(daemon.stop(), 0);
-        for task in tasks {
-            self.must(&["resume", task, "--sandbox"]);
         }
     }
 

@@ -34,6 +34,7 @@ pub mod render;
 mod run;
 mod sandbox;
 mod screen;
+mod service;
 mod settings;
 mod simulate;
 mod status;
@@ -120,6 +121,7 @@ enum Command {
     Settings(settings::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    Service(service::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -185,6 +187,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Settings(args) => settings::run(args, place).await,
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,
+            Command::Service(args) => service::run(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
         }
     });

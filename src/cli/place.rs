@@ -53,6 +53,11 @@ impl Place {
         self.global.log_level
     }
 
+    /// The state folder, where the command line names one.
+    pub(crate) fn state_dir(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.global.state_dir.as_deref().map(std::path::absolute).transpose()?)
+    }
+
     /// The configuration's file: `--config`, `./tasks.yaml`, or `$TASKRUN_CONFIG`.
     pub(crate) fn config_file(&self) -> Result<PathBuf, Failure> {
         self.find_config_file().ok_or_else(|| {

@@ -47,6 +47,12 @@ const COMMANDS: &[&str] = &[
     "queue review",
     "queue reschedule",
     "queue dead",
+    "service",
+    "service install",
+    "service uninstall",
+    "service start",
+    "service stop",
+    "service status",
 ];
 
 #[test]

@@ -14,6 +14,7 @@ mod practice;
 mod products;
 mod queue;
 mod secrets;
+mod service;
 mod settings;
 mod shop;
 mod simulate;

@@ -33,6 +33,7 @@ mod quotas;
 pub mod render;
 mod run;
 mod sandbox;
+pub mod schema;
 mod screen;
 mod service;
 mod settings;
@@ -65,7 +66,7 @@ struct Line {
 /// What every command understands.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "For every command")]
-struct Global {
+pub(crate) struct Global {
     /// The configuration; otherwise ./tasks.yaml, then the file that `TASKRUN_CONFIG` names
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -123,6 +124,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     Service(service::Args),
     Sandbox(sandbox::Args),
+    Schema(schema::Args),
 }
 
 /// Threads that looked after blocking work leave after this long without any.
@@ -189,6 +191,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Restore(args) => backup::restore(args, place).await,
             Command::Service(args) => service::run(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
+            Command::Schema(_) => schema::run(place),
         }
     });
     // A handler's thread that never ends must not keep the process.

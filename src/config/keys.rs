@@ -91,6 +91,8 @@ pub enum Kind {
     Store,
     /// An address and a port.
     Address,
+    /// A host that may be called: its name, or a table.
+    Host,
     /// A value of that kind, which is read on its own because what it says depends on other parts of the file.
     Apart(&'static Kind),
     /// A value of that kind whose parts have to fit together. The check sees only what is sound part by part.
@@ -170,7 +172,7 @@ pub const ROOT: &[Key] = &[
     ),
     key(
         "http_hosts",
-        Kind::Apart(&Kind::List(&Kind::Text)),
+        Kind::Apart(&Kind::List(&Kind::Host)),
         "The hosts that `http_request` and `health_check` may call: `example.com`, `*.example.com:8443`, `{ host: NAME, private: true }`.",
     ),
     key("sources", Kind::Apart(&Kind::Named(&Kind::Table(SOURCE))), "Where goods come from, by name: `yahoo`, `mercari`."),
@@ -200,6 +202,22 @@ pub const HTTP_HOST: &[Key] = &[
         Kind::Bool,
         "Whether it may be an address of one's own network or machine, and be called by plain http. `false` where it is not given.",
     ),
+];
+
+/// A secret that stands in a file of its own.
+pub const SECRET_FILE: &[Key] = &[required("file", Kind::Path, "The path of a file that nobody else can read.")];
+
+/// A schedule that is no text; exactly one of these.
+pub const SCHEDULE: &[Key] = &[
+    key("cron", Kind::Text, "A cron expression."),
+    key("every", Kind::Duration(false), "At a fixed rate."),
+    key("after", Kind::Duration(false), "That long after the previous run ended."),
+];
+
+/// Business hours with holidays of their own.
+pub const HOURS: &[Key] = &[
+    required("windows", Kind::Hours, "`06:00-23:00`, `mon-fri 09:00-18:00`, or a list of these."),
+    key("holidays", Kind::Dates, "Days on which no window opens."),
 ];
 
 pub const LOG: &[Key] = &[
@@ -459,6 +477,10 @@ mod tests {
             RULES,
             GROUP,
             CATEGORY,
+            SCHEDULE,
+            HOURS,
+            SECRET_FILE,
+            HTTP_HOST,
         ] {
             for key in table {
                 assert!(key.doc.ends_with('.') && key.doc.starts_with(|c: char| c.is_uppercase() || c == '`'), "{}: {}", key.name, key.doc);

@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Checked(kind, check) => lint::checked(self, (*kind, check), node, at),
             // These mean more than a value can say: they are read where they are used.
-            Kind::Secret | Kind::Schedule | Kind::Hours | Kind::Dates | Kind::Params | Kind::Store | Kind::Apart(_) => None,
+            Kind::Secret | Kind::Schedule | Kind::Hours | Kind::Dates | Kind::Params | Kind::Store | Kind::Host | Kind::Apart(_) => None,
         }
     }
 

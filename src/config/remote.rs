@@ -5,7 +5,7 @@ use super::{
     Amazon, Base, CallLimits, Ebay, EbayTerms, Marketplaces, PerPurpose, Rate, Secret, Source,
     env::read_secret,
     fault::{Fault, quote},
-    keys::{AMAZON, BASE, CALLS, CURRENCIES, EBAY, EBAY_PRICES, Key, Kind, MARKETPLACES, RESERVE, SOURCE},
+    keys::{AMAZON, BASE, CALLS, CURRENCIES, EBAY, EBAY_PRICES, MARKETPLACES, RESERVE, SECRET_FILE, SOURCE},
     read::{Reader, Reading, Table},
     tree::{Data, Entry, Node},
 };
@@ -163,8 +163,6 @@ fn endpoint(reader: &mut Reader<'_>, table: Table<'_>, key: &str) -> Option<Stri
     url(reader, &text)
 }
 
-const FILE: &[Key] = &[Key { name: "file", kind: Kind::Path, required: true, doc: "The path of a file that nobody else can read." }];
-
 /// Reads a secret: `${NAME}` or `{file: PATH}`. One that stands in the file itself is a fault: tasks.yaml is kept, copied and shown.
 pub(super) fn secret(reader: &mut Reader<'_>, table: Table<'_>, key: &str, base_dir: &Path) -> Option<Secret> {
     let entry = table.entry(key)?;
@@ -185,7 +183,7 @@ pub(super) fn secret(reader: &mut Reader<'_>, table: Table<'_>, key: &str, base_
 }
 
 pub(super) fn secret_file(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>, base_dir: &Path) -> Option<Secret> {
-    let table = reader.table(node, at, &[FILE])?;
+    let table = reader.table(node, at, &[SECRET_FILE])?;
     let entry = table.entry("file")?;
     let path = reader.whole(&entry.value, &entry.key.span, "a path")?;
     if reader.lenient() {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{
     fault::{Fault, quote},
-    keys::{CALENDAR, Key, Kind},
+    keys::{CALENDAR, HOURS, SCHEDULE},
     read::{Reader, Reading},
     tree::{Data, Node},
 };
@@ -55,12 +55,6 @@ pub(super) fn zone(reader: &mut Reader<'_>, name: &Reading) -> Option<(TimeZone,
     None
 }
 
-const SHAPES: &[Key] = &[
-    Key { name: "cron", kind: Kind::Text, required: false, doc: "A cron expression." },
-    Key { name: "every", kind: Kind::Duration(false), required: false, doc: "At a fixed rate." },
-    Key { name: "after", kind: Kind::Duration(false), required: false, doc: "That long after the previous run ended." },
-];
-
 /// Reads a schedule or a list of them.
 pub(super) fn schedules(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>) -> Vec<At<Schedule>> {
     let elements = reader.elements(node, at, "a schedule");
@@ -97,8 +91,8 @@ fn schedule(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>) -> Opti
 }
 
 fn schedule_table(reader: &mut Reader<'_>, node: &Node, at: &Range<usize>) -> Option<At<Schedule>> {
-    let table = reader.table(node, at, &[SHAPES])?;
-    let known = || SHAPES.iter().filter_map(|key| table.entry(key.name));
+    let table = reader.table(node, at, &[SCHEDULE])?;
+    let known = || SCHEDULE.iter().filter_map(|key| table.entry(key.name));
     let entry = known().next();
     if known().count() != 1 {
         if known().count() > 1 || table.entries().is_empty() {
@@ -164,11 +158,6 @@ pub(super) fn dates(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>,
     }
     all
 }
-
-const HOURS: &[Key] = &[
-    Key { name: "windows", kind: Kind::Hours, required: true, doc: "`06:00-23:00`, `mon-fri 09:00-18:00`, or a list of these." },
-    Key { name: "holidays", kind: Kind::Dates, required: false, doc: "Days on which no window opens." },
-];
 
 /// Reads business hours: windows, or a table of windows and holidays, or `always`.
 pub(super) fn hours(reader: &mut Reader<'_>, node: &Rc<Node>, at: &Range<usize>, calendars: &Calendars) -> Option<Opening> {

@@ -30,6 +30,8 @@ mod reload;
 mod schedule;
 #[path = "daemon/stop.rs"]
 mod stop;
+#[path = "daemon/supervisor.rs"]
+mod supervisor;
 #[path = "daemon/sync.rs"]
 mod sync;
 #[path = "daemon/upload.rs"]

@@ -32,6 +32,8 @@ use taskrun::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+#[path = "engine/supervisor.rs"]
+mod supervisor;
 #[path = "engine/watch.rs"]
 mod watch;
 
@@ -115,6 +117,7 @@ struct House {
     dir: TempDir,
     store: Arc<SqliteStore>,
     clock: Arc<SetClock>,
+    witness: Arc<supervisor::Witness>,
 }
 
 /// An engine at work.
@@ -128,7 +131,8 @@ impl House {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&dir.path().join("taskrun.db")).unwrap());
-        Self { dir, store, clock: Arc::new(SetClock { system: SystemClock::start(), off_ms: AtomicI64::new(0) }) }
+        let clock = Arc::new(SetClock { system: SystemClock::start(), off_ms: AtomicI64::new(0) });
+        Self { dir, store, clock, witness: Arc::default() }
     }
 
     /// Starts a daemon's engine over these tasks; `own` and `again` do this work.
@@ -151,7 +155,7 @@ impl House {
             health: taskrun::notify::Health::default(),
             loaded: loaded(&tasks, self.dir.path(), now, &work),
             load: Arc::new(move || Ok(reloaded.clone())),
-            in_force: Arc::new(|| ()),
+            in_force: self.witness.in_force(),
             store: self.store.clone(),
             process,
             neighbours: Neighbours::new(self.store.clone(), records, Arc::clone(&call), call),
@@ -161,6 +165,7 @@ impl House {
             requests,
             tally: Arc::default(),
             practice_speed: None,
+            supervisor: self.witness.clone(),
         };
         let engine = tokio::spawn(async move { engine::run(options).await.unwrap() });
         control.status().await.unwrap();

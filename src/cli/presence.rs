@@ -30,6 +30,7 @@ use crate::{
         control::{Control, Request},
         neighbours::{Call, Neighbours},
         process::{self, DaemonLock, Holder, ProcessRecord, RecordError},
+        supervisor::Nobody,
     },
     handlers::registry,
     http::{
@@ -183,6 +184,7 @@ impl Presence {
             practice_speed: self.practice().map(|(_, speed)| speed),
             notifier: self.post.notifier(),
             health: self.post.health(),
+            supervisor: Arc::new(Nobody),
         }
     }
 

@@ -13,14 +13,14 @@ use super::{
     list,
     place::Place,
     presence::{Presence, Role},
-    render,
+    render, service,
     text::{self, BOLD, Cell, ODD, Times},
     views,
 };
 use crate::{
     config::Config,
     engine::{
-        self,
+        self, EngineOptions,
         control::Control,
         signal::{self, Signal},
         view::InstanceView,
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let signals = signal::listen()?;
     let presence = Presence::begin(Role::Daemon { replace: args.replace }, &mut config, place).await?;
     let (control, requests) = Control::channel();
-    let options = presence.engine(&config, requests, place);
+    let options = EngineOptions { supervisor: service::supervisor(), ..presence.engine(&config, requests, place) };
     let closing = CancellationToken::new();
     let listening = match presence.listen(control.clone(), closing.clone()).await {
         Ok(listening) => listening,

@@ -24,6 +24,7 @@ use super::{
     process,
     reload::{Fresh, Reloads},
     report::{Ended, Reporter},
+    supervisor::Supervisor,
     view::schedule_key,
     worker::{Handlers, Worker, Workshop},
 };
@@ -50,7 +51,7 @@ const STOP_LOOK: Duration = Duration::from_secs(1);
 /// One wish to stop may arrive twice, as when a supervisor signals the process and its group; a second wish comes later than this.
 const SAME_WISH: SignedDuration = SignedDuration::from_millis(300);
 /// After the grace period of a shutdown, what is left is given this long to be killed and closed.
-const LAST_MOMENT: Duration = Duration::from_secs(5);
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(5);
 /// Whoever was told to leave with runs open waits for the store's answers no longer than this.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
@@ -99,6 +100,8 @@ pub struct EngineOptions {
     pub notifier: Arc<dyn Notifier>,
     /// Which channels do not work.
     pub health: Health,
+    /// Who looks after this process.
+    pub supervisor: Arc<dyn Supervisor>,
 }
 
 impl std::fmt::Debug for EngineOptions {
@@ -157,6 +160,7 @@ pub(super) struct Driver {
     pub load: Load,
     pub in_force: InForce,
     pub practice_speed: Option<u32>,
+    pub supervisor: Arc<dyn Supervisor>,
     pub started_at: Timestamp,
     /// When the shutdown's patience ends, on the real clock; then once more for the last moment.
     shutdown: Option<Shutdown>,
@@ -234,6 +238,7 @@ pub async fn run(options: EngineOptions) -> Result<StopReport, StoreError> {
         load: options.load,
         in_force: options.in_force,
         practice_speed: options.practice_speed,
+        supervisor: options.supervisor,
         started_at: now.wall,
         shutdown: None,
         abandoned: Vec::new(),
@@ -277,6 +282,7 @@ impl Driver {
         let mut waiting: VecDeque<Message> = VecDeque::new();
         let mut requests_open = true;
         let mut asked = false;
+        self.supervisor.serves();
         loop {
             if self.may_leave(asked) {
                 break;
@@ -318,6 +324,7 @@ impl Driver {
             let now = self.clock.now().uptime;
             self.workers.values_mut().for_each(|worker| worker.look_at_progress(now));
             self.trouble_since = self.trouble.now().map(|_| self.trouble_since.unwrap_or(now));
+            self.say_it_moves();
         }
         let in_time = self.abandoned.is_empty() && self.state.runs.is_empty();
         StopReport { ended: self.reporter.take_ended(), in_time }
@@ -396,6 +403,7 @@ impl Driver {
                     open => tracing::info!("stopping: no new fires; what runs ({open}) gets up to {} to end", rough(grace)),
                 }
                 self.apply(Event::Stopping { grace });
+                self.say_it_stops(grace);
             }
             Some(shutdown) if now.saturating_sub(shutdown.asked_at) < SAME_WISH => {}
             Some(shutdown) => shutdown.abort_at = now,

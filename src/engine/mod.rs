@@ -11,6 +11,7 @@ mod reload;
 mod report;
 pub mod signal;
 mod status;
+pub mod supervisor;
 pub mod view;
 mod worker;
 

@@ -74,6 +74,7 @@ impl Driver {
             return;
         }
         self.reloads.under_way = true;
+        self.supervisor.reloads();
         let replies = std::mem::take(&mut self.reloads.waiting);
         // Everything due by now is on its way to be judged before the store hears of the new schedules.
         let at = self.now().wall;
@@ -138,6 +139,7 @@ impl Driver {
         for reply in fresh.replies {
             tell(reply, view.clone());
         }
+        self.say_it_serves_again();
         self.read_again();
     }
 }

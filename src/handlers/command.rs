@@ -285,6 +285,7 @@ impl Invocation {
             .env("TASKRUN_FIRE_AT", ctx.fire_at.to_string())
             .env("TASKRUN_ATTEMPT", ctx.attempt.to_string())
             .env(children::MARKER, marker)
+            .env_remove("NOTIFY_SOCKET") // whoever looks after us is none of theirs
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,11 +1,14 @@
 //! `taskrun service`: a service of the machine that keeps taskrun running. What a service is, each system says in a file of its own.
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     exit::{Exit, Failure},
     place::Place,
 };
+use crate::engine::supervisor::Supervisor;
 
+#[cfg(unix)]
+mod notify_socket;
 #[cfg(unix)]
 mod systemd;
 #[cfg(unix)]
@@ -95,6 +98,11 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         What::Stop(which) => manager::stop(which, place).await,
         What::Status(which) => manager::status(which, place).await,
     }
+}
+
+/// Who started this daemon and looks after it.
+pub(crate) fn supervisor() -> Arc<dyn Supervisor> {
+    manager::supervisor()
 }
 
 /// A name that every system takes as part of a file's name.

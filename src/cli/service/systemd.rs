@@ -4,6 +4,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::Arc,
 };
 
 use tokio::process::Command;
@@ -14,9 +15,13 @@ use super::{
         place::Place,
     },
     InstallArgs, UninstallArgs, Which,
+    notify_socket::NotifySocket,
     unit::Unit,
 };
-use crate::config::{Config, system_env};
+use crate::{
+    config::{Config, system_env},
+    engine::supervisor::{Nobody, Supervisor},
+};
 
 /// Where the machine's own units are; a unit here goes before the package's of the same name.
 const UNITS: &str = "/etc/systemd/system";
@@ -117,6 +122,14 @@ pub(super) async fn stop(which: Which, place: &Place) -> Result<Exit, Failure> {
 pub(super) async fn status(which: Which, _place: &Place) -> Result<Exit, Failure> {
     let Step::Run(words) = Step::systemctl(&which, &["status", "--no-pager", &unit_name(&which)]) else { return Ok(Exit::Done) };
     Ok(if call(&words).await?.success() { Exit::Done } else { Exit::NoDaemon })
+}
+
+/// systemd, where it started this process and wants to hear of it.
+pub(super) fn supervisor() -> Arc<dyn Supervisor> {
+    match NotifySocket::of(&system_env, std::process::id()) {
+        Some(socket) => Arc::new(socket),
+        None => Arc::new(Nobody),
+    }
 }
 
 /// The unit for the configuration at hand.

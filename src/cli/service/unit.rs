@@ -78,7 +78,9 @@ Description=taskrun, the jobs of the back office
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+# It says itself when it serves, that its engine moves (else it is killed and started again), when it reloads and when it stops.
+Type=notify
+WatchdogSec=30s
 {identity}# The values of ${{NAME}} in tasks.yaml, a NAME=VALUE a line, readable by root alone.
 EnvironmentFile=-{environment}
 ExecStart={program} run
@@ -89,7 +91,7 @@ RestartSec=2s
 # Wrong usage or a faulty tasks.yaml: starting again would not help.
 RestartPreventExitStatus=2
 TimeoutStartSec=5min
-# taskrun ends its runs and their programs itself.
+# taskrun ends its runs and their programs itself, and asks for more time where `shutdown_grace` is longer.
 TimeoutStopSec=90s
 KillMode=mixed
 

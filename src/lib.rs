@@ -26,6 +26,8 @@ pub mod handlers;
 #[cfg(feature = "daemon")]
 pub mod http;
 #[cfg(feature = "daemon")]
+pub mod import;
+#[cfg(feature = "daemon")]
 pub mod marketplace;
 #[cfg(feature = "daemon")]
 pub mod notify;

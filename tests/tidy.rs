@@ -81,6 +81,27 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "src/import",
+        &[
+            "tokio",
+            "rusqlite",
+            "tracing",
+            "std::fs",
+            "std::env",
+            "Timestamp::now",
+            "async fn",
+            "crate::config",
+            "crate::store",
+            "crate::engine",
+            "crate::handlers",
+            "crate::marketplace",
+            "crate::notify",
+            "crate::sandbox",
+            "crate::http",
+            "crate::cli",
+        ],
+    ),
+    (
         "src/store",
         &[
             "crate::engine",

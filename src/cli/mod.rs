@@ -18,6 +18,7 @@ mod dry;
 pub mod exit;
 mod explain;
 mod history;
+mod import;
 mod list;
 mod logs;
 mod next;
@@ -123,6 +124,7 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Service(service::Args),
+    Import(import::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),
 }
@@ -190,6 +192,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Backup(args) => backup::backup(args, place).await,
             Command::Restore(args) => backup::restore(args, place).await,
             Command::Service(args) => service::run(args, place).await,
+            Command::Import(args) => import::run(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
             Command::Schema(_) => schema::run(place),
         }

@@ -1,0 +1,116 @@
+//! `taskrun import`: other systems' settings as a tasks.yaml.
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    exit::{Exit, Failure},
+    place::Place,
+    text,
+};
+use crate::{
+    config::system_env,
+    import::{
+        BYTES_MAX, Imported,
+        crontab::{self, Format, Surroundings},
+    },
+};
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+
+/// Another system's settings as a tasks.yaml, printed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "What means something else, and what had to be left out, is said on stderr and stands in the file as a comment.\n\
+    Examples:\n  taskrun import crontab /etc/crontab > tasks.yaml\n  crontab -l | taskrun import crontab > tasks.yaml")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Crontab(CrontabArgs),
+}
+
+/// A crontab: the system's, with users in it, or a user's own
+#[derive(Debug, clap::Args)]
+struct CrontabArgs {
+    /// The crontab; `-` or nothing: standard input
+    #[arg(value_name = "FILE", default_value = STDIN, hide_default_value = true)]
+    file: PathBuf,
+    /// It is the system's: a user stands before each command; otherwise told by what stands in it
+    #[arg(long, conflicts_with = "user")]
+    system: bool,
+    /// It is a user's own
+    #[arg(long)]
+    user: bool,
+    /// Who will run taskrun; otherwise the only user of the file, or root
+    #[arg(long = "as", value_name = "USER", conflicts_with = "user")]
+    run_as: Option<String>,
+}
+
+#[expect(clippy::unused_async, reason = "every command is awaited alike")]
+pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    let imported = match args.command {
+        Command::Crontab(args) => from_crontab(&args, place)?,
+    };
+    for remark in &imported.remarks {
+        place.screen.say(&remark.to_string());
+    }
+    let left_out = imported.remarks.iter().filter(|remark| remark.left_out).count();
+    let left_out = if left_out == 0 { String::new() } else { format!(", {} left out", text::counted(left_out, "line")) };
+    place.screen.data(&imported.yaml)?;
+    place.screen.say(&format!(
+        "{}{left_out}; next: look at the lines with `!`, then taskrun check and taskrun list",
+        text::counted(imported.tasks, "task")
+    ));
+    Ok(Exit::Done)
+}
+
+fn from_crontab(args: &CrontabArgs, place: &Place) -> Result<Imported, Failure> {
+    let bytes = read(&args.file)?;
+    let of_the_system = args.file == Path::new("/etc/crontab") || args.file.parent() == Some(Path::new("/etc/cron.d"));
+    let format = match (args.system || of_the_system || args.run_as.is_some(), args.user) {
+        (_, true) => Format::User,
+        (true, false) => Format::System,
+        (false, false) => Format::Auto,
+    };
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let home = |user: Option<&str>| match user {
+        Some(user) => home_of(&users, user),
+        None => system_env("HOME"),
+    };
+    let surroundings = Surroundings { format, run_as: args.run_as.as_deref(), home: &home, now: place.now()? };
+    crontab::import(&shown(&args.file), &bytes, &surroundings).map_err(|error| Failure::because(Exit::Failed, "failed to import", &error))
+}
+
+/// The home folder of a user, by the lines of /etc/passwd.
+fn home_of(users: &str, user: &str) -> Option<String> {
+    let mut fields = users.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(user))?;
+    fields.nth(5).filter(|home| home.starts_with('/') && *home != "/nonexistent").map(str::to_owned)
+}
+
+fn shown(file: &Path) -> String {
+    if file == Path::new(STDIN) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// Reads a file or standard input.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| Failure::because(Exit::Usage, format!("failed to read {}", shown(file)), &error);
+    let mut bytes = Vec::new();
+    let limit = BYTES_MAX as u64 + 1;
+    if file == Path::new(STDIN) {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        File::open(file).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if bytes.len() > BYTES_MAX {
+        return Err(
+            Failure::usage(format!("{} is longer than {} MiB", shown(file), BYTES_MAX >> 20)).advise("name the settings themselves")
+        );
+    }
+    Ok(bytes)
+}

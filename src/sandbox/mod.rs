@@ -228,6 +228,11 @@ impl Running {
         self.practice.state.seller_feeds(account).unwrap_or_default()
     }
 
+    /// A feed that another program of the seller's hands in, and that takes a day.
+    pub fn put_seller_feed(&self, account: &str) {
+        note_failure(amazon::feeds::put_foreign(&self.practice, account));
+    }
+
     /// The images of a shop's items, by item and number.
     pub fn images(&self, account: &str) -> BTreeMap<i64, BTreeMap<i64, String>> {
         self.practice.state.all_images(account).unwrap_or_default()

@@ -55,6 +55,17 @@ fn a_person_pauses_an_account_and_resumes_it() {
     market.run("accounts pause base_account_1 --until 2020-01-01T00:00:00Z").ends(2).says(&["which is past"]);
     market.run("accounts resume base_account_1").ends(0).says(&["is called again"]);
     market.run("accounts resume base_account_1").ends(0).says(&["was not parked"]);
+    let store = rusqlite::Connection::open(market.shop.file("state/taskrun.db")).unwrap();
+    let waits = "INSERT INTO instances (name, first_seen_ms, generation) VALUES ('sync', 0, 1), ('sync@base_account_2', 0, 1);
+        INSERT INTO runs (id, instance, fire_at_ms, trigger, state, generation, attempts, started_at_ms, retry_at_ms)
+          VALUES (71, 'sync', 0, 'manual', 'backoff', 1, 1, 0, 4000000000000), (72, 'sync@base_account_2', 0, 'manual', 'backoff', 1, 1, 0, 4000000000000);
+        INSERT INTO attempts (run, attempt, started_at_ms, ended_at_ms, outcome) VALUES (71, 1, 0, 1, 'not_yet'), (72, 1, 0, 1, 'not_yet')";
+    store.execute_batch(waits).unwrap();
+    let done = market.run("accounts resume base_account_1").ends(0);
+    assert!(
+        done.err.contains("run 71 of sync waits until") && done.err.contains("`taskrun cancel 71`") && !done.err.contains("72"),
+        "{done:?}"
+    );
     market.run("accounts pause base_acount_1").ends(2).says(&["did you mean `base_account_1`?"]);
 }
 

@@ -29,6 +29,20 @@ async fn a_feed_that_never_arrived_is_handed_in_again() {
 }
 
 #[tokio::test]
+async fn another_programs_feed_of_later_is_not_taken_for_the_one_whose_answer_was_lost() {
+    let desk = Desk::with(8).await.set("patch_up_to", Value::Int(0));
+    desk.bench.sandbox.plan(&"create_feed:drop#1".parse().unwrap());
+    let ctx = desk.live().await;
+    assert!(matches!(desk.go_on(&ctx).await, Err(HandlerError::NotYet { .. })));
+    desk.bench.clock.advance(3_600_000);
+    desk.bench.sandbox.put_seller_feed(SELLER);
+    let summary = desk.run().await.unwrap();
+    assert!(summary.starts_with("8 listings told"), "{summary}");
+    assert_eq!((desk.calls(Operation::CreateFeed).len(), desk.feeds()), (2, 2), "ours never arrived, and was handed in again");
+    desk.assert_told(0..8);
+}
+
+#[tokio::test]
 async fn a_process_that_dies_before_it_has_kept_the_number_hands_in_no_second_feed() {
     let desk = Desk::with(8).await.set("patch_up_to", Value::Int(0));
     desk.bench.sandbox.plan(&"create_feed:delay=30s#1".parse().unwrap());

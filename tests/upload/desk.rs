@@ -104,7 +104,11 @@ impl Desk {
 
     pub(crate) async fn take_in(&self, n: usize, shop: &str, details: Details) {
         let placing = Placing { platform: platform(shop), account: shop.into(), item_id: None, sku: None, price: None, visible: None };
-        let row = Row { line: 1, asin: asin(n), details, listings: vec![placing], earlier: None };
+        self.take_in_at(n, vec![placing], details).await;
+    }
+
+    pub(crate) async fn take_in_at(&self, n: usize, listings: Vec<Placing>, details: Details) {
+        let row = Row { line: 1, asin: asin(n), details, listings, earlier: None };
         let taken = self.bench.store.take_in(vec![row], self.now()).await.unwrap();
         assert!(taken.iter().all(Result::is_ok), "{taken:?}");
     }

@@ -41,3 +41,14 @@ async fn what_is_to_be_listed_gets_its_cost_from_the_sync() {
     assert_eq!(desk.shown(1, SHOP)[0].price, PRICE);
     assert!(!desk.bench.live().await.summary().contains("to be listed"), "it is listed");
 }
+
+#[tokio::test]
+async fn what_has_no_shop_yet_gets_its_cost_too_and_is_listed_where_it_is_queued() {
+    let desk = Desk::new().await;
+    desk.take_in_at(1, Vec::new(), details("水筒", 2)).await;
+    desk.bench.sandbox.force(asin(1).as_str(), Some(Force::Cost(COST)));
+    let summary = desk.bench.live().await.summary().to_owned();
+    assert!(summary.contains("; to be listed: 1 items read: 1 in stock"), "{summary}");
+    desk.queue(1..=1, SHOP).await;
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
+}

@@ -6,7 +6,10 @@ use crate::{
         place::Place,
         text,
     },
-    store::shop::{Park, Parked, Parks as _, Tokens as _},
+    store::{
+        HISTORY_MAX, HistoryFilter, RowState, RunStore as _,
+        shop::{Park, Parked, Parks as _, Tokens as _},
+    },
 };
 
 /// Call an account no more, until a time or until `resume`
@@ -56,9 +59,24 @@ pub(crate) async fn resume(args: ResumeArgs, place: &Place) -> Result<Exit, Fail
     let store = place.store().await?;
     // A refresh token that was refused gets another try, too.
     store.try_again(account.clone()).await?;
-    match store.unpark(account, None, place.now()?).await? {
+    let now = place.now()?;
+    match store.unpark(account, None, now).await? {
         0 => place.screen.say(&format!("{} was not parked", args.name)),
         _ => place.screen.say(&format!("{} is called again", args.name)),
+    }
+    // A run that waits for a limit's end goes by that, whatever was parked because of it.
+    let open = store.history(HistoryFilter { open: true, limit: HISTORY_MAX, ..HistoryFilter::default() }).await?;
+    let times = place.times(now);
+    for row in open {
+        let name = row.instance.as_str();
+        let RowState::NotYet { until } = row.state else { continue };
+        if name.split_once('@').is_none_or(|(_, account)| account == args.name) {
+            let until = times.coming(until, &times.zone);
+            place.screen.say(&format!(
+                "run {} of {name} waits until {until}; to have it now: `taskrun cancel {}`, then `taskrun trigger {name}`",
+                row.run, row.run
+            ));
+        }
     }
     Ok(Exit::Done)
 }

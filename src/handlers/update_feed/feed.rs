@@ -110,9 +110,11 @@ impl Update<'_> {
             let message = "whether Amazon has the last feed is not known yet".to_owned();
             return Err(HandlerError::NotYet { message, until: known_from });
         }
+        // What came later is somebody else's.
         let since = open.at.saturating_sub(CLOCKS_DIFFER).unwrap_or(open.at);
+        let until = known_from.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
         let ours = Self::read(self.store.feed_ids(Arc::clone(&self.account)).await)?;
-        let mut found = match self.seller.feeds_since(&self.caller, since).await {
+        let mut found = match self.seller.feeds_between(&self.caller, since, until).await {
             Ok(found) => found,
             Err(error) => return Err(self.trouble(error).await),
         };

@@ -227,12 +227,13 @@ impl Seller {
         .await
     }
 
-    /// Amazon's numbers of the feeds that were handed in from an instant on, and how far each is; the newest first.
+    /// Amazon's numbers of the feeds that were handed in between two instants, both included, and how far each is; the newest first.
     ///
     /// # Errors
     /// When they can't be had.
-    pub async fn feeds_since(&self, caller: &Caller, since: Timestamp) -> Result<Vec<(Arc<str>, Stage)>, CallError> {
-        let query = [("feedTypes", TYPE.to_owned()), ("pageSize", "100".to_owned()), ("createdSince", format!("{since:.0}"))];
+    pub async fn feeds_between(&self, caller: &Caller, since: Timestamp, until: Timestamp) -> Result<Vec<(Arc<str>, Stage)>, CallError> {
+        let instants = [("createdSince", format!("{since:.0}")), ("createdUntil", format!("{until:.0}"))];
+        let query = [("feedTypes", TYPE.to_owned()), ("pageSize", "100".to_owned())].into_iter().chain(instants).collect::<Vec<_>>();
         http::read(caller, || async {
             let request = self.http.get(WHAT_FEEDS, "/feeds/2021-06-30/feeds")?.query(&query);
             let answer = self.call(caller, WHAT_FEEDS, &self.feeds.feeds, request).await?;

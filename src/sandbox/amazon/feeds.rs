@@ -141,15 +141,16 @@ pub(in crate::sandbox) async fn feeds(
         if types.is_empty() {
             return refuse("Either feedTypes or nextToken is needed.", noted);
         }
-        let since = match query.get("createdSince").map(|text| text.parse::<jiff::Timestamp>()) {
-            Some(Ok(since)) => since.as_millisecond(),
-            Some(Err(_)) => return refuse("createdSince is no date and time.", noted),
-            None => i64::MIN,
+        let instant =
+            |name: &str| query.get(name).map(|text| text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond)).transpose();
+        let (Ok(since), Ok(until)) = (instant("createdSince"), instant("createdUntil")) else {
+            return refuse("createdSince or createdUntil is no date and time.", noted);
         };
+        let created = since.unwrap_or(i64::MIN)..=until.unwrap_or(i64::MAX);
         let size = query.get("pageSize").and_then(|size| size.parse().ok()).filter(|size| (1..=100).contains(size)).unwrap_or(10);
         match practice.state.kept_feeds(account) {
             Ok(kept) => {
-                let is_meant = |kept: &&Kept| since <= kept.feed.created_ms && types.contains(&kept.feed.feed_type.as_str());
+                let is_meant = |kept: &&Kept| created.contains(&kept.feed.created_ms) && types.contains(&kept.feed.feed_type.as_str());
                 let feeds: Vec<_> = kept.iter().rev().filter(is_meant).take(size).map(|kept| shown(kept, practice.now_ms())).collect();
                 reply(StatusCode::OK, &json!({ "feeds": feeds }), noted)
             }
@@ -188,6 +189,16 @@ fn create(practice: &Practice, account: &str, body: &Bytes) -> Response {
         Ok(reply(StatusCode::ACCEPTED, &json!({ "feedId": id.to_string() }), noted(format!("feed={id} messages={messages}"))))
     };
     handed_in().unwrap_or_else(failed)
+}
+
+/// A feed that nobody here handed in.
+pub(in crate::sandbox) fn put_foreign(practice: &Practice, account: &str) -> rusqlite::Result<()> {
+    let now_ms = practice.now_ms();
+    let feed_type = LISTINGS.to_owned();
+    let feed = SellerFeed { feed_id: 0, feed_type, status: String::new(), created_ms: now_ms, messages: 1, invalid: 0 };
+    let (document, ends_ms) = (String::new(), now_ms + 86_400_000);
+    let kept = Kept { feed, begins_ms: now_ms, ends_ms, fate: FeedFate::Done, document, result: None };
+    practice.state.add_feed(account, &kept).map(drop)
 }
 
 fn shown(kept: &Kept, now_ms: i64) -> Value {

@@ -110,7 +110,8 @@ fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
 fn products_to_list(conn: &Connection, shop: &AccountKey, due: Timestamp, limit: usize) -> rusqlite::Result<Vec<Product>> {
     conn.prepare_cached(
         "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
-         WHERE asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
+         WHERE (asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
+             OR asin NOT IN (SELECT asin FROM listings))
            AND asin NOT IN (SELECT asin FROM listings WHERE state = 'listed')
          ORDER BY EXISTS (SELECT 1 FROM queue q WHERE q.subject = p.asin AND q.platform = ?1 AND q.account = ?2 AND q.state = 'pending'
              AND q.scheduled_at_ms < ?3) DESC, coalesce(stock_fetched_at_ms, 0), asin LIMIT ?4",

@@ -17,7 +17,7 @@ use harness::{SOON, stress, wait_for};
 use office::Office;
 use serde_json::json;
 
-/// What goes wrong all the time. Where the fate of a new item is unknown, it is left alone for 40 real seconds, which is a day here: only under stress.
+/// What goes wrong all the time. Where the fate of a new item is unknown, it is left alone for 40 real seconds, which is half a day here: only under stress.
 fn trouble() -> String {
     let lost = stress("writes:drop+%2", "edit:drop+%2,patch_listing:drop+%2");
     format!(
@@ -30,7 +30,7 @@ fn trouble() -> String {
 fn after_a_week_of_trouble_the_marketplace_and_the_store_agree() {
     // Practice has 240 listings in its books from the start.
     let (products, supplies, uploads) = stress((500, 160, 60), (240, 60, 12));
-    let (hours, speed) = stress((7 * 24, 1_800), (20, 2_400));
+    let (hours, speed) = stress((7 * 24, 1_200), (20, 2_400));
     let office = Office::open(products);
     office.furnish(products, supplies, uploads);
     let mut daemon = office.start(speed);

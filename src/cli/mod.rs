@@ -68,7 +68,7 @@ struct Line {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// The configuration; otherwise ./tasks.yaml, then the file that `TASKRUN_CONFIG` names
+    /// The configuration; otherwise ./tasks.yaml, then the file that `TASKRUN_CONFIG` names, then /etc/taskrun/tasks.yaml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Keep the store and all other state here, whatever the file says

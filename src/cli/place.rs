@@ -27,6 +27,8 @@ use crate::{
 const FILE: &str = "tasks.yaml";
 /// The variable that names another.
 const FILE_VARIABLE: &str = "TASKRUN_CONFIG";
+/// The service's, where a package put it: for who is at neither of these.
+const FILE_OF_SERVICE: &str = "/etc/taskrun/tasks.yaml";
 /// The folder for practice within the state directory.
 const PRACTICE: &str = "practice";
 
@@ -58,7 +60,7 @@ impl Place {
         Ok(self.global.state_dir.as_deref().map(std::path::absolute).transpose()?)
     }
 
-    /// The configuration's file: `--config`, `./tasks.yaml`, or `$TASKRUN_CONFIG`.
+    /// The configuration's file: `--config`, `./tasks.yaml`, `$TASKRUN_CONFIG`, or the service's.
     pub(crate) fn config_file(&self) -> Result<PathBuf, Failure> {
         self.find_config_file().ok_or_else(|| {
             Failure::usage(format!("there is no {FILE} here, and ${FILE_VARIABLE} is not set"))
@@ -68,7 +70,9 @@ impl Place {
 
     fn find_config_file(&self) -> Option<PathBuf> {
         let here = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
-        self.global.config.clone().or_else(here).or_else(|| system_env(FILE_VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from))
+        let named = || system_env(FILE_VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from);
+        let of_service = || Some(PathBuf::from(FILE_OF_SERVICE)).filter(|file| file.exists());
+        self.global.config.clone().or_else(here).or_else(named).or_else(of_service)
     }
 
     /// Reads a configuration. The inner error is its faults.

@@ -1,4 +1,4 @@
-//! systemd's notification socket, as sd_notify(3) describes it: ready, reloading, stopping, and a watchdog that is fed by the engine's loop.
+//! systemd's notification socket, as `sd_notify(3)` describes it: ready, reloading, stopping, and a watchdog that is fed by the engine's loop.
 use std::{
     io,
     os::unix::net::{SocketAddr, UnixDatagram},

@@ -1,5 +1,6 @@
-//! Whether a folder is on a network drive, where locks and shared memory do not hold what taskrun needs of them.
-use std::path::Path;
+//! The drive that a folder is on: how much room it has, and whether it is of a network, where locks and shared memory do not hold what taskrun needs of
+//! them.
+use std::{io, path::Path};
 
 /// What Linux calls its network file systems (statfs(2)).
 #[cfg(target_os = "linux")]
@@ -17,4 +18,23 @@ pub(crate) fn network_drive(folder: &Path) -> Option<&'static str> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn network_drive(_folder: &Path) -> Option<&'static str> {
     None
+}
+
+/// How many bytes this user may still write there.
+///
+/// # Errors
+/// The folder can't be looked at.
+#[cfg(unix)]
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    let drive = rustix::fs::statvfs(folder)?;
+    Ok(drive.f_bavail.saturating_mul(drive.f_frsize))
+}
+
+/// Elsewhere nobody tells.
+///
+/// # Errors
+/// Always.
+#[cfg(not(unix))]
+pub(crate) fn free_space(_folder: &Path) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -14,6 +14,7 @@ mod accounts;
 mod backup;
 mod check;
 mod discreet;
+mod doctor;
 mod dry;
 pub mod exit;
 mod explain;
@@ -126,6 +127,7 @@ enum Command {
     Service(service::Args),
     Import(import::Args),
     Sandbox(sandbox::Args),
+    Doctor(doctor::Args),
     Schema(schema::Args),
 }
 
@@ -194,6 +196,7 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Service(args) => service::run(args, place).await,
             Command::Import(args) => import::run(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
+            Command::Doctor(args) => doctor::run(args, place).await,
             Command::Schema(_) => schema::run(place),
         }
     });

@@ -118,6 +118,17 @@ words! {
     Tls { Starttls = "starttls", Implicit = "implicit", None = "none" }
 }
 
+impl Tls {
+    /// The port that such mail servers listen at.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Starttls => 587,
+            Self::Implicit => 465,
+            Self::None => 25,
+        }
+    }
+}
+
 /// Who is told, by which channels, of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {

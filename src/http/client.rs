@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Accepted, CancelBody, ErrorBody, NoBody, Pong, TriggerBody, near::Near};
 use crate::{
     engine::view::{ReloadView, TriggeredView},
-    view::StatusPage,
+    view::{StatusPage, ready::ReadyView},
 };
 
 /// A process that does not answer a ping for this long hangs. Its engine's steps take milliseconds.
@@ -72,6 +72,16 @@ impl Client {
     /// It does not answer.
     pub async fn status(&self) -> Result<StatusPage, ClientError> {
         answer(self.http.get(url("status")), REQUEST_LIMIT).await
+    }
+
+    /// Whether all is well, and if not, why.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn ready(&self) -> Result<ReadyView, ClientError> {
+        let response = self.http.get("http://taskrun/ready").timeout(REQUEST_LIMIT).send().await.map_err(ClientError::NoAnswer)?;
+        // That it is not all well is an answer, too.
+        response.json().await.map_err(ClientError::NoAnswer)
     }
 
     /// What a reload would change.

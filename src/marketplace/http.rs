@@ -79,6 +79,10 @@ impl Http {
         Ok(self.client(what)?.post(format!("{}{path}", self.endpoint)))
     }
 
+    pub(super) fn head(&self, what: &'static str) -> Result<RequestBuilder, CallError> {
+        Ok(self.client(what)?.head(&self.endpoint))
+    }
+
     pub(super) fn put(&self, what: &'static str, path: &str) -> Result<RequestBuilder, CallError> {
         Ok(self.client(what)?.put(format!("{}{path}", self.endpoint)))
     }

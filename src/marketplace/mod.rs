@@ -22,12 +22,14 @@ pub mod ebay;
 mod grant;
 mod http;
 mod limit;
+mod reach;
 pub mod shop;
 pub mod source;
 mod token;
 
 pub use client::{Client, refresh_lives};
 pub use http::Written;
+pub use reach::reach;
 
 /// A request that began so long ago, in real time, is not on its way any more: it was answered or given up, and the other side has had time to finish.
 pub const REQUEST_TIME: Duration = Duration::from_secs(http::REQUEST_MAX.as_secs() + 10);

@@ -30,11 +30,7 @@ pub(super) struct Email {
 
 impl Email {
     pub(super) fn new((host, port): (&str, Option<u16>), tls: Tls, login: Option<&(String, Secret)>, from: &str, to: &[String]) -> Self {
-        let port = port.unwrap_or(match tls {
-            Tls::Starttls => 587,
-            Tls::Implicit => 465,
-            Tls::None => 25,
-        });
+        let port = port.unwrap_or_else(|| tls.port());
         let transport = parameters(host).map(|parameters| {
             let connection = match tls {
                 Tls::Starttls => Connection::Required(parameters),

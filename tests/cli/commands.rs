@@ -53,6 +53,8 @@ const COMMANDS: &[&str] = &[
     "service start",
     "service stop",
     "service status",
+    "doctor",
+    "schema",
 ];
 
 #[test]

@@ -5,6 +5,7 @@ mod accounts;
 mod backup;
 mod commands;
 mod daemon;
+mod doctor;
 mod history;
 mod logs;
 mod market;

@@ -10,6 +10,7 @@ use crate::{
         task::InstanceName,
         value::{Params, Secret},
     },
+    drive::free_space,
     errors::chain,
     handlers::{
         AttemptContext, Handler as _, HandlerError,
@@ -219,13 +220,12 @@ async fn disk(ctx: &AttemptContext, params: &Params) -> Said {
     let least = params.size("min_free").unwrap_or(0);
     let shown = path.display().to_string();
     // A network disk that is gone answers nobody.
-    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path)).await;
-    let disk = match asked {
-        Ok(Ok(disk)) => disk,
+    let asked = tokio::task::spawn_blocking(move || free_space(&path)).await;
+    let free = match asked {
+        Ok(Ok(free)) => free,
         Ok(Err(error)) => return Err(format!("`{shown}` can't be looked at: {error}")),
         Err(_) => return Err(format!("`{shown}` can't be looked at")),
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let room = format!("{} MB are free at `{shown}`", free / 1_000_000);
     if free < least {
         Err(format!("{room}, at least {} MB should be; `taskrun once cleanup`, or a larger disk", least / 1_000_000))

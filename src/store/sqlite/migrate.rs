@@ -30,7 +30,7 @@ const MIGRATIONS: &[&str] = &[
 const APPLICATION_ID: i64 = 0x7461_736b;
 
 /// The newest schema this program knows.
-pub(super) fn known() -> i64 {
+pub fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 

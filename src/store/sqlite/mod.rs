@@ -36,6 +36,7 @@ mod takeover;
 mod upkeep;
 
 pub use disk::is_of_disk;
+pub use migrate::known as newest_schema;
 pub use restore::{Restored, inspect, restore};
 
 /// The store in one SQLite file.

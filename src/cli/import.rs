@@ -13,8 +13,9 @@ use super::{
 use crate::{
     config::system_env,
     import::{
-        BYTES_MAX, Imported,
+        BYTES_MAX, Imported, SheetError,
         crontab::{self, Format, Surroundings},
+        office,
     },
 };
 
@@ -24,7 +25,8 @@ const STDIN: &str = "-";
 /// Another system's settings as a tasks.yaml, printed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "What means something else, and what had to be left out, is said on stderr and stands in the file as a comment.\n\
-    Examples:\n  taskrun import crontab /etc/crontab > tasks.yaml\n  crontab -l | taskrun import crontab > tasks.yaml")]
+    Examples:\n  taskrun import crontab /etc/crontab > tasks.yaml\n  crontab -l | taskrun import crontab > tasks.yaml\n  \
+    taskrun import daemons-json daemons.json --accounts accounts.py > tasks.yaml")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +35,27 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Crontab(CrontabArgs),
+    DaemonsJson(DaemonsArgs),
+    AccountsPy(AccountsArgs),
+}
+
+/// The old back office's daemons.json
+#[derive(Debug, clap::Args)]
+struct DaemonsArgs {
+    /// The file; `-`: standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Its accounts.py, for the shops
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+}
+
+/// The old back office's accounts.py; it is read, never run
+#[derive(Debug, clap::Args)]
+struct AccountsArgs {
+    /// The file; `-`: standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 /// A crontab: the system's, with users in it, or a user's own
@@ -56,6 +79,8 @@ struct CrontabArgs {
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     let imported = match args.command {
         Command::Crontab(args) => from_crontab(&args, place)?,
+        Command::DaemonsJson(args) => from_daemons(&args)?,
+        Command::AccountsPy(args) => written(office::from_accounts(&shown(&args.file), &read_text(&args.file)?))?,
     };
     for remark in &imported.remarks {
         place.screen.say(&remark.to_string());
@@ -84,7 +109,23 @@ fn from_crontab(args: &CrontabArgs, place: &Place) -> Result<Imported, Failure> 
         None => system_env("HOME"),
     };
     let surroundings = Surroundings { format, run_as: args.run_as.as_deref(), home: &home, now: place.now()? };
-    crontab::import(&shown(&args.file), &bytes, &surroundings).map_err(|error| Failure::because(Exit::Failed, "failed to import", &error))
+    written(crontab::import(&shown(&args.file), &bytes, &surroundings))
+}
+
+fn from_daemons(args: &DaemonsArgs) -> Result<Imported, Failure> {
+    let daemons = read_text(&args.file)?;
+    let accounts = args.accounts.as_deref().map(|file| Ok::<_, Failure>((shown(file), read_text(file)?))).transpose()?;
+    let accounts = accounts.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    written(office::from_daemons(&shown(&args.file), &daemons, accounts))
+}
+
+fn written(imported: Result<Imported, SheetError>) -> Result<Imported, Failure> {
+    imported.map_err(|error| Failure::because(Exit::Failed, "failed to import", &error))
+}
+
+fn read_text(file: &Path) -> Result<String, Failure> {
+    let not_text = |_| Failure::usage(format!("{} is not UTF-8", shown(file))).advise("save it as UTF-8");
+    String::from_utf8(read(file)?).map_err(not_text)
 }
 
 /// The home folder of a user, by the lines of /etc/passwd.

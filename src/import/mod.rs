@@ -4,6 +4,8 @@
 use std::fmt;
 
 pub mod crontab;
+mod literal;
+pub mod office;
 mod sheet;
 
 pub use sheet::SheetError;
@@ -23,6 +25,8 @@ pub struct Imported {
 /// What a person should know of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
+    /// Which file it is about, where there are several; empty where there is one.
+    pub file: String,
     /// Counted from 1; 0 where it is about the file as a whole.
     pub line: usize,
     /// Whether the line did not become part of the tasks.
@@ -34,9 +38,10 @@ pub struct Remark {
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left_out = if self.left_out { "left out: " } else { "" };
+        let file = if self.file.is_empty() { String::new() } else { format!("{} ", self.file) };
         match self.line {
-            0 => write!(f, "{left_out}{}", self.text),
-            line => write!(f, "line {line}: {left_out}{}", self.text),
+            0 => write!(f, "{file}{left_out}{}", self.text),
+            line => write!(f, "{file}line {line}: {left_out}{}", self.text),
         }
     }
 }

@@ -21,6 +21,10 @@ pub(super) struct Sheet {
     head: Vec<String>,
     sections: Vec<Piece>,
     tasks: Vec<Piece>,
+    /// What stands before the next section or task.
+    pending: Vec<Piece>,
+    /// The file that the remarks are about, where there are several.
+    source: String,
     remarks: Vec<Remark>,
     names: BTreeSet<String>,
 }
@@ -32,37 +36,48 @@ enum Piece {
     Entry(String, Value),
 }
 
+impl Piece {
+    fn is_gap(&self) -> bool {
+        matches!(self, Self::Comment(text) if text.is_empty())
+    }
+}
+
 impl Sheet {
     /// A line at the top of the file.
     pub(super) fn head(&mut self, text: impl Into<String>) {
         self.head.push(text.into());
     }
 
-    /// A comment before the next task.
+    /// From here on, remarks are about this file.
+    pub(super) fn source(&mut self, name: &str) {
+        name.clone_into(&mut self.source);
+    }
+
+    /// A comment before the next section or task.
     pub(super) fn comment(&mut self, text: &str) {
         self.verbatim(&format!("# {text}"));
     }
 
     /// A comment that has its `#` already.
     pub(super) fn verbatim(&mut self, text: &str) {
-        self.tasks.push(Piece::Comment(printable(text)));
+        self.pending.push(Piece::Comment(printable(text)));
     }
 
     /// An empty line before the next task; several are one.
     pub(super) fn gap(&mut self) {
-        if self.tasks.last().is_some_and(|last| !matches!(last, Piece::Comment(text) if text.is_empty())) {
-            self.tasks.push(Piece::Comment(String::new()));
+        if self.pending.last().or(self.tasks.last()).is_some_and(|last| !last.is_gap()) {
+            self.pending.push(Piece::Comment(String::new()));
         }
     }
 
-    /// Something that means something else from now on: before the next task, and for the person who imports.
+    /// Something that means something else from now on: before the next section or task, and for the person who imports.
     pub(super) fn differs(&mut self, line: usize, text: impl Into<String>) {
-        self.remark(Remark { line, left_out: false, text: text.into() });
+        self.remark(Remark { file: self.source.clone(), line, left_out: false, text: text.into() });
     }
 
     /// Something that did not become part of the tasks.
     pub(super) fn left_out(&mut self, line: usize, text: impl Into<String>) {
-        self.remark(Remark { line, left_out: true, text: text.into() });
+        self.remark(Remark { file: self.source.clone(), line, left_out: true, text: text.into() });
     }
 
     fn remark(&mut self, remark: Remark) {
@@ -73,6 +88,7 @@ impl Sheet {
     /// A key at the top level, with what is to be said of it.
     pub(super) fn section(&mut self, comments: &[&str], key: &str, value: impl Into<Value>) {
         self.sections.push(Piece::Comment(String::new()));
+        self.sections.append(&mut self.pending);
         self.sections.extend(comments.iter().map(|text| Piece::Comment(printable(&format!("# {text}")))));
         self.sections.push(Piece::Entry(key.to_owned(), value.into()));
     }
@@ -80,8 +96,9 @@ impl Sheet {
     /// A task; its name is made one that no other has.
     pub(super) fn task(&mut self, name: &str, task: Mapping) {
         let name = self.free_name(name);
+        self.tasks.append(&mut self.pending);
         self.tasks.push(Piece::Entry(name, Value::Mapping(task)));
-        self.gap();
+        self.tasks.push(Piece::Comment(String::new()));
     }
 
     fn free_name(&mut self, wanted: &str) -> String {
@@ -94,7 +111,8 @@ impl Sheet {
 
     /// The file.
     pub(super) fn finish(mut self) -> Result<Imported, SheetError> {
-        while self.tasks.pop_if(|last| matches!(last, Piece::Comment(text) if text.is_empty())).is_some() {}
+        self.tasks.append(&mut self.pending);
+        while self.tasks.pop_if(|last| last.is_gap()).is_some() {}
         let mut yaml = String::new();
         for line in &self.head {
             push_line(&mut yaml, "", &printable(&format!("# {line}")));
@@ -103,9 +121,7 @@ impl Sheet {
         let tasks = self.names.len();
         yaml.push_str(if tasks == 0 { "\ntasks: {}\n" } else { "\ntasks:\n" });
         push_pieces(&mut yaml, if tasks == 0 { "" } else { "  " }, &self.tasks)?;
-        let mut remarks = self.remarks;
-        remarks.sort_by_key(|remark| remark.line);
-        Ok(Imported { yaml, remarks, tasks })
+        Ok(Imported { yaml, remarks: self.remarks, tasks })
     }
 }
 
@@ -139,7 +155,7 @@ fn printable(text: &str) -> String {
 }
 
 /// A name as tasks.yaml wants it.
-fn plain_name(wanted: &str) -> String {
+pub(super) fn plain_name(wanted: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
     let name: String = wanted.chars().map(fits).take(NAME_MAX).collect();
     let name = name.trim_matches(['_', '-']);

@@ -4,5 +4,6 @@
 mod crontabs;
 mod does;
 mod hostile;
+mod office;
 mod vixie;
 mod world;

@@ -33,7 +33,7 @@ pub(crate) fn imported(text: &[u8], format: Format) -> Imported {
 pub(crate) fn read(yaml: &str) -> Result<Config, Faults> {
     let now = "2027-06-01T00:00:00Z".parse().unwrap();
     // Every variable there is.
-    let any = |name: &str| Some(format!("the value of {name}"));
+    let any = |name: &str| Some(format!("http://{name}.example"));
     let options = LoadOptions { handlers: SPECS, practice: false, secrets: Secrets::Required, env: &any, now };
     config::read(yaml, Path::new("tasks.yaml"), &options)
 }

@@ -1,0 +1,268 @@
+//! The settings of the old Python back office as a tasks.yaml: `daemons.json`, and the accounts in `accounts.py`.
+//!
+//! Values that may be secrets are neither read on nor shown: `${NAME}` stands where they stood, and a remark says what to set.
+use std::collections::BTreeMap;
+
+use serde_yaml::{Mapping, Value};
+
+use self::account::{Account, Tick};
+use super::{
+    Imported,
+    literal::{self, Data, Node},
+    sheet::{Sheet, SheetError, mapping},
+};
+
+mod account;
+
+/// A pass over all products takes Amazon's limits this long (1.8 h for 10,772 of them); a shorter interval means passes without a pause.
+const PASS_SECONDS: i64 = 6_500;
+
+/// Makes a tasks.yaml of `daemons.json`; with the accounts of an `accounts.py`, if there is one.
+///
+/// # Errors
+/// When the YAML cannot be written.
+pub fn from_daemons(name: &str, json: &str, accounts: Option<(&str, &str)>) -> Result<Imported, SheetError> {
+    let mut office = Office::default();
+    office.open(name);
+    if let Some((file, python)) = accounts {
+        office.sheet.source(file);
+        office.read_accounts(python);
+        office.sheet.source(name);
+    }
+    let document = literal::document(json);
+    let daemons = document.get("daemons").unwrap_or(&document);
+    if !matches!(daemons.data, Data::Dict(_)) {
+        office.sheet.left_out(daemons.line, "this is no JSON object with a daemon's settings under each name: correct the file");
+    }
+    for (name, daemon) in daemons.entries() {
+        office.daemon(name, daemon);
+    }
+    office.finish()
+}
+
+/// Makes a tasks.yaml of `accounts.py`, whose literal values are read; nothing of it is run.
+///
+/// # Errors
+/// When the YAML cannot be written.
+pub fn from_accounts(name: &str, python: &str) -> Result<Imported, SheetError> {
+    let mut office = Office::default();
+    office.open(name);
+    office.read_accounts(python);
+    office.finish()
+}
+
+/// What is known of the old office so far.
+#[derive(Debug, Default)]
+struct Office {
+    sheet: Sheet,
+    /// In the order of their names.
+    accounts: BTreeMap<String, Account>,
+    /// What each shop's uploads do unless it says otherwise; `None`: no file speaks of uploads.
+    tick: Option<Tick>,
+    /// Tasks that are not about uploads.
+    tasks: Vec<(String, Mapping)>,
+    needs_amazon: bool,
+}
+
+impl Office {
+    fn open(&mut self, name: &str) {
+        self.sheet.head(format!(
+            "Made from {name} by `taskrun import`. Lines with `!` say what is different now. Then: taskrun check; taskrun list"
+        ));
+        self.sheet.section(
+            &["The old hours were those of the machine's clock; here they are Japan's, wherever it runs."],
+            "timezone",
+            "Asia/Tokyo",
+        );
+    }
+
+    fn read_accounts(&mut self, python: &str) {
+        for (name, value) in literal::assignments(python) {
+            account::read(self, &name, &value);
+        }
+    }
+
+    /// Reads one of the daemons.
+    fn daemon(&mut self, name: &str, daemon: &Node) {
+        let is = |word: &str| name.contains(word);
+        if !matches!(daemon.data, Data::Dict(_)) {
+            self.sheet.left_out(daemon.line, format!("`{name}` has no settings under it: correct it, or write the task by hand"));
+        } else if is("upload") {
+            self.upload(name, daemon);
+        } else if let Some(handler) = ["sync_inventory", "refresh_tokens", "cleanup"].into_iter().find(|handler| is(handler)) {
+            self.other(name, daemon, handler);
+        } else {
+            let text =
+                format!("there is no handler like `{name}`: if it is a program, write `handler: command` with `run: [program, argument]`");
+            self.sheet.left_out(daemon.line, text);
+        }
+    }
+
+    fn other(&mut self, name: &str, daemon: &Node, handler: &str) {
+        let mut task = mapping([("handler", handler.into())]);
+        self.frame(name, daemon, &mut task);
+        for (key, value) in daemon.entries() {
+            match key {
+                "platform" if handler == "sync_inventory" => self.sheet.comment(&format!("`{name}` serves every shop under `accounts`")),
+                _ if FRAME.contains(&key) => {}
+                _ => self.unknown(value.line, &format!("{name}.{key}")),
+            }
+        }
+        if handler == "sync_inventory" {
+            self.needs_amazon = true;
+            if daemon.get("interval_seconds").and_then(Node::int).is_some_and(|seconds| seconds < PASS_SECONDS) {
+                let text =
+                    "a pass over ten thousand products takes 1.8 hours, as Amazon answers 20 of them in 12 s: `every: 3h` is what worked";
+                self.sheet.differs(daemon.line, text);
+            }
+            self.sheet.differs(daemon.line, "`pricing` is the old simple markup; look at it before anything is written, with `--dry-run`");
+            task.insert("with".into(), mapping([("pricing", pricing().into())]).into());
+        }
+        self.tasks.push((name.to_owned(), task));
+    }
+
+    /// What all daemons have.
+    fn frame(&mut self, name: &str, daemon: &Node, task: &mut Mapping) {
+        let is_dry = daemon.get("dry_run").and_then(Node::bool) == Some(true);
+        if is_dry {
+            let text =
+                format!("`{name}` only made dry runs; a schedule has none here: it is off, and `taskrun once {name} --dry-run` makes one");
+            self.sheet.differs(daemon.line, text);
+        }
+        if is_dry || daemon.get("enabled").and_then(Node::bool) == Some(false) {
+            task.insert("enabled".into(), false.into());
+        }
+        match daemon.get("interval_seconds").map(|node| (node.line, node.int())) {
+            Some((line, Some(seconds @ 1..))) => {
+                task.insert("schedule".into(), mapping([("every", duration(seconds).into())]).into());
+                task.insert("overlap".into(), "skip".into());
+                let after = duration(seconds);
+                let text = format!(
+                    "`{name}` counted {after} from the end of a run; here it is due every {after}, and skipped while it still runs. As it \
+                    was: `schedule: {{ after: {after} }}`"
+                );
+                self.sheet.differs(line, text);
+            }
+            Some((line, _)) => {
+                self.sheet.left_out(line, format!("`{name}.interval_seconds` is no number of seconds: give the task a `schedule`"));
+            }
+            None => {}
+        }
+        let retries = [("max_retries", "max"), ("retry_delay_seconds", "delay")].map(|(old, key)| {
+            let value = daemon.get(old)?.int().filter(|value| 0 <= *value)?;
+            Some((Value::from(key), if key == "max" { Value::from(value) } else { duration(value).into() }))
+        });
+        let retries: Mapping = retries.into_iter().flatten().collect();
+        if !retries.is_empty() {
+            task.insert("retries".into(), retries.into());
+        }
+    }
+
+    /// Reads the upload daemon: what each shop's uploads start from.
+    fn upload(&mut self, name: &str, daemon: &Node) {
+        let mut tick = self.tick.take().unwrap_or_default();
+        tick.read(daemon);
+        let known =
+            ["enabled", "interval_seconds", "platform", "dry_run", "max_retries", "retry_delay_seconds", "batch_size", "business_hours"];
+        for (key, value) in daemon.entries().filter(|(key, _)| !known.contains(key)) {
+            self.unknown(value.line, &format!("{name}.{key}"));
+        }
+        if daemon.get("dry_run").and_then(Node::bool) == Some(true) {
+            tick.enabled = Some(false);
+            let text = format!("`{name}` only made dry runs: its tasks are off, and `taskrun once upload_tick --dry-run` makes one");
+            self.sheet.differs(daemon.line, text);
+        }
+        if daemon.get("max_retries").is_some() {
+            self.sheet.comment("An item that could not be listed is tried again by `upload_tick` itself (`with: { max_attempts: 3 }`).");
+        }
+        self.tick = Some(tick);
+    }
+
+    fn unknown(&mut self, line: usize, key: &str) {
+        self.sheet.left_out(line, format!("`{key}` has no counterpart; docs/handlers/ says what each handler can be told"));
+    }
+
+    fn finish(mut self) -> Result<Imported, SheetError> {
+        // From here on it is about the whole.
+        self.sheet.source("");
+        if self.tick.is_some() && self.accounts.is_empty() {
+            let text = "no shop is named: one stands under `accounts` as an example; `--accounts accounts.py` takes them over";
+            self.sheet.differs(0, text);
+            self.accounts.insert("base_account_1".to_owned(), Account::default());
+        }
+        self.marketplaces();
+        self.write_accounts();
+        self.sheet.section(&[], "defaults", mapping([("catch_up", "latest".into()), ("grace", "30s".into())]));
+        let Self { mut sheet, accounts, tick, tasks, .. } = self;
+        for (name, task) in tasks {
+            sheet.task(&name, task);
+        }
+        if let Some(tick) = tick {
+            let text = "nothing is listed until `publish: { rules: FILE }` says what may be; start from deploy/publish-rules.yaml";
+            sheet.differs(0, text);
+            account::tasks(&mut sheet, &accounts, &tick);
+        }
+        if !accounts.is_empty() {
+            sheet.comment("BASE's logins end after 30 days without this.");
+            sheet.task("refresh_tokens", mapping([("handler", "refresh_tokens".into()), ("schedule", "0 3 * * *".into())]));
+        }
+        sheet.finish()
+    }
+
+    fn marketplaces(&mut self) {
+        let mut marketplaces = Mapping::new();
+        let mut names = Vec::new();
+        if self.needs_amazon {
+            let keys = [
+                ("region", "fe"),
+                ("marketplace_id", "A1VC38T7YXB528"),
+                ("client_id", "${LWA_CLIENT_ID}"),
+                ("client_secret", "${LWA_CLIENT_SECRET}"),
+            ];
+            marketplaces.insert("amazon".into(), mapping(keys.map(|(key, value)| (key, value.into()))).into());
+            names.extend(["LWA_CLIENT_ID", "LWA_CLIENT_SECRET", "LWA_REFRESH_TOKEN"]);
+        }
+        if self.needs_amazon || !self.accounts.is_empty() {
+            let keys = [("client_id", "${BASE_CLIENT_ID}"), ("client_secret", "${BASE_CLIENT_SECRET}")];
+            marketplaces.insert("base".into(), mapping(keys.map(|(key, value)| (key, value.into()))).into());
+            names.extend(["BASE_CLIENT_ID", "BASE_CLIENT_SECRET"]);
+        }
+        if marketplaces.is_empty() {
+            return;
+        }
+        let text = format!("set where taskrun is started: {}", names.join(", "));
+        self.sheet.differs(0, text);
+        self.sheet.section(&["Secrets come from the environment, never from this file."], "marketplaces", marketplaces);
+    }
+
+    fn write_accounts(&mut self) {
+        let mut accounts = Mapping::new();
+        if self.needs_amazon {
+            let seller = mapping([("platform", "amazon".into()), ("refresh_token", "${LWA_REFRESH_TOKEN}".into())]);
+            accounts.insert("amazon_main".into(), seller.into());
+        }
+        for (name, account) in &self.accounts {
+            accounts.insert(name.as_str().into(), account.write(self.tick.as_ref()).into());
+        }
+        if !accounts.is_empty() {
+            self.sheet.section(&[], "accounts", accounts);
+        }
+    }
+}
+
+/// Settings of every daemon.
+const FRAME: [&str; 5] = ["enabled", "interval_seconds", "dry_run", "max_retries", "retry_delay_seconds"];
+
+/// What the old office's prices were made by.
+fn pricing() -> Mapping {
+    mapping([("markup", 1.3.into()), ("round", 10.into()), ("min", 500.into()), ("max", 100_000.into())])
+}
+
+/// Seconds as people write them.
+fn duration(seconds: i64) -> String {
+    match seconds {
+        _ if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        _ if seconds > 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}

@@ -1,0 +1,142 @@
+//! The old back office's files: what they say stands in tasks.yaml, their secrets nowhere, and Python is never run.
+use std::{fs, path::Path, process::Command};
+
+use jiff::SignedDuration;
+use taskrun::{
+    core::{schedule::Schedule, task::Overlap},
+    import::office::{from_accounts, from_daemons},
+};
+
+use crate::world::read;
+
+const DAEMONS: &str = include_str!("office/daemons.json");
+const ACCOUNTS: &str = include_str!("office/accounts.py");
+
+/// Every variable that the imported files name.
+const VARIABLES: [&str; 7] = [
+    "LWA_CLIENT_ID",
+    "LWA_CLIENT_SECRET",
+    "LWA_REFRESH_TOKEN",
+    "BASE_CLIENT_ID",
+    "BASE_CLIENT_SECRET",
+    "BASE_ACCOUNT_2_REFRESH_TOKEN",
+    "SHOP_2_PROXY",
+];
+
+/// Imports by the real binary, has the check pass, and gives both outputs back.
+fn by_hand(folder: &Path, arguments: &[&str]) -> (String, String) {
+    for (name, text) in [("daemons.json", DAEMONS), ("accounts.py", ACCOUNTS)] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taskrun"));
+        command.args(arguments).current_dir(folder).env_remove("TASKRUN_CONFIG");
+        command.envs(VARIABLES.map(|name| (name, "http://proxy.example:3128"))).output().unwrap()
+    };
+    let import = run(&[&["import"], arguments].concat());
+    let said = String::from_utf8(import.stderr).unwrap();
+    assert!(import.status.success(), "{said}");
+    fs::write(folder.join("tasks.yaml"), &import.stdout).unwrap();
+    let check = run(&["check"]);
+    assert!(check.status.success(), "{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&import.stdout));
+    (String::from_utf8(import.stdout).unwrap(), said)
+}
+
+#[test]
+fn both_files_make_one_that_passes_the_check_and_holds_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["daemons-json", "daemons.json"] as &[&str],
+        &["daemons-json", "daemons.json", "--accounts", "accounts.py"],
+        &["accounts-py", "accounts.py"],
+    ] {
+        let (yaml, said) = by_hand(folder.path(), arguments);
+        assert!(!yaml.contains("canary") && !said.contains("canary"), "{yaml}\n{said}");
+        assert!(!folder.path().join("it-was-run").exists());
+        if arguments.len() == 4 {
+            for wanted in [
+                "accounts.py line 35: set `BASE_ACCOUNT_2_REFRESH_TOKEN` where taskrun is started, to the refresh token of `base_account_2`",
+                "accounts.py line 36: set `SHOP_2_PROXY` where taskrun is started",
+                "accounts.py line 17: left out: `ebay_account_1`: `ebay` has settings of its own",
+                "accounts.py line 15: an account is called `base-account_3` now",
+                "accounts.py line 31: left out: `base_account_2.rate_limit_per_hour` was read by nobody",
+                "accounts.py line 38: left out: `base_account_2.shop_password` looks like a secret",
+                "accounts.py line 40: left out: `base_account_9` is no account that the file lists",
+                "accounts.py line 43: left out: `CHATWORK_API_TOKEN` looks like a secret",
+                "accounts.py line 44: left out: `LOG_DIR` is not written out but worked out",
+                "accounts.py line 45: left out: `VERBOSE` has no counterpart",
+                "daemons.json line 4: `sync_inventory` counted 1h from the end of a run",
+                "daemons.json line 2: a pass over ten thousand products takes 1.8 hours",
+                "set where taskrun is started: LWA_CLIENT_ID, LWA_CLIENT_SECRET, LWA_REFRESH_TOKEN, BASE_CLIENT_ID, BASE_CLIENT_SECRET",
+            ] {
+                assert!(said.contains(wanted), "{wanted}\n{said}");
+                assert!(yaml.contains(&format!("# ! {wanted}")) || wanted.starts_with("set "), "{wanted}\n{yaml}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_files_say_stands_in_the_tasks() {
+    let imported = from_daemons("daemons.json", DAEMONS, Some(("accounts.py", ACCOUNTS))).unwrap();
+    let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    let every = |instance: &str| match config.instances[&instance.into()].timing.schedules.as_slice() {
+        [Schedule::Every { interval }] => *interval,
+        other => panic!("{other:?}"),
+    };
+    let sync = &config.instances[&"sync_inventory".into()];
+    assert_eq!((every("sync_inventory"), sync.overlap, sync.retries.max), (SignedDuration::from_hours(1), Overlap::Skip, 3));
+    assert_eq!((sync.retries.delay, sync.enabled), (SignedDuration::from_mins(1), true));
+    let first = &config.instances[&"upload_tick_base_account_1@base_account_1".into()];
+    assert_eq!((every(first.name.as_str()), first.with.int("batch_size")), (SignedDuration::from_secs(30), Some(15)));
+    let second = &config.instances[&"upload_tick@base_account_2".into()];
+    assert_eq!(
+        (every(second.name.as_str()), second.with.int("batch_size"), second.enabled),
+        (SignedDuration::from_mins(1), Some(10), false)
+    );
+    let hours = |name: &str| config.instances[&name.into()].timing.hours.as_ref().unwrap().text.to_string();
+    assert_eq!(hours(first.name.as_str()), "06:00-23:00");
+    assert_eq!(hours(second.name.as_str()), "09:00-18:00");
+    assert_eq!(hours("upload_tick@base-account_3"), "06:00-23:00");
+    assert_eq!(config.accounts["base_account_1"].daily_limit, Some(1000));
+    assert_eq!(config.timezone.iana_name(), Some("Asia/Tokyo"));
+    assert!(config.instances.contains_key(&"refresh_tokens".into()));
+}
+
+#[test]
+fn odd_daemons_are_explained() {
+    for (json, wanted) in [
+        ("", "this is no JSON object"),
+        ("[1]", "this is no JSON object"),
+        (r#"{"sync_inventory": 5}"#, "`sync_inventory` has no settings under it"),
+        (r#"{"price_checker": {"interval_seconds": 60}}"#, "there is no handler like `price_checker`"),
+        (r#"{"sync_inventory": {"interval_seconds": "often"}}"#, "`sync_inventory.interval_seconds` is no number of seconds"),
+        (r#"{"sync_inventory": {"dry_run": true}}"#, "`taskrun once sync_inventory --dry-run` makes one"),
+        (r#"{"sync_inventory": {"color": "red"}}"#, "left out: `sync_inventory.color` has no counterpart"),
+        (r#"{"upload_scheduler": {"business_hours": {"start": 23, "end": 23}}}"#, "no shop is named"),
+        (r#"{"daemons": {"sync_inventory": {"enabled": false}}}"#, "`pricing` is the old simple markup"),
+    ] {
+        let imported = from_daemons("daemons.json", json, None).unwrap();
+        let said: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|said| said.contains(wanted)), "{json}: {said:?}");
+        read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    }
+}
+
+#[test]
+fn odd_accounts_are_explained() {
+    for (python, wanted) in [
+        ("UPLOAD_ACCOUNTS = load()", "`UPLOAD_ACCOUNTS` is not written out but worked out"),
+        ("UPLOAD_ACCOUNTS = {'base': [{'name': 'x', 'active': False}, {}]}", "an account without an id"),
+        ("ACCOUNTS = {'x': {'platform': 'mercari'}}", "`mercari` cannot be listed at yet"),
+        ("BASE_ACCOUNTS = [{'id': 'x', 'refresh_token': 'hunter2'}]", "set `X_REFRESH_TOKEN`"),
+        ("API_KEY = 'hunter2'", "`API_KEY` looks like a secret"),
+        ("UPLOAD_ACCOUNTS = {'base': ['x']", "`UPLOAD_ACCOUNTS` is not written out"),
+    ] {
+        let imported = from_accounts("accounts.py", python).unwrap();
+        let said: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|said| said.contains(wanted)), "{python}: {said:?}");
+        assert!(!format!("{imported:?}").contains("hunter2"), "{imported:?}");
+        read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    }
+}

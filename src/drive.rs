@@ -14,8 +14,19 @@ pub(crate) fn network_drive(folder: &Path) -> Option<&'static str> {
     NETWORKS.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
 }
 
+/// The kind of network drive that a folder is on, if it is on one. A drive letter is followed to the share that it stands for.
+#[cfg(windows)]
+pub(crate) fn network_drive(folder: &Path) -> Option<&'static str> {
+    use std::path::{Component, Prefix};
+    let whole = folder.canonicalize().ok()?;
+    match whole.components().next() {
+        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..)) => Some("SMB"),
+        _ => None,
+    }
+}
+
 /// Elsewhere nobody tells.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) fn network_drive(_folder: &Path) -> Option<&'static str> {
     None
 }

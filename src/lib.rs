@@ -34,6 +34,8 @@ pub mod notify;
 #[cfg(feature = "daemon")]
 pub mod observe;
 #[cfg(feature = "daemon")]
+mod os;
+#[cfg(feature = "daemon")]
 pub mod outbound;
 #[cfg(feature = "sqlite")]
 pub mod sandbox;

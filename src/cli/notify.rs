@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
 async fn test(args: TestArgs, place: &Place) -> Result<Exit, Failure> {
     let mut config = place.load()?;
     let presence = Presence::begin(Role::Once, &mut config, place).await?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = crate::os::host_name();
     let tested = match known(&config, args.channel.as_deref()) {
         Ok(()) => Ok(presence.post.test(args.channel.as_deref(), &host).await),
         Err(failure) => Err(failure),

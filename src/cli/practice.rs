@@ -23,6 +23,7 @@ use crate::{
     clock::{Anchor, Clock, ScaledClock},
     config::{Account, Amazon, Base, Config, Platform, Secret, notify::Via},
     engine::process::{self, timestamp},
+    os,
     sandbox::{
         self, Running, SandboxOptions,
         seed::{Seeded, catalogue},
@@ -71,7 +72,7 @@ impl Kept {
     fn write(self, dir: &Path) -> io::Result<()> {
         let draft = dir.join(format!("{CLOCK}.{}", std::process::id()));
         fs::write(&draft, serde_json::to_vec(&self)?)?;
-        fs::rename(draft, dir.join(CLOCK))
+        os::rename(&draft, &dir.join(CLOCK))
     }
 
     fn anchor(self) -> Anchor {

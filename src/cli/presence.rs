@@ -1,12 +1,10 @@
 //! This process among others: its record, its store, its log, its socket, and in practice its clock and marketplace.
 use std::{
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -39,6 +37,7 @@ use crate::{
     },
     notify::{self, Post},
     observe::log::{self, LogGuard, LogSettings},
+    os::{self, FileId},
     store::{RunStore as _, shop::ShopStore, sqlite::SqliteStore, upkeep::Upkeep},
     tally::Tally,
     view::{Desk, trends::Trends},
@@ -64,9 +63,6 @@ pub(crate) enum Role {
     /// Runs something once.
     Once,
 }
-
-/// A device and a number on it.
-type FileIdentity = (u64, u64);
 
 /// A configuration that was read and is not in force yet, and its log's settings.
 type Pending = Arc<Mutex<Option<(LogSettings, Config)>>>;
@@ -104,7 +100,7 @@ pub(crate) struct Presence {
     role: Role,
     record: ProcessRecord,
     /// Which file the store was when it was opened.
-    file: Option<FileIdentity>,
+    file: Option<FileId>,
     process: ProcessId,
     daemon: Option<DaemonLock>,
     practice: Option<(PracticeClock, Marketplace)>,
@@ -139,7 +135,7 @@ impl Presence {
         let log =
             log::init(settings, Arc::clone(&clock)).map_err(|error| Failure::because(Exit::Failed, "failed to start the log", &error))?;
         let store = super::place::open(&state.store).await?;
-        let file = identity(&state.store);
+        let file = FileId::at(&state.store).ok();
         if daemon.is_some() {
             sweep(&state, &store).await?;
         }
@@ -234,7 +230,7 @@ impl Presence {
     }
 
     pub(crate) fn is_in_place(&self) -> bool {
-        self.record.is_in_place() && identity(&self.state.store) == self.file
+        self.record.is_in_place() && FileId::at(&self.state.store).ok() == self.file
     }
 
     /// Sends what people are to hear of until `closing`: a daemon's.
@@ -331,10 +327,6 @@ fn loaded(config: Config, handlers: Handlers) -> Loaded {
     }
 }
 
-fn identity(path: &Path) -> Option<FileIdentity> {
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
-
 /// Nobody could reach the dashboard.
 fn deaf(error: &ListenError) -> Failure {
     let failure = Failure::told(Exit::Usage, chain(error));
@@ -390,14 +382,14 @@ async fn replace_daemon(state: &State, holder: &Holder, grace: Duration, place: 
         None => false,
     };
     if !asked {
-        kill(holder, Signal::TERM);
+        end(holder, false);
     }
     if gone_within(state, holder, grace + REPLACE_MARGIN).await {
         return Ok(());
     }
     let patience = text::took(text::real(grace + REPLACE_MARGIN));
     place.screen.say(&format!("process {} did not end within {patience}: killing it", holder.pid));
-    kill(holder, Signal::KILL);
+    end(holder, true);
     if gone_within(state, holder, KILL_LIMIT).await {
         return Ok(());
     }
@@ -406,10 +398,9 @@ async fn replace_daemon(state: &State, holder: &Holder, grace: Duration, place: 
 }
 
 /// The record is still locked, so the process id is still that process's.
-fn kill(holder: &Holder, signal: Signal) {
-    let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw);
-    if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, signal)) {
-        tracing::debug!(%error, pid = holder.pid, "the other daemon could not be signalled");
+fn end(holder: &Holder, at_once: bool) {
+    if let Err(error) = os::end_process(holder.pid, at_once) {
+        tracing::debug!(%error, pid = holder.pid, "the other daemon could not be told to end");
     }
 }
 

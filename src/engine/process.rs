@@ -3,9 +3,8 @@
 //! The lock is the kernel's, so it is gone the moment the process is, however it died. The record's name is never used twice; its file is removed
 //! by its own process at an orderly end, or by who proved it dead.
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,15 +14,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-pub use crate::children::{boot_id, kill_groups, kill_marked, start_time};
-use crate::drive::network_drive;
-use crate::store::ChildGroup;
+pub use crate::children::{boot_id, kill_groups, kill_marked};
+use crate::{
+    drive::network_drive,
+    os::{self, FileId},
+    store::ChildGroup,
+};
 
 /// The lock of the one daemon of a store.
 const DAEMON_LOCK: &str = "daemon.lock";
 
 /// A record is small; whatever is longer is none of ours.
 const RECORD_MAX: u64 = 64 << 10;
+
+/// What a record begins with. A lock is on the first byte, which under Windows nobody else can read then.
+const LOCKED: &str = " ";
 
 /// How long killed children get to be gone. One that the kernel holds on to (a dead network drive) must not hold us.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
@@ -100,10 +105,10 @@ impl ProcessRecord {
         // Locked and written under another name first: nobody may see the record while it could still be locked.
         let draft = path.with_extension("new");
         let make = || {
-            let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft)?;
+            let file = os::options(0o600).read(true).write(true).create_new(true).open(&draft)?;
             let mut lock = lock(file)?.ok_or(io::ErrorKind::WouldBlock)?;
             write_holder(&mut lock, &holder)?;
-            fs::rename(&draft, &path)?;
+            os::rename(&draft, &path)?;
             Ok(lock)
         };
         let lock = make().map_err(|source| RecordError::Io { path: path.clone(), source })?;
@@ -151,7 +156,7 @@ impl DaemonLock {
         let path = dir.join(DAEMON_LOCK);
         let failed = |source| RecordError::Io { path: path.clone(), source };
         loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+            let file = os::options(0o600).read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
             let Some(mut lock) = lock(file).map_err(failed)? else { return Err(RecordError::DaemonRuns { holder: daemon(dir) }) };
             // Somebody may have removed or replaced the file between our opening and our locking it.
             if is_at(&lock, &path) {
@@ -248,8 +253,7 @@ fn lock(file: File) -> io::Result<Option<HeldLock>> {
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    file.metadata().ok().map(identity) == fs::metadata(path).ok().map(identity)
+    FileId::of(file).ok() == FileId::at(path).ok()
 }
 
 fn record_path(dir: &Path, record: &str) -> PathBuf {
@@ -262,7 +266,7 @@ fn socket_path(dir: &Path, record: &str) -> PathBuf {
 }
 
 fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
-    let text = serde_json::to_string(holder)?;
+    let text = format!("{LOCKED}{}", serde_json::to_string(holder)?);
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(text.as_bytes())
@@ -270,17 +274,17 @@ fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
 
 fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = String::new();
-    File::open(path).ok()?.take(RECORD_MAX).read_to_string(&mut text).ok()?;
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::Start(LOCKED.len() as u64)).ok()?;
+    file.take(RECORD_MAX).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
 /// Makes a folder that only this user may enter; gives its absolute path back.
 fn private_dir(dir: &Path) -> io::Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    if fs::metadata(dir)?.mode() & 0o077 != 0 {
-        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
-    }
-    dir.canonicalize()
+    os::make_folder(dir, 0o700)?;
+    os::set_mode(dir, 0o700)?;
+    os::canonical(dir)
 }
 
 /// Instants in records, as text.

@@ -10,10 +10,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileError, open_folder, refused, system};
-
-/// Files larger than this are none of ours.
-const LENGTH_MAX: u64 = 64 << 20;
+use super::{Difference, FileError, LENGTH_MAX, open_folder, refused, system};
 
 /// A folder in which one file is looked after. Whoever has one is alone at it: nobody else has one for the same folder.
 #[derive(Debug)]
@@ -21,17 +18,6 @@ pub struct Folder {
     handle: File,
     path: PathBuf,
     name: String,
-}
-
-/// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Difference {
-    /// It is as it should be already.
-    None,
-    /// Only its mode is another.
-    Mode,
-    /// It is missing, or says something else.
-    Text,
 }
 
 impl Folder {

@@ -11,31 +11,12 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileError, open_folder, refused, system};
+use super::{DEPTH_MAX, FileError, LINK, Limit, Swept, TOO_HIGH, open_folder, refused, system};
 
-/// How deep folders may lie in each other; each level takes a handle.
-const DEPTH_MAX: usize = 32;
 /// Names of a folder that are looked at before the next are read.
 const PORTION: usize = 1024;
 /// How often something that turns into something else under our hands is tried.
 const TRIES: usize = 16;
-
-/// Says when to stop; asked before each file.
-pub trait Limit {
-    /// Whether no more time is left, or the run was told to stop.
-    fn is_over(&self) -> bool;
-    /// A file or folder went.
-    fn count(&self);
-}
-
-/// What became of a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swept {
-    /// It is gone with everything in it, or was not there.
-    Gone,
-    /// The limit was reached first; the rest is still there.
-    Stopped,
-}
 
 /// A folder that was opened once. Whatever becomes of its path, it is this folder that is worked in.
 #[derive(Debug)]
@@ -56,7 +37,7 @@ impl Root {
         let is_home =
             depth == 2 && whole.starts_with("/home") || crate::config::system_env("HOME").is_some_and(|home| Path::new(&home) == whole);
         if depth < 2 || is_home {
-            return Err(refused(&whole, "is too high up to be a folder of images"));
+            return Err(refused(&whole, TOO_HIGH));
         }
         let folder = open_folder(&whole)?;
         let device = fstat(&folder).map_err(system("look at", &whole))?.st_dev;
@@ -142,8 +123,6 @@ enum Entered {
     /// A link, a file.
     NoFolder,
 }
-
-const LINK: &str = "is or crosses a link or a file, so it is left alone";
 
 /// The removal of one tree.
 struct Sweep<'a> {

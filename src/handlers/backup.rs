@@ -23,6 +23,7 @@ use crate::{
     clock::BoxFuture,
     config::keys::HandlerSpec,
     errors::chain,
+    os,
     store::{StoreError, upkeep::Upkeep},
 };
 
@@ -135,7 +136,7 @@ pub async fn make(store: &dyn Upkeep, dir: &Path, now: Timestamp, cancel: &Cance
         let (cancel, path, dir) = (cancel.clone(), dir.join(&name), dir.to_owned());
         move || {
             let done = pack(&plain, &packed, &cancel).and_then(|size| {
-                fs::rename(&packed, &path).map_err(file("name", &path))?;
+                os::rename(&packed, &path).map_err(file("name", &path))?;
                 sync(&dir)?;
                 Ok(Copied { path, size })
             });
@@ -155,18 +156,12 @@ fn file(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupErro
 }
 
 fn make_folder(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(dir)
+    os::make_folder(dir, 0o700)
 }
 
 /// A new file that only this user can read.
 fn create(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.write(true).create_new(true).open(path)
+    os::options(0o600).write(true).create_new(true).open(path)
 }
 
 /// Packs a file, reads it back, and has it on the disk.
@@ -211,7 +206,5 @@ pub fn unpack(copy: &Path, into: &Path) -> Result<(), BackupError> {
 
 /// A new name is safe on the disk when its folder is.
 fn sync(dir: &Path) -> Result<(), BackupError> {
-    #[cfg(unix)]
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(file("write", dir))?;
-    Ok(())
+    os::sync_folder(dir).map_err(file("write", dir))
 }

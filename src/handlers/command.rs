@@ -3,26 +3,24 @@
 //! A program that has to outlive its run (a daemon that it starts) must be started in a session of its own and without the marker:
 //! `env -u TASKRUN_PROCESS setsid PROGRAM`.
 use std::{
-    collections::BTreeSet,
     io,
-    path::PathBuf,
-    pin::pin,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{process::Child, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::{output::Output, sweeper::Sweeper};
 use super::{AttemptContext, Handler, HandlerError, Planned, Report};
 use crate::{
-    children::{self, Push},
+    children::{self, Group},
     clock::BoxFuture,
     config::keys::{HandlerSpec, Key, Kind},
     core::value::{Params, Value},
-    store::ChildGroup,
+    os,
 };
 
 mod output;
@@ -37,9 +35,9 @@ pub const SPEC: HandlerSpec = HandlerSpec {
             name: "run",
             kind: Kind::Words("shell"),
             required: true,
-            doc: "The program and its arguments, one element each; no shell sees them. With `shell: true` a script line, then its arguments `$1`...",
+            doc: "The program and its arguments, one element each; no shell sees them. With `shell: true` a script line, then its arguments `$1`... (none under Windows).",
         },
-        Key { name: "shell", kind: Kind::Bool, required: false, doc: "Whether /bin/sh runs the first element of `run`; default false." },
+        Key { name: "shell", kind: Kind::Bool, required: false, doc: "Whether /bin/sh (cmd.exe under Windows) runs the first element of `run`; default false." },
         Key {
             name: "env",
             kind: Kind::Map(&Kind::Text),
@@ -61,14 +59,8 @@ pub const SPEC: HandlerSpec = HandlerSpec {
     eager_in_practice: false,
 };
 
-/// What whoever is left in the process group gets between SIGTERM and SIGKILL once the program itself has ended.
-const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
-
 /// How long the pipes are read on after the program's end: somebody outside the group may hold them for ever.
 const PIPE_LINGER: Duration = Duration::from_secs(1);
-
-/// How often we look whether a group is gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Output that goes to the log unless `output_cap` says otherwise: as much as the log files of an instance hold in the end.
 const OUTPUT_CAP: u64 = 32 << 20;
@@ -102,9 +94,8 @@ impl Command {
             return Err(HandlerError::Cancelled);
         }
         let marker = children::marker(ctx.children.marker(), ctx.run, ctx.attempt);
-        let mut child = invocation.spawn(ctx, &marker)?;
-        let group = Group::led_by(&child, marker);
-        let mut output = Output::of(&mut child, invocation.output_cap);
+        let mut group = invocation.spawn(ctx, marker)?;
+        let mut output = Output::of(group.pipes(), invocation.output_cap);
         let exited = CancellationToken::new();
         let linger = async {
             exited.cancelled().await;
@@ -116,7 +107,7 @@ impl Command {
                 () = linger => (),
             }
         };
-        let (end, ()) = tokio::join!(self.follow(ctx, &mut child, group, &exited), drain);
+        let (end, ()) = tokio::join!(self.follow(ctx, group, &exited), drain);
         let last_words = output.finish();
         match end? {
             End::Stopped => Err(HandlerError::Cancelled),
@@ -126,22 +117,26 @@ impl Command {
     }
 
     /// Records the child, waits for its end or stops it, then ends whatever it left behind. `exited` fires when the program itself has ended.
-    async fn follow(&self, ctx: &AttemptContext, child: &mut Child, group: Group, exited: &CancellationToken) -> Result<End, HandlerError> {
+    async fn follow(&self, ctx: &AttemptContext, mut group: Group, exited: &CancellationToken) -> Result<End, HandlerError> {
         let recorded = tokio::select! {
             biased;
             () = ctx.cancel.cancelled() => Ok(()),
-            recorded = ctx.children.record(group.recorded(ctx, &self.boot_id)) => recorded,
+            recorded = ctx.children.record(group.recorded(ctx.run, &self.boot_id)) => recorded,
         };
         if recorded.is_err() {
-            children::push_group(group.pgid, Push::Kill);
+            group.kill();
         }
-        let mut wait = pin!(child.wait());
-        let (status, stopped) = tokio::select! {
+        let by_itself = tokio::select! {
             biased;
-            status = &mut wait => (status, false),
-            () = ctx.cancel.cancelled() => {
+            status = group.wait() => Some(status),
+            () = ctx.cancel.cancelled() => None,
+        };
+        let stopped = by_itself.is_none();
+        let status = match by_itself {
+            Some(status) => status,
+            None => {
                 group.ask();
-                (wait.await, true)
+                group.wait().await
             }
         };
         exited.cancel();
@@ -175,64 +170,11 @@ fn transient(message: String) -> HandlerError {
     HandlerError::Transient { message, retry_after: None }
 }
 
-/// The process group of a running child. Dropped before its end, it is killed: an attempt that panics leaves nothing behind.
-struct Group {
-    pgid: u32,
-    marker: String,
-    over: bool,
-}
-
-impl Group {
-    fn led_by(child: &Child, marker: String) -> Self {
-        // A child that nobody has waited for has its id; 0 is nobody's group.
-        Self { pgid: child.id().unwrap_or(0), marker, over: false }
-    }
-
-    fn recorded(&self, ctx: &AttemptContext, boot_id: &str) -> ChildGroup {
-        let start_time = children::start_time(self.pgid).unwrap_or(0);
-        ChildGroup { run: ctx.run, pgid: self.pgid, start_time, boot_id: boot_id.to_owned() }
-    }
-
-    /// Asks the group, and who left it, to end.
-    fn ask(&self) {
-        children::push_group(self.pgid, Push::Ask);
-        children::push_marked(&BTreeSet::from([self.marker.clone()]), Push::Ask);
-    }
-
-    /// Ends what is left of the group, and with `all` also who left it; gives the marker back. The leader has ended by now.
-    async fn end(mut self, all: bool) -> String {
-        if children::push_group(self.pgid, Push::Ask) {
-            let gone = async {
-                while children::group_lives(self.pgid) {
-                    sleep(LOOK_AGAIN).await;
-                }
-            };
-            if tokio::time::timeout(LEFTOVER_GRACE, gone).await.is_err() {
-                children::push_group(self.pgid, Push::Kill);
-            }
-        }
-        let marker = BTreeSet::from([self.marker.clone()]);
-        if all && !children::push_marked(&marker, Push::Ask).is_empty() {
-            sleep(LEFTOVER_GRACE).await;
-            children::push_marked(&marker, Push::Kill);
-        }
-        self.over = true;
-        std::mem::take(&mut self.marker)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if !self.over {
-            children::push_group(self.pgid, Push::Kill);
-        }
-    }
-}
-
 /// What is run, read from the parameters.
 struct Invocation {
     program: Arc<str>,
     arguments: Vec<Arc<str>>,
+    is_script: bool,
     environment: Vec<(Arc<str>, Arc<str>)>,
     cwd: PathBuf,
     output_cap: u64,
@@ -243,12 +185,11 @@ impl Invocation {
         let params = &ctx.params;
         let mut words = words(params).into_iter();
         let Some(first) = words.next() else { return Err(permanent("`run` is empty: it needs a program".to_owned())) };
-        let shell = params.bool("shell").unwrap_or(false);
-        let (program, arguments) = if shell {
-            ("/bin/sh".into(), ["-c".into(), first, "sh".into()].into_iter().chain(words).collect())
-        } else {
-            (first, words.collect())
-        };
+        let is_script = params.bool("shell").unwrap_or(false);
+        if is_script && !children::SCRIPT_TAKES_WORDS && words.len() > 0 {
+            return Err(permanent("a script line has no arguments under Windows; write them into it".to_owned()));
+        }
+        let (program, arguments) = if is_script { children::script(first, words.collect()) } else { (first, words.collect()) };
         let environment = params.table("env").into_iter().flat_map(|env| &env.0).filter_map(|(name, value)| match value {
             Value::Text(value) => Some((name.clone(), value.clone())),
             Value::Bool(_)
@@ -263,6 +204,7 @@ impl Invocation {
         Ok(Self {
             program,
             arguments,
+            is_script,
             environment: environment.collect(),
             cwd: params.text("cwd").map_or_else(|| ctx.base_dir.clone(), |cwd| ctx.base_dir.join(cwd)),
             output_cap: params.size("output_cap").unwrap_or(OUTPUT_CAP),
@@ -274,30 +216,26 @@ impl Invocation {
         Planned { kind: "command", target: ctx.instance.name.to_string(), change: format!("run {self}"), reason }
     }
 
-    fn spawn(&self, ctx: &AttemptContext, marker: &str) -> Result<Child, HandlerError> {
-        tokio::process::Command::new(&*self.program)
-            .args(self.arguments.iter().map(AsRef::<str>::as_ref))
-            .current_dir(&self.cwd)
+    fn spawn(&self, ctx: &AttemptContext, marker: String) -> Result<Group, HandlerError> {
+        let mut command = children::command(&self.program, &self.arguments, self.is_script, &self.cwd);
+        command
             .envs(self.environment.iter().map(|(name, value)| (&**name, &**value)))
             .env("TASKRUN_RUN", ctx.run.to_string())
             .env("TASKRUN_TASK", ctx.instance.task.as_str())
             .env("TASKRUN_INSTANCE", ctx.instance.name.as_str())
             .env("TASKRUN_FIRE_AT", ctx.fire_at.to_string())
             .env("TASKRUN_ATTEMPT", ctx.attempt.to_string())
-            .env(children::MARKER, marker)
             .env_remove("NOTIFY_SOCKET") // whoever looks after us is none of theirs
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| self.refused(&error))
+            .stderr(Stdio::piped());
+        Group::spawn(command, marker).map_err(|error| self.refused(&error))
     }
 
     /// Why the program could not be started, and what to do.
     fn refused(&self, error: &io::Error) -> HandlerError {
         let (program, cwd) = (&self.program, self.cwd.display());
-        let named_by_path = program.contains('/');
+        let named_by_path = Path::new(&**program).components().nth(1).is_some();
         let why = match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory if !self.cwd.is_dir() => {
                 format!("the working directory `{cwd}` is not there or may not be entered")
@@ -316,7 +254,7 @@ impl Invocation {
             io::ErrorKind::PermissionDenied => "it is not executable for this user; `chmod +x` it".to_owned(),
             io::ErrorKind::InvalidInput => "the program, an argument or a variable holds a zero byte".to_owned(),
             io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-            _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            _ if os::is_no_program(error) => {
                 "it is neither a program for this machine nor a script with a `#!` line".to_owned()
             }
             _ => return transient(format!("failed to start `{program}`: {error}")),

@@ -1,7 +1,5 @@
 //! Practice (`--sandbox`) touches no real file: what a handler would write or remove lies below the practice state instead.
 use std::{
-    fs,
-    os::unix::fs::DirBuilderExt as _,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -10,6 +8,7 @@ use super::{AttemptContext, Handler, HandlerError, Report};
 use crate::{
     clock::BoxFuture,
     core::value::{Params, Value},
+    os,
 };
 
 /// The folder below the practice state that stands for all others.
@@ -63,7 +62,7 @@ impl Practised {
         let Some(path) = params.text(key).map(|path| below(&self.root, path)) else { return };
         let folder = if is_folder { Some(path.as_path()) } else { path.parent() };
         if let Some(folder) = folder {
-            drop(fs::DirBuilder::new().recursive(true).mode(0o700).create(folder));
+            drop(os::make_folder(folder, 0o700));
         }
         params.0.insert(key.into(), Value::Text(path.to_string_lossy().into()));
     }

@@ -3,7 +3,7 @@ use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Accepted, CancelBody, ErrorBody, NoBody, Pong, TriggerBody, near::Near};
+use super::{Accepted, CancelBody, ErrorBody, NoBody, Pong, TriggerBody, local::Near};
 use crate::{
     engine::view::{ReloadView, TriggeredView},
     view::{StatusPage, ready::ReadyView},
@@ -50,9 +50,10 @@ impl Client {
         // Refused where there is one already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let socket = Near::to(socket);
-        let http = reqwest::Client::builder()
-            .unix_socket(socket.path())
-            .tls_certs_only([]) // No TLS here: this spares reading the system's certificates.
+        // No TLS here: this spares reading the system's certificates.
+        let builder = reqwest::Client::builder().tls_certs_only([]);
+        let http = socket
+            .connect(builder)
             .build()
             .map_err(ClientError::NoAnswer)?;
         Ok(Self { http, _socket: socket })

@@ -1,8 +1,8 @@
-//! The HTTP API: on a Unix socket beside the process record, for the command line and for other processes of taskrun, and over TCP, for the dashboard.
+//! The HTTP API: on a Unix socket beside the process record (a named pipe under Windows), for the command line and for other processes of taskrun, and over TCP, for the dashboard.
 //!
 //! The socket is 0600 in a 0700 folder: whoever can open it is the user taskrun runs as. Who may come in over TCP, `guard` says. Both serve the same
 //! router. Everything is JSON; an error is `{"error": {"code": "...", "message": "..."}}` with a stable code.
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::{net::UnixListener, sync::Semaphore, task::JoinHandle};
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -33,7 +33,7 @@ pub mod client;
 mod events;
 mod glance;
 mod guard;
-mod near;
+mod local;
 mod openapi;
 mod orders;
 mod page;
@@ -65,21 +65,12 @@ pub struct Pong {
 /// # Errors
 /// The socket could not be made.
 pub fn serve(socket: &Path, app: Router, closing: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
-    clear(socket)?;
-    let listener = UnixListener::bind(near::Near::to(socket).path())?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let listener = local::listen(socket)?;
     let socket = socket.to_owned();
     Ok(tokio::spawn(async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned()).await;
-        clear(&socket).and(served)
+        local::clear(&socket).and(served)
     }))
-}
-
-fn clear(socket: &Path) -> io::Result<()> {
-    match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// The routes of this process, for the socket and for TCP alike. Streams end with `closing`.

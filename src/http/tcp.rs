@@ -2,7 +2,6 @@
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -32,6 +31,7 @@ use crate::{
     config::{Config, HttpConfig, TlsFiles},
     core::value::Secret,
     errors::chain,
+    os,
 };
 
 /// Connections at once.
@@ -165,7 +165,7 @@ const MODE: u32 = 0o600;
 fn kept_token(path: &Path) -> Result<Secret, ListenError> {
     let failed = |source| ListenError::Token { path: path.to_owned(), source };
     match fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() && fs::metadata(path).map_err(failed)?.mode() & 0o777 == MODE => {
+        Ok(text) if !text.trim().is_empty() && os::has_mode(&fs::metadata(path).map_err(failed)?, MODE) => {
             return Ok(Secret::new(text.trim()));
         }
         Ok(_) => {}

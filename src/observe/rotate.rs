@@ -4,15 +4,18 @@
 //! the lock (flock) of the very file that it moves aside, and looks again whether that is still the current one; the others notice and follow.
 use std::{
     ffi::OsStr,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File},
     io::{self, Seek, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use fd_lock::RwLock;
 use jiff::{SignedDuration, ToSpan, civil::DateTime, tz::Offset};
 
-use crate::core::task::Now;
+use crate::{
+    core::task::Now,
+    os::{self, FileId},
+};
 
 /// How often we look whether the file was moved or deleted, and how often a file that can't be opened is tried again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(500);
@@ -54,7 +57,7 @@ pub(super) struct LogFile {
 #[derive(Debug)]
 struct Open {
     file: File,
-    identity: (u64, u64),
+    identity: FileId,
     size: u64,
     /// The file ends in the middle of a line.
     torn: bool,
@@ -124,17 +127,17 @@ impl LogFile {
     /// Moves the file aside, or finds that somebody else has. What fails is tried again later; until then the file grows.
     fn rotate(&mut self, now: Now) {
         let Some(open) = self.open.take() else { return };
-        let moved = match open.file.try_lock() {
-            Ok(()) if open.is_at(&self.path) => self.move_aside(now),
-            Ok(()) => Ok(()),
-            Err(_) => {
-                // Somebody else is at it; this line may still go to the file that they move.
-                self.open = Some(open);
-                return;
-            }
+        // Under Windows a lock keeps others from what it is on: this one is on the first byte alone, which nobody writes any more.
+        let moved = match RwLock::new(&open.file).try_write() {
+            Ok(_) if open.is_at(&self.path) => Some(self.move_aside(now)),
+            Ok(_) => Some(Ok(())),
+            Err(_) => None,
         };
-        if moved.is_err() {
-            self.rotate_at = now.uptime.saturating_add(LOOK_AGAIN);
+        match moved {
+            // Somebody else is at it; this line may still go to the file that they move.
+            None => self.open = Some(open),
+            Some(Err(_)) => self.rotate_at = now.uptime.saturating_add(LOOK_AGAIN),
+            Some(Ok(())) => {}
         }
     }
 
@@ -146,7 +149,7 @@ impl LogFile {
         if let Some(newest) = rotated.last().filter(|newest| **newest >= truncated(stamp)) {
             stamp = newest.checked_add(1.millisecond()).unwrap_or(stamp);
         }
-        fs::rename(&self.path, rotated_path(folder, name, stamp))?;
+        os::rename(&self.path, &rotated_path(folder, name, stamp))?;
         rotated.push(stamp);
         let excess = rotated.len().saturating_sub(self.limits.keep);
         for oldest in rotated.iter().take(excess) {
@@ -161,22 +164,22 @@ impl LogFile {
 
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
-        let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path);
+        let open = || os::options(0o640).read(true).append(true).create(true).open(path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o750).create(path.parent().unwrap_or(Path::new(".")))?;
+                os::make_folder(path.parent().unwrap_or(Path::new(".")), 0o750)?;
                 open()?
             }
             opened => opened?,
         };
-        let meta = file.metadata()?;
+        let (identity, size) = (FileId::of(&file)?, file.metadata()?.len());
         let torn = !ends_whole(&file)?;
-        Ok(Self { file, identity: (meta.dev(), meta.ino()), size: meta.len(), torn })
+        Ok(Self { file, identity, size, torn })
     }
 
     /// Whether the path still leads to this file.
     fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity)
+        FileId::at(path).is_ok_and(|found| found == self.identity)
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
@@ -211,7 +214,7 @@ fn ends_whole(file: &File) -> io::Result<bool> {
     let size = file.metadata()?.len();
     let mut last = [b'\n'];
     if size > 0 {
-        file.read_exact_at(&mut last, size - 1)?;
+        os::read_at(file, &mut last, size - 1)?;
     }
     Ok(last == [b'\n'])
 }

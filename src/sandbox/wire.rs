@@ -2,7 +2,6 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::AsFd as _,
     pin::Pin,
     sync::{
         Arc,
@@ -262,7 +261,7 @@ impl Line {
 
     /// Ends this side's direction.
     fn end(&self) -> io::Result<()> {
-        std::net::TcpStream::from(self.0.stream.as_fd().try_clone_to_owned()?).shutdown(std::net::Shutdown::Write)
+        socket2::SockRef::from(&self.0.stream).shutdown(std::net::Shutdown::Write)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Proofs of life and death, with real processes where it takes one.
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt as _,
     process::{Command, Stdio},
 };
 

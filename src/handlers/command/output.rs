@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, ChildStderr, ChildStdout},
+    process::{ChildStderr, ChildStdout},
 };
 
 /// What the log calls these lines.
@@ -45,8 +45,8 @@ pub(super) struct Output {
 
 impl Output {
     /// Takes both pipes of a child; at most `cap` bytes of what comes through them go to the log.
-    pub(super) fn of(child: &mut Child, cap: u64) -> Self {
-        Self { stdout: Pipe::new(child.stdout.take()), stderr: Pipe::new(child.stderr.take()), capped: Capped::new(cap) }
+    pub(super) fn of((stdout, stderr): (Option<ChildStdout>, Option<ChildStderr>), cap: u64) -> Self {
+        Self { stdout: Pipe::new(stdout), stderr: Pipe::new(stderr), capped: Capped::new(cap) }
     }
 
     /// Reads until both pipes are closed, and tells `moved` whenever something came. May be dropped at any time; nothing that was read is lost.

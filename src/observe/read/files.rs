@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,10 @@ use jiff::{
 };
 
 use super::{Line, Wanted};
-use crate::observe::{log::DAEMON, rotate};
+use crate::{
+    observe::{log::DAEMON, rotate},
+    os::FileId,
+};
 
 /// More of a line than this is not read: no taskrun writes such lines.
 const LINE_MAX: u64 = 1 << 20;
@@ -223,7 +225,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct Tail {
     file: File,
-    identity: (u64, u64),
+    identity: FileId,
     /// The beginning of a line whose end is not written yet.
     begun: Vec<u8>,
 }
@@ -246,8 +248,7 @@ impl Follower {
                 tail.read(&mut texts)?;
             }
             if let Ok(file) = File::open(&log.current) {
-                let meta = file.metadata()?;
-                let identity = (meta.dev(), meta.ino());
+                let identity = FileId::of(&file)?;
                 let known = self.open.get(&log.name);
                 if known.is_none_or(|tail| tail.identity != identity) {
                     let mut tail = Tail { file, identity, begun: Vec::new() };

@@ -6,8 +6,6 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::disk::beside;
-
 /// Makes a connection wait for the file in short random naps. SQLite's own handler backs off to 100 ms, and so starves beside a process that locks
 /// again at once; short naps are fair.
 pub(super) fn wait_fairly(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
@@ -38,7 +36,7 @@ pub(super) fn holder(path: &Path) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     /// Where SQLite keeps the write lock in the `-shm` file (`WAL_WRITE_LOCK` in its wal.c).
     const WRITE_LOCK_BYTE: &str = "120";
-    let inode = std::fs::metadata(beside(path, "-shm")).ok()?.ino().to_string();
+    let inode = std::fs::metadata(super::disk::beside(path, "-shm")).ok()?.ino().to_string();
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     // A line: `1: POSIX  ADVISORY  WRITE 4037 fe:00:131 120 120`.
     locks.lines().find_map(|line| {

@@ -6,8 +6,11 @@ use std::{
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::drive::network_drive;
-use crate::store::{StoreError, StoreResult};
+use crate::{
+    drive::network_drive,
+    os,
+    store::{StoreError, StoreResult},
+};
 
 /// Creates what is missing and shuts out other users, whatever the umask says.
 pub(super) fn prepare(path: &Path) -> StoreResult<()> {
@@ -24,10 +27,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.exists() {
         return Ok(());
     }
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
+    os::make_folder(folder, 0o700)
 }
 
 /// SQLite gives its own files beside the database the same mode.
@@ -52,32 +52,19 @@ pub fn is_of_disk(error: &StoreError) -> bool {
 /// Creates an empty file for this user alone. Only a new file is ever opened here: closing a descriptor of one that SQLite has open would drop
 /// SQLite's locks.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.write(true).create_new(true).open(path).map(drop)
+    os::options(0o600).write(true).create_new(true).open(path).map(drop)
 }
 
-#[cfg(unix)]
 fn shut_out_others(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    match std::fs::metadata(file) {
-        Ok(found) if found.permissions().mode() & 0o777 != 0o600 => std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)),
+    match os::set_mode(file, 0o600) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => Ok(()),
     }
-}
-
-#[cfg(not(unix))]
-fn shut_out_others(_file: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// New names in a file's folder are safe on the disk when the folder is.
 pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    std::fs::File::open(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    os::sync_folder(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 /// A file that SQLite keeps beside the database.

@@ -34,7 +34,7 @@ pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored>
     let current = exists.then(|| Db::open(path).map(drop));
     let took_along = matches!(current, Some(Ok(())));
     adapt(copy, took_along.then_some(path), at).map_err(|error| failed(error.into()))?;
-    let moved = |from: &Path, to: &Path| match std::fs::rename(from, to) {
+    let moved = |from: &Path, to: &Path| match crate::os::rename(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         done => done.map_err(|error| failed(error.into())),
     };

@@ -1,4 +1,4 @@
-//! What the system tells the process: signals, as messages on a channel.
+//! Signals of Unix, as messages.
 use std::io;
 
 use tokio::{
@@ -6,19 +6,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// More signals than this, not yet looked at, mean nothing that fewer would not.
-const WAITING_MAX: usize = 16;
-
-/// A signal that taskrun acts upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM: stop; a second one does not wait.
-    Terminate,
-    /// SIGINT, Ctrl+C: the same.
-    Interrupt,
-    /// SIGHUP: read the configuration again; to a `once`, its terminal is gone.
-    HangUp,
-}
+use super::{Signal, WAITING_MAX};
 
 /// Takes over the signals from their default, which would be to die. The receiver gives each as it comes.
 ///

@@ -1,31 +1,117 @@
-//! Child processes as the kernel sees them, and how to end them: the only place that knows /proc and signals.
-//!
-//! A child of ours leads a process group of its own, and it and all its descendants carry [`MARKER`] in their environment. The group is ended at
-//! once when its run ends; a descendant that left the group is found by the marker. Where there is no /proc, groups are all we can end.
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+//! Children under Unix: process groups and signals, and /proc for those who left their group. Where there is no /proc, groups are all we can end.
+use std::{collections::BTreeSet, fs, io, os::unix::fs::MetadataExt, path::Path, process::ExitStatus, sync::Arc, time::Duration};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group, test_kill_process_group};
+use tokio::{
+    process::{Child, ChildStderr, ChildStdout, Command},
+    time::sleep,
+};
 
+use super::{MARKER, Push};
 use crate::{core::task::RunId, store::ChildGroup};
 
-/// The environment variable that every child carries, with what [`marker`] makes of its attempt.
-pub const MARKER: &str = "TASKRUN_PROCESS";
+/// What whoever is left in the process group gets between SIGTERM and SIGKILL once the program itself has ended.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+
+/// How often we look whether a group is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// More environment than the kernel lets anybody have by default; what lies behind it is not looked at.
 const ENVIRONMENT_MAX: usize = 4 << 20;
 
-/// How a process is told to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Push {
-    /// SIGTERM, and SIGCONT so that a stopped process hears it.
-    Ask,
-    /// SIGKILL.
-    Kill,
+/// Whether elements behind a script line are its arguments.
+pub const SCRIPT_TAKES_WORDS: bool = true;
+
+/// A script line for the shell, with its arguments, as a program and its arguments.
+pub fn script(line: Arc<str>, words: Vec<Arc<str>>) -> (Arc<str>, Vec<Arc<str>>) {
+    ("/bin/sh".into(), ["-c".into(), line, "sh".into()].into_iter().chain(words).collect())
 }
 
-/// What the children of an attempt carry: the record of their taskrun, the run, the attempt. What an attempt left behind is told from its retry.
-pub fn marker(record: &str, run: RunId, attempt: u32) -> String {
-    format!("{record}:{run}:{attempt}")
+/// A command over a program and its arguments.
+pub fn command(program: &str, arguments: &[Arc<str>], _is_script: bool, cwd: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(AsRef::<str>::as_ref)).current_dir(cwd);
+    command
+}
+
+/// The process group of a running child. Dropped before its end, it is killed: an attempt that panics leaves nothing behind.
+#[derive(Debug)]
+pub struct Group {
+    child: Child,
+    pgid: u32,
+    marker: String,
+    over: bool,
+}
+
+impl Group {
+    /// Starts the command as the leader of a group of its own.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn spawn(mut command: Command, marker: String) -> io::Result<Self> {
+        let child = command.env(MARKER, &marker).process_group(0).spawn()?;
+        // A child that nobody has waited for has its id; 0 is nobody's group.
+        let pgid = child.id().unwrap_or(0);
+        Ok(Self { child, pgid, marker, over: false })
+    }
+
+    /// The pipes that were asked for and not taken yet.
+    pub fn pipes(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// What the store keeps of it.
+    pub fn recorded(&self, run: RunId, boot_id: &str) -> ChildGroup {
+        ChildGroup { run, pgid: self.pgid, start_time: start_time(self.pgid).unwrap_or(0), boot_id: boot_id.to_owned() }
+    }
+
+    /// Waits for the end of the child itself. May be dropped and called again.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Asks the group, and who left it, to end.
+    pub fn ask(&mut self) {
+        push_group(self.pgid, Push::Ask);
+        push_marked(&BTreeSet::from([self.marker.clone()]), Push::Ask);
+    }
+
+    /// Kills the group.
+    pub fn kill(&mut self) {
+        push_group(self.pgid, Push::Kill);
+    }
+
+    /// Ends what is left of the group, and with `all` also who left it; gives the marker back. The leader has ended by now.
+    pub async fn end(mut self, all: bool) -> String {
+        if push_group(self.pgid, Push::Ask) {
+            let gone = async {
+                while group_lives(self.pgid) {
+                    sleep(LOOK_AGAIN).await;
+                }
+            };
+            if tokio::time::timeout(LEFTOVER_GRACE, gone).await.is_err() {
+                push_group(self.pgid, Push::Kill);
+            }
+        }
+        let marker = BTreeSet::from([self.marker.clone()]);
+        if all && !push_marked(&marker, Push::Ask).is_empty() {
+            sleep(LEFTOVER_GRACE).await;
+            push_marked(&marker, Push::Kill);
+        }
+        self.over = true;
+        std::mem::take(&mut self.marker)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.over {
+            self.kill();
+        }
+    }
 }
 
 /// What names this boot of the machine. Where the system does not tell, it is a text that only this process gives, so that nobody else believes
@@ -178,7 +264,7 @@ mod tests {
         process::{Child, Command},
     };
 
-    use super::*;
+    use super::{super::marker, *};
 
     fn sleeper(marker: &str) -> Child {
         Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap()

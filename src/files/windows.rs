@@ -1,0 +1,247 @@
+//! Files and folders under Windows.
+//!
+//! While a folder is held open without sharing its deletion, neither it nor a folder above it gets another name or goes, so a path through folders
+//! that are held leads where it did. What is no plain folder when it is held, a junction or a link, is not entered.
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::windows::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    path::{Component, Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use super::{DEPTH_MAX, Difference, FileError, LENGTH_MAX, LINK, Limit, Swept, TOO_HIGH, refused, system};
+use crate::os;
+
+/// Opens a folder, and the link itself, not what it leads to.
+const FOLDER_ITSELF: u32 = 0x0200_0000 | FILE_ITSELF;
+/// Opens the link itself (`FILE_FLAG_OPEN_REPARSE_POINT`).
+const FILE_ITSELF: u32 = 0x0020_0000;
+/// The file goes when it is closed, or its process ends (`FILE_FLAG_DELETE_ON_CLOSE`).
+const UNTIL_CLOSED: u32 = 0x0400_0000;
+/// Others may read and write, not delete or rename (`FILE_SHARE_READ`, `FILE_SHARE_WRITE`).
+const STAYS: u32 = 3;
+/// The right to write and to delete (`GENERIC_WRITE`, `DELETE`).
+const WRITE_AND_DELETE: u32 = 0x4001_0000;
+/// Somebody else has the file.
+const SHARING_VIOLATION: i32 = 32;
+
+/// A folder in which one file is looked after. Whoever has one is alone at it: nobody else has one for the same file.
+#[derive(Debug)]
+pub struct Folder {
+    _folder: File,
+    _alone: File,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Takes the folder of a file. `None`: somebody else has it now.
+    ///
+    /// # Errors
+    /// When there is no such folder, or it can't be used.
+    pub fn take(path: &Path) -> Result<Option<Self>, FileError> {
+        if path.file_name().and_then(OsStr::to_str).is_none() {
+            return Err(refused(path, "is no path of a file"));
+        }
+        let above = above(path);
+        let folder = hold(above).map_err(system("open the folder", above))?.ok_or_else(|| refused(above, "is no folder"))?;
+        let lock = beside(path, "lock");
+        let mut options = OpenOptions::new();
+        options.access_mode(WRITE_AND_DELETE).share_mode(0).custom_flags(UNTIL_CLOSED).create(true).truncate(false).write(true);
+        match options.open(&lock) {
+            Ok(alone) => Ok(Some(Self { _folder: folder, _alone: alone, path: path.to_owned() })),
+            Err(error) if error.raw_os_error() == Some(SHARING_VIOLATION) => Ok(None),
+            Err(error) => Err(system("lock", &lock)(error)),
+        }
+    }
+
+    /// What the file says; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is a link or no plain file, or can't be read.
+    pub fn read(&self) -> Result<Option<String>, FileError> {
+        let file = match OpenOptions::new().read(true).custom_flags(FILE_ITSELF).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(system("open", &self.path))?,
+        };
+        let kind = file.metadata().map_err(system("look at", &self.path))?.file_type();
+        if kind.is_symlink() {
+            return Err(refused(&self.path, "is a link; name the file that it leads to"));
+        }
+        if !kind.is_file() {
+            return Err(refused(&self.path, "is no plain file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(LENGTH_MAX).read_to_end(&mut bytes).map_err(system("read", &self.path))?;
+        String::from_utf8(bytes).map(Some).map_err(|_| refused(&self.path, "is not a text in UTF-8, so it is not ours"))
+    }
+
+    /// Whether the file must change to say this.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn differs(&self, text: &str) -> Result<Difference, FileError> {
+        Ok(if self.read()?.as_deref() == Some(text) { Difference::None } else { Difference::Text })
+    }
+
+    /// Makes the file say this: at no instant is there anything but the old text or the new one. A file that says it already is not touched. What
+    /// killed writers left beside it goes.
+    ///
+    /// # Errors
+    /// When it is a link or no plain file, or the disk refuses. The old text stays then.
+    pub fn write(&self, text: &str) -> Result<Difference, FileError> {
+        let draft = beside(&self.path, "new");
+        // Whoever writes holds the folder, so nobody is at work on this one any more.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(system("remove what was left beside", &self.path)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let differs = self.differs(text)?;
+        if differs == Difference::Text {
+            let put = |mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+            let written = OpenOptions::new().write(true).create_new(true).open(&draft).and_then(put);
+            if let Err(error) = written.and_then(|()| os::rename(&draft, &self.path)) {
+                fs::remove_file(&draft).unwrap_or_default();
+                return Err(system("write", &self.path)(error));
+            }
+        }
+        Ok(differs)
+    }
+}
+
+/// A folder that was opened once; it stays what and where it is as long as this lives.
+#[derive(Debug)]
+pub struct Root {
+    _folder: File,
+    path: PathBuf,
+}
+
+impl Root {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// When it is not there, or so high up that nobody can mean it: a drive, a folder in one, or a home.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let whole = os::canonical(path).map_err(system("find the folder", path))?;
+        let names: Vec<&OsStr> =
+            whole.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None }).collect();
+        let is_home = names.len() == 2 && names.first().is_some_and(|name| name.eq_ignore_ascii_case("users"))
+            || crate::config::system_env("USERPROFILE").is_some_and(|home| whole.as_os_str().eq_ignore_ascii_case(&home));
+        if names.len() < 2 || is_home {
+            return Err(refused(&whole, TOO_HIGH));
+        }
+        let folder = hold(&whole).map_err(system("open the folder", &whole))?.ok_or_else(|| refused(&whole, "is no folder"))?;
+        Ok(Self { _folder: folder, path: whole })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folders that lie in it, with the second (Unix time) in which each last changed.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn folders(&self) -> Result<Vec<(OsString, i64)>, FileError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(system("read", &self.path))? {
+            let entry = entry.map_err(system("read", &self.path))?;
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                let age = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                found.push((entry.file_name(), age.and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(0)));
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Removes a folder below this one with everything in it. Links in it go; what they lead to stays.
+    ///
+    /// # Errors
+    /// When the path leads outside, is or crosses a link or another file system, or something in it can't be removed. What is gone by then is gone.
+    pub fn remove(&self, below: &Path, limit: &dyn Limit) -> Result<Swept, FileError> {
+        let whole = self.path.join(below);
+        let (mut held, mut path) = (Vec::new(), self.path.clone());
+        for part in below.components() {
+            let Component::Normal(name) = part else { return Err(refused(below, "does not lie within its folder")) };
+            path.push(name);
+            match hold(&path) {
+                Ok(Some(folder)) => held.push(folder),
+                Ok(None) => return Err(refused(&whole, LINK)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Swept::Gone),
+                Err(error) => return Err(system("open", &whole)(error)),
+            }
+        }
+        let Some(last) = held.pop() else { return Err(refused(below, "names nothing in its folder")) };
+        Sweep { whole: &whole, limit }.folder(&path, last, DEPTH_MAX)
+    }
+}
+
+/// The removal of one tree.
+struct Sweep<'a> {
+    whole: &'a Path,
+    limit: &'a dyn Limit,
+}
+
+impl Sweep<'_> {
+    /// Removes a folder that is held, and everything in it.
+    fn folder(&self, path: &Path, held: File, depth: usize) -> Result<Swept, FileError> {
+        let Some(deeper) = depth.checked_sub(1) else { return Err(refused(self.whole, "has folders too deep in each other")) };
+        for entry in fs::read_dir(path).map_err(system("read", self.whole))? {
+            let entry = entry.map_err(system("read", self.whole))?;
+            if self.limit.is_over() || self.entry(&entry, deeper)? == Swept::Stopped {
+                return Ok(Swept::Stopped);
+            }
+        }
+        // It can't go while it is held. Should it be a link by now, then the link goes.
+        drop(held);
+        self.went(fs::remove_dir(path))
+    }
+
+    fn entry(&self, entry: &fs::DirEntry, depth: usize) -> Result<Swept, FileError> {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(system("look at", self.whole))?;
+        if kind.is_symlink_dir() {
+            return self.went(fs::remove_dir(&path));
+        }
+        if !kind.is_dir() {
+            return self.went(fs::remove_file(&path));
+        }
+        match hold(&path) {
+            Ok(Some(folder)) => self.folder(&path, folder, depth),
+            Ok(None) => Err(refused(self.whole, LINK)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Swept::Gone),
+            Err(error) => Err(system("open", self.whole)(error)),
+        }
+    }
+
+    fn went(&self, removed: io::Result<()>) -> Result<Swept, FileError> {
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(system("remove from", self.whole)(error)),
+            Ok(()) | Err(_) => self.limit.count(),
+        }
+        Ok(Swept::Gone)
+    }
+}
+
+/// Opens a folder so that it stays what and where it is. `None`: it is a link or no folder.
+fn hold(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().read(true).share_mode(STAYS).custom_flags(FOLDER_ITSELF).open(path)?;
+    let is_folder = file.metadata()?.is_dir();
+    Ok(is_folder.then_some(file))
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What a writer keeps beside a file.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    above(path).join(format!(".{name}.taskrun-{what}"))
+}

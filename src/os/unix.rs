@@ -1,0 +1,83 @@
+//! Files and processes under Unix.
+use std::{
+    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Which file it is, whatever its name: its device and its number there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FileId(u64, u64);
+
+impl FileId {
+    /// Of an open file.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|found| Self(found.dev(), found.ino()))
+    }
+
+    /// Of the file at a path.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|found| Self(found.dev(), found.ino()))
+    }
+}
+
+/// Options that give a new file this mode.
+pub(crate) fn options(mode: u32) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(mode);
+    options
+}
+
+/// Makes a folder with those above it, which get the mode as well.
+pub(crate) fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// Gives a file or folder this mode, where it has another.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    if has_mode(&std::fs::metadata(path)?, mode) { Ok(()) } else { std::fs::set_permissions(path, Permissions::from_mode(mode)) }
+}
+
+/// Whether a file has exactly this mode.
+pub(crate) fn has_mode(found: &Metadata, mode: u32) -> bool {
+    found.mode() & 0o777 == mode
+}
+
+/// Fills the buffer from this place of the file.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
+/// Gives a file another name; what has that name is replaced.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// The whole path, without links.
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize()
+}
+
+/// Has new names in a folder on the disk.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// What this machine calls itself.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Ends another process: SIGTERM, or, `at_once`, SIGKILL.
+pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    Ok(kill_process(pid, if at_once { Signal::KILL } else { Signal::TERM })?)
+}
+
+/// Whether a program could not be started because it is none.
+pub(crate) fn is_no_program(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+}

@@ -1,0 +1,113 @@
+//! Files and processes under Windows.
+//!
+//! A scanner or an indexer may have a file open for a moment, and refuse what we want with it: what is refused that way is tried again, for as
+//! long as that takes.
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::config::system_env;
+
+/// Access denied; also said of a file that somebody has open, or that is about to go.
+const ACCESS_DENIED: i32 = 5;
+/// Somebody has the file open and shares it with nobody.
+const SHARING_VIOLATION: i32 = 32;
+/// Neither a program nor a script.
+const BAD_EXE_FORMAT: i32 = 193;
+
+/// How often, and how long between, something is tried that somebody else may be in the way of: half a second in all.
+const TRIES: u32 = 25;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Which file it is, whatever its name. Holds the file: its number goes to no other meanwhile.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FileId(same_file::Handle);
+
+impl FileId {
+    /// Of an open file.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        same_file::Handle::from_file(file.try_clone()?).map(Self)
+    }
+
+    /// Of the file at a path.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        same_file::Handle::from_path(path).map(Self)
+    }
+}
+
+/// Options for a new file; its folder says who may do what with it.
+pub(crate) fn options(_mode: u32) -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// Makes a folder with those above it.
+pub(crate) fn make_folder(path: &Path, _mode: u32) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// The access list is the affair of who made the folder.
+pub(crate) fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// There are no modes here.
+pub(crate) fn has_mode(_found: &Metadata, _mode: u32) -> bool {
+    true
+}
+
+/// Fills the buffer from this place of the file, where reading then goes on.
+pub(crate) fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(buffer)
+}
+
+/// Gives a file another name; what has that name is replaced, unless somebody keeps it open for longer.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    patiently(|| std::fs::rename(from, to))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a wait of this thread for the file, in real time whatever the clock of the schedules says")]
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match attempt() {
+            Err(error) if matches!(error.raw_os_error(), Some(ACCESS_DENIED | SHARING_VIOLATION)) => std::thread::sleep(BETWEEN_TRIES),
+            other => return other,
+        }
+    }
+    attempt()
+}
+
+/// The whole path, without links, as people write it: without `\\?\` where it can be had without.
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    dunce::canonicalize(path)
+}
+
+/// The file system sees to it.
+pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// What this machine calls itself.
+pub(crate) fn host_name() -> String {
+    system_env("COMPUTERNAME").unwrap_or_else(|| "windows".to_owned())
+}
+
+/// Ends another process. Nobody can be asked to end here but through its pipe, so without `at_once` nothing is done.
+pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
+    if !at_once {
+        return Ok(());
+    }
+    let pid = pid.to_string();
+    let mut taskkill = Command::new("taskkill");
+    taskkill.args(["/F", "/PID", &pid]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    taskkill.status().map(drop)
+}
+
+/// Whether a program could not be started because it is none.
+pub(crate) fn is_no_program(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(BAD_EXE_FORMAT)
+}

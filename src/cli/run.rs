@@ -38,7 +38,7 @@ const LAST_MESSAGE: Duration = Duration::from_secs(5);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The daemon, in the foreground: fires each task at its time until it is stopped
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(
     after_help = "Examples:\n  taskrun run --sandbox     practice: nothing real is touched\n  taskrun run --replace     take over from a daemon that runs"
 )]
@@ -49,8 +49,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
-    let mut config = place.load()?;
-    let signals = signal::listen()?;
+    let config = place.load()?;
+    under(args, config, signal::listen()?, place).await
+}
+
+/// The daemon; `signals` come from the system, or from who looks after its services.
+pub(crate) async fn under(args: Args, mut config: Config, signals: mpsc::Receiver<Signal>, place: &Place) -> Result<Exit, Failure> {
     let presence = Presence::begin(Role::Daemon { replace: args.replace }, &mut config, place).await?;
     let (control, requests) = Control::channel();
     let options = EngineOptions { supervisor: service::supervisor(), ..presence.engine(&config, requests, place) };

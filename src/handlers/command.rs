@@ -37,7 +37,12 @@ pub const SPEC: HandlerSpec = HandlerSpec {
             required: true,
             doc: "The program and its arguments, one element each; no shell sees them. With `shell: true` a script line, then its arguments `$1`... (none under Windows).",
         },
-        Key { name: "shell", kind: Kind::Bool, required: false, doc: "Whether /bin/sh (cmd.exe under Windows) runs the first element of `run`; default false." },
+        Key {
+            name: "shell",
+            kind: Kind::Bool,
+            required: false,
+            doc: "Whether /bin/sh (cmd.exe under Windows) runs the first element of `run`; default false.",
+        },
         Key {
             name: "env",
             kind: Kind::Map(&Kind::Text),
@@ -254,9 +259,7 @@ impl Invocation {
             io::ErrorKind::PermissionDenied => "it is not executable for this user; `chmod +x` it".to_owned(),
             io::ErrorKind::InvalidInput => "the program, an argument or a variable holds a zero byte".to_owned(),
             io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-            _ if os::is_no_program(error) => {
-                "it is neither a program for this machine nor a script with a `#!` line".to_owned()
-            }
+            _ if os::is_no_program(error) => "it is neither a program for this machine nor a script with a `#!` line".to_owned(),
             _ => return transient(format!("failed to start `{program}`: {error}")),
         };
         permanent(format!("failed to start `{program}`: {why}"))

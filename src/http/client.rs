@@ -52,10 +52,7 @@ impl Client {
         let socket = Near::to(socket);
         // No TLS here: this spares reading the system's certificates.
         let builder = reqwest::Client::builder().tls_certs_only([]);
-        let http = socket
-            .connect(builder)
-            .build()
-            .map_err(ClientError::NoAnswer)?;
+        let http = socket.connect(builder).build().map_err(ClientError::NoAnswer)?;
         Ok(Self { http, _socket: socket })
     }
 

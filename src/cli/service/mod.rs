@@ -14,8 +14,13 @@ mod systemd;
 #[cfg(unix)]
 mod unit;
 
+#[cfg(windows)]
+mod windows;
+
 #[cfg(unix)]
 use systemd as manager;
+#[cfg(windows)]
+use windows as manager;
 
 /// Longest name of a service; it becomes part of a file's name.
 const NAME_MAX: usize = 64;
@@ -51,6 +56,10 @@ enum What {
     /// Say how the service is
     #[command(after_help = "Example: taskrun service status")]
     Status(Which),
+    /// What the manager of Windows' services starts
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Enter(Which),
 }
 
 /// Which service.
@@ -97,6 +106,8 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         What::Start(which) => manager::start(which, place).await,
         What::Stop(which) => manager::stop(which, place).await,
         What::Status(which) => manager::status(which, place).await,
+        #[cfg(windows)]
+        What::Enter(which) => manager::enter_service(&which, place),
     }
 }
 

@@ -81,3 +81,8 @@ pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
 }
+
+/// Opens what stands for a folder when it is locked: itself.
+pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {
+    File::open(folder)
+}

@@ -5,6 +5,7 @@
 use std::{
     fs::{File, Metadata, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom},
+    os::windows::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -19,25 +20,43 @@ const SHARING_VIOLATION: i32 = 32;
 /// Neither a program nor a script.
 const BAD_EXE_FORMAT: i32 = 193;
 
+/// The right to look at what is known of a file (`FILE_READ_ATTRIBUTES`).
+const LOOK: u32 = 0x80;
+/// Opens folders, too (`FILE_FLAG_BACKUP_SEMANTICS`).
+const ALSO_FOLDERS: u32 = 0x0200_0000;
+
 /// How often, and how long between, something is tried that somebody else may be in the way of: half a second in all.
 const TRIES: u32 = 25;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// Which file it is, whatever its name. Holds the file: its number goes to no other meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct FileId(same_file::Handle);
+/// Which file it is, whatever its name: its number on its drive. Holds the file, so that the number goes to no other meanwhile.
+#[derive(Debug)]
+pub(crate) struct FileId {
+    number: u64,
+    _held: File,
+}
 
 impl FileId {
     /// Of an open file.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        same_file::Handle::from_file(file.try_clone()?).map(Self)
+        let held = file.try_clone()?;
+        Ok(Self { number: winapi_util::file::information(&held)?.file_index(), _held: held })
     }
 
-    /// Of the file at a path.
+    /// Of the file at a path. Who shares it with nobody is not in the way of a look.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
-        same_file::Handle::from_path(path).map(Self)
+        Self::of(&OpenOptions::new().access_mode(LOOK).custom_flags(ALSO_FOLDERS).open(path)?)
     }
 }
+
+/// The numbers alone: they are of the same path. Wine does not name the drive of a file that got another name.
+impl PartialEq for FileId {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for FileId {}
 
 /// Options for a new file; its folder says who may do what with it.
 pub(crate) fn options(_mode: u32) -> OpenOptions {
@@ -110,4 +129,9 @@ pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
 /// Whether a program could not be started because it is none.
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(BAD_EXE_FORMAT)
+}
+
+/// Opens what stands for a folder when it is locked. Windows locks no folders: it is a file in it.
+pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(".lock"))
 }

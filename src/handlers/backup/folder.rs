@@ -11,6 +11,7 @@ use super::{BackupError, file, read_back};
 use crate::{
     config::keys::{Key, Kind},
     core::value::Params,
+    os,
 };
 
 /// Where copies lie and how long: what `backup` is told, and `cleanup` of it.
@@ -69,7 +70,7 @@ pub(super) fn part_of(name: &str, what: &str) -> String {
 
 /// Shares the folder with others who make copies there. Who comes while nobody is at work removes what killed runs left.
 pub(super) fn hold(dir: &Path) -> io::Result<fs::File> {
-    let folder = fs::File::open(dir)?;
+    let folder = os::lock_of_folder(dir)?;
     match folder.try_lock() {
         Ok(()) => {
             remove_parts(dir, Duration::ZERO);

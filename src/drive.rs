@@ -41,11 +41,11 @@ pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
     Ok(drive.f_bavail.saturating_mul(drive.f_frsize))
 }
 
-/// Elsewhere nobody tells.
+/// How many bytes this user may still write there.
 ///
 /// # Errors
-/// Always.
-#[cfg(not(unix))]
-pub(crate) fn free_space(_folder: &Path) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
+/// The folder can't be looked at.
+#[cfg(windows)]
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    fs4::available_space(folder)
 }

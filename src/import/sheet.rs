@@ -81,6 +81,9 @@ impl Sheet {
     }
 
     fn remark(&mut self, remark: Remark) {
+        if self.remarks.last() == Some(&remark) {
+            return;
+        }
         self.comment(&format!("! {remark}"));
         self.remarks.push(remark);
     }

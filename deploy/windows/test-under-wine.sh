@@ -102,7 +102,7 @@ shutdown_grace: 3s
 locks: [till]
 defaults: { grace: 1s, retries: { max: 0 } }
 tasks:
-  aisatsu: { handler: command, with: { run: [cmd.exe, /c, "echo おはよう"] } }
+  aisatsu: { handler: command, with: { run: [cmd.exe, /c, "chcp 65001>nul & echo おはよう"] } }
   script:  { handler: command, with: { run: "echo one two&& exit 3", shell: true } }
   often:   { handler: command, schedule: { every: 1s }, with: { run: [cmd.exe, /c, "echo tick"] } }
   holds:   { handler: command, locks: [till], with: { run: '"$windows_exe" sandbox --listen 127.0.0.1:9792 --items 5', shell: true } }
@@ -111,7 +111,8 @@ Y
 
 check "it tells its version" says "taskrun " t --version
 check "the file is in order" t check
-check "a faulty file is refused, with its place" says "tasks.yaml:1" t check <(echo) --config /dev/null
+printf 'tasks: { x: { handler: comand } }\n' >"$shop/faulty.yaml"
+check "a faulty file is refused, with its place" says "faulty.yaml:1:" t check faulty.yaml
 check "once runs a program" says "succeeded" t once aisatsu --json
 check "a script line of cmd.exe gives its code" exits 1 t once script
 check "output arrives in the log as it was" says "おはよう" t logs aisatsu

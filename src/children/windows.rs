@@ -118,3 +118,32 @@ pub fn kill_marked(_marker: &str) -> usize {
 pub fn push_marked(_markers: &BTreeSet<String>, _push: Push) -> BTreeSet<String> {
     BTreeSet::new()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    fn started(line: &str) -> Group {
+        let (program, arguments) = script(line.into(), Vec::new());
+        let mut command = command(&program, &arguments, true, Path::new("."));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Group::spawn(command, "children-1:7:1".to_owned()).unwrap()
+    }
+
+    async fn printed(group: &mut Group) -> String {
+        let mut text = String::new();
+        let (Some(mut pipe), _) = group.pipes() else { return text };
+        tokio::io::AsyncReadExt::read_to_string(&mut pipe, &mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_script_line_reaches_cmd_as_it_was_written() {
+        let mut group = started(r#"echo "a b" & echo %TASKRUN_PROCESS%"#);
+        let text = printed(&mut group).await;
+        assert!(text.contains("\"a b\"") && text.contains("children-1:7:1"), "{text}");
+        assert!(group.wait().await.unwrap().success());
+    }
+}

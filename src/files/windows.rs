@@ -245,3 +245,74 @@ fn beside(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     above(path).join(format!(".{name}.taskrun-{what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::windows::fs::symlink_dir;
+
+    use super::*;
+
+    struct Endless;
+
+    impl Limit for Endless {
+        fn is_over(&self) -> bool {
+            false
+        }
+
+        fn count(&self) {}
+    }
+
+    #[test]
+    fn a_tree_goes_and_what_its_links_lead_to_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let (root, outside) = (temp.path().join("images"), temp.path().join("outside"));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        fs::write(outside.join("canary"), "alive").unwrap();
+        fs::write(root.join("a/b/1.jpg"), "x").unwrap();
+        symlink_dir(&outside, root.join("a/link")).unwrap();
+        let root = Root::open(&root).unwrap();
+        assert_eq!(root.folders().unwrap().first().unwrap().0, "a");
+        assert!(matches!(root.remove(Path::new("a/link"), &Endless), Err(FileError::Refused { .. })));
+        assert!(matches!(root.remove(Path::new("..\\outside"), &Endless), Err(FileError::Refused { .. })));
+        assert_eq!(root.remove(Path::new("a"), &Endless).unwrap(), Swept::Gone);
+        assert!(!root.path().join("a").exists());
+        assert!(outside.join("canary").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_held_gets_no_other_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("images/inner");
+        fs::create_dir_all(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        assert!(fs::rename(&path, temp.path().join("moved")).is_err());
+        drop(root);
+        fs::rename(&path, temp.path().join("moved")).unwrap();
+    }
+
+    #[test]
+    fn one_writer_at_a_time_replaces_a_file_as_a_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("shop.env");
+        let folder = Folder::take(&path).unwrap().unwrap();
+        assert!(Folder::take(&path).unwrap().is_none(), "somebody has it");
+        fs::write(beside(&path, "new"), "left by a killed writer").unwrap();
+        assert_eq!(folder.write("A=1\n").unwrap(), Difference::Text);
+        assert_eq!(folder.write("A=1\n").unwrap(), Difference::None);
+        assert_eq!(folder.write("A=2\n").unwrap(), Difference::Text);
+        drop(folder);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "A=2\n");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert!(Folder::take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_drive_or_a_home_is_no_folder_of_images() {
+        for path in ["C:\\", "C:\\windows", "C:\\users\\Public"] {
+            if Path::new(path).exists() {
+                assert!(matches!(Root::open(Path::new(path)), Err(FileError::Refused { .. })), "{path}");
+            }
+        }
+    }
+}

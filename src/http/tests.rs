@@ -1,5 +1,5 @@
 //! The local API over a real socket, with a made-up engine behind it.
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::path::PathBuf;
 
 use std::sync::Arc;
 
@@ -119,8 +119,10 @@ async fn what_is_not_there_is_refused_with_a_code() {
     .await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn only_the_owner_may_open_the_socket() {
+    use std::os::unix::fs::PermissionsExt as _;
     with_server(|socket| async move {
         assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     })
@@ -142,6 +144,7 @@ async fn a_socket_in_a_folder_that_is_deep_is_reached_all_the_same() {
     assert!(!socket.exists());
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn nobody_answers_where_nobody_listens_or_the_listener_hangs() {
     let temp = tempfile::tempdir().unwrap();

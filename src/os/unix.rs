@@ -1,5 +1,6 @@
 //! Files and processes under Unix.
 use std::{
+    borrow::Cow,
     fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -85,4 +86,9 @@ pub(crate) fn is_no_program(error: &io::Error) -> bool {
 /// Opens what stands for a folder when it is locked: itself.
 pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {
     File::open(folder)
+}
+
+/// What a program printed, as text; what is not UTF-8 is replaced.
+pub(crate) fn text(printed: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(printed)
 }

@@ -3,6 +3,7 @@
 //! A scanner or an indexer may have a file open for a moment, and refuse what we want with it: what is refused that way is tried again, for as
 //! long as that takes.
 use std::{
+    borrow::Cow,
     fs::{File, Metadata, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom},
     os::windows::fs::OpenOptionsExt as _,
@@ -134,4 +135,30 @@ pub(crate) fn is_no_program(error: &io::Error) -> bool {
 /// Opens what stands for a folder when it is locked. Windows locks no folders: it is a file in it.
 pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(".lock"))
+}
+
+/// What a program printed, as text. What is not UTF-8 is of a Japanese Windows, where programs of old and cmd.exe print Shift_JIS.
+pub(crate) fn text(printed: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(printed) {
+        return text.into();
+    }
+    let (text, has_errors) = encoding_rs::SHIFT_JIS.decode_without_bom_handling(printed);
+    if has_errors { String::from_utf8_lossy(printed) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_japanese_windows_prints_is_read_as_it_was_meant() {
+        for (printed, meant) in [
+            ("おはよう".as_bytes(), "おはよう"),
+            (b"\x82\xa8\x82\xcd\x82\xe6\x82\xa4", "おはよう"),
+            (b"C:\\\x8f\xa4\x95i", "C:\\商品"),
+            (b"ok", "ok"),
+        ] {
+            assert_eq!(text(printed), meant);
+        }
+    }
 }

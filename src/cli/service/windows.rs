@@ -3,10 +3,11 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use tokio::{process::Command, sync::mpsc};
 use windows_service::{
     define_windows_service,
@@ -28,7 +29,13 @@ use super::{
     },
     InstallArgs, UninstallArgs, Which,
 };
-use crate::{engine::signal::Signal, os};
+use crate::{
+    engine::{
+        signal::Signal,
+        supervisor::{Nobody, Supervisor},
+    },
+    os,
+};
 
 /// What stops without a reason is started again: at once, then more slowly; a tasks.yaml that is put right is found within the minute.
 const RESTART_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_mins(1)];
@@ -40,6 +47,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(30);
 const START_LIMIT: Duration = Duration::from_mins(5);
 /// How often we look how the service is.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What the service may do with files, as icacls calls it.
+const READ: &str = "RX";
+const WRITE: &str = "M";
 /// Why the last start failed, in the state folder: a service has no screen.
 const LAST_WORDS: &str = "service-error.txt";
 
@@ -49,34 +59,41 @@ const RUNS_ALREADY: i32 = 1056;
 const NOT_ACTIVE: i32 = 1062;
 const ACCESS_DENIED: i32 = 5;
 
-/// Where the service stands; Windows calls it through a plain function, which is given nothing.
+/// Where the service stands, and its name; Windows calls it through a plain function, which is given nothing.
 static PLACE: OnceLock<(Place, String)> = OnceLock::new();
+/// Whom the service tells how it is; a process is one service.
+static MANAGER: OnceLock<Arc<Manager>> = OnceLock::new();
 
 define_windows_service!(enter, serve);
 
 pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Failure> {
     let config = place.load_without_secrets()?;
     let wanted = Wanted::of(&args, place)?;
-    let mut folders = vec![config.state_dir.clone(), config.log.dir.clone()];
+    let mut written = vec![config.state_dir.clone(), config.log.dir.clone()];
     for folder in &args.writable {
-        folders.push(std::path::absolute(folder)?);
+        written.push(std::path::absolute(folder)?);
     }
-    folders.sort();
-    folders.dedup();
-    let readable = wanted.config.parent().map(Path::to_path_buf);
+    written.sort();
+    written.dedup();
+    let read = [Some(wanted.exe.as_path()), wanted.config.parent()].into_iter().flatten();
+    let rights: Vec<(&Path, &str)> = read.map(|path| (path, READ)).chain(written.iter().map(|folder| (folder.as_path(), WRITE))).collect();
     place.screen.say(&format!("{} `{}`: {}", if args.dry_run { "would install" } else { "installs" }, args.which.name, wanted.line()));
     place.screen.say(&format!("  as {}, started with the machine (delayed), and again when it fails", wanted.account));
-    for (folder, rights) in readable.iter().map(|folder| (folder, "RX")).chain(folders.iter().map(|folder| (folder, "M"))) {
-        place.screen.say(&format!("  {} may {} {}", wanted.account, if rights == "M" { "write to" } else { "read" }, folder.display()));
-        if !args.dry_run {
-            std::fs::create_dir_all(folder).map_err(|error| denied(&format!("make `{}`", folder.display()), &error))?;
-            grant(folder, &wanted.account, rights).await?;
-        }
+    for (path, right) in &rights {
+        place.screen.say(&format!("  {} may {} {}", wanted.account, if *right == WRITE { "write to" } else { "read" }, path.display()));
     }
     if args.dry_run {
         return Ok(Exit::Done);
     }
+    // The account comes into being with the service.
     let service = wanted.put(patience(place)).map_err(|error| refused("install the service", &error))?;
+    for folder in &written {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::because(Exit::Failed, format!("failed to make `{}`", folder.display()), &error))?;
+    }
+    for (path, right) in rights {
+        grant(path, &wanted.account, right).await?;
+    }
     begin(&service, &args.which, place).await?;
     place.screen.say(&format!("{} is installed and runs", args.which.name));
     Ok(Exit::Done)
@@ -218,15 +235,16 @@ fn restarts() -> ServiceFailureActions {
     }
 }
 
-/// Gives an account rights to a folder and all in it.
-async fn grant(folder: &Path, account: &str, rights: &str) -> Result<(), Failure> {
+/// Gives an account rights to a file, or to a folder and all in it.
+async fn grant(path: &Path, account: &str, right: &str) -> Result<(), Failure> {
+    let inherited = if path.is_dir() { "(OI)(CI)" } else { "" };
     let mut icacls = Command::new("icacls");
-    icacls.arg(folder).arg("/grant").arg(format!("{account}:(OI)(CI){rights}")).arg("/q").stdout(Stdio::null());
+    icacls.arg(path).arg("/grant").arg(format!("{account}:{inherited}({right})")).arg("/q").stdout(Stdio::null());
     let status = icacls.status().await.map_err(|error| Failure::because(Exit::Failed, "failed to run `icacls`", &error))?;
     if status.success() {
         return Ok(());
     }
-    Err(Failure::told(Exit::Failed, format!("`icacls` did not give {account} rights to `{}`: {status}", folder.display()))
+    Err(Failure::told(Exit::Failed, format!("`icacls` did not give {account} rights to `{}`: {status}", path.display()))
         .advise("run this as administrator; what it says above is the reason"))
 }
 
@@ -314,10 +332,6 @@ fn refused(what: &str, error: &windows_service::Error) -> Failure {
     failure
 }
 
-fn denied(what: &str, error: &std::io::Error) -> Failure {
-    Failure::because(Exit::Failed, format!("failed to {what}"), error).advise("run this as administrator")
-}
-
 fn last_words(place: &Place) -> Option<PathBuf> {
     Some(place.state().ok()?.dir.join(LAST_WORDS))
 }
@@ -331,65 +345,58 @@ pub(super) fn enter_service(which: &Which, place: &Place) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
+/// The manager, where this process is a service.
+pub(super) fn supervisor() -> Arc<dyn Supervisor> {
+    match MANAGER.get() {
+        Some(manager) => Arc::clone(manager) as Arc<dyn Supervisor>,
+        None => Arc::new(Nobody),
+    }
+}
+
 /// The service, on a thread of the manager's.
 fn serve(_arguments: Vec<OsString>) {
     let Some((place, name)) = PLACE.get() else { return };
     let (signals, heard) = mpsc::channel(16);
-    let patience = patience(place);
-    let (told, handle) = (signals.clone(), std::sync::Arc::new(OnceLock::<Told>::new()));
-    let stopping = std::sync::Arc::clone(&handle);
-    let registered = service_control_handler::register(name, move |control| match control {
-        ServiceControl::Stop | ServiceControl::Preshutdown => {
-            if let Some(told) = stopping.get() {
-                told.say(ServiceState::StopPending, ServiceExitCode::NO_ERROR);
-            }
-            told.try_send(Signal::Terminate).unwrap_or_default();
-            ServiceControlHandlerResult::NoError
-        }
-        ServiceControl::ParamChange => {
-            told.try_send(Signal::HangUp).unwrap_or_default();
-            ServiceControlHandlerResult::NoError
-        }
-        ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
-        _ => ServiceControlHandlerResult::NotImplemented,
+    let registered = service_control_handler::register(name, move |control| {
+        let signal = match control {
+            ServiceControl::Stop | ServiceControl::Preshutdown => Signal::Terminate,
+            ServiceControl::ParamChange => Signal::HangUp,
+            ServiceControl::Interrogate => return ServiceControlHandlerResult::NoError,
+            _ => return ServiceControlHandlerResult::NotImplemented,
+        };
+        // Full: it has been told often enough.
+        signals.try_send(signal).unwrap_or_default();
+        ServiceControlHandlerResult::NoError
     });
-    let Ok(manager) = registered else { return };
-    let told = handle.get_or_init(|| Told { manager, patience });
-    told.say(ServiceState::StartPending, ServiceExitCode::NO_ERROR);
-    let exit = daemon(place, heard, told);
-    drop(signals);
-    let code = if exit == Exit::Done { ServiceExitCode::NO_ERROR } else { ServiceExitCode::ServiceSpecific(exit as u32) };
-    told.say(ServiceState::Stopped, code);
+    let Ok(handle) = registered else { return };
+    let manager = MANAGER.get_or_init(|| Arc::new(Manager(handle)));
+    manager.tell(ServiceState::StartPending, START_LIMIT, ServiceExitCode::NO_ERROR);
+    let exit = daemon(place, heard);
+    let code = if exit == Exit::Done { ServiceExitCode::NO_ERROR } else { ServiceExitCode::ServiceSpecific(u32::from(exit as u8)) };
+    manager.tell(ServiceState::Stopped, Duration::ZERO, code);
 }
 
-/// The daemon, as `taskrun run` is one.
-fn daemon(place: &Place, signals: mpsc::Receiver<Signal>, told: &Told) -> Exit {
-    let failed = |failure: &Failure| {
-        if let Some(path) = last_words(place) {
-            drop(path.parent().map(std::fs::create_dir_all));
-            drop(std::fs::write(path, format!("{failure}\n")));
+/// The daemon, as `taskrun run` is one; it tells the manager itself how it is.
+fn daemon(place: &Place, signals: mpsc::Receiver<Signal>) -> Exit {
+    let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let result = runtime.block_on(async { run::under(run::Args::default(), place.load()?, signals, place).await });
+            runtime.shutdown_background();
+            result
         }
+        Err(error) => Err(Failure::because(Exit::Failed, "failed to start", &error)),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            failed(&Failure::because(Exit::Failed, "failed to start", &error));
-            return Exit::Failed;
-        }
-    };
-    let result = runtime.block_on(async {
-        let config = place.load()?;
-        told.say(ServiceState::Running, ServiceExitCode::NO_ERROR);
-        run::under(run::Args::default(), config, signals, place).await
-    });
-    runtime.shutdown_background();
+    let words = last_words(place);
     match result {
         Ok(exit) => {
-            drop(last_words(place).map(std::fs::remove_file));
+            drop(words.map(std::fs::remove_file));
             exit
         }
         Err(failure) => {
-            failed(&failure);
+            if let Some(path) = words {
+                drop(path.parent().map(std::fs::create_dir_all));
+                drop(std::fs::write(path, format!("{failure}\n")));
+            }
             match failure {
                 Failure::Told { exit, .. } => exit,
                 Failure::Faults(_) => Exit::Usage,
@@ -399,34 +406,42 @@ fn daemon(place: &Place, signals: mpsc::Receiver<Signal>, told: &Told) -> Exit {
     }
 }
 
-/// What the manager is told.
-struct Told {
-    manager: ServiceStatusHandle,
-    patience: Duration,
-}
+/// The service control manager, and what it is told.
+#[derive(Debug)]
+struct Manager(ServiceStatusHandle);
 
-impl Told {
-    fn say(&self, state: ServiceState, exit_code: ServiceExitCode) {
-        let accepts = match state {
+impl Manager {
+    /// `within`: how long what is going on may take.
+    fn tell(&self, state: ServiceState, within: Duration, exit_code: ServiceExitCode) {
+        let controls_accepted = match state {
             ServiceState::Running => ServiceControlAccept::STOP | ServiceControlAccept::PRESHUTDOWN | ServiceControlAccept::PARAM_CHANGE,
             _ => ServiceControlAccept::empty(),
-        };
-        let wait_hint = match state {
-            ServiceState::StartPending => START_LIMIT,
-            ServiceState::StopPending => self.patience,
-            _ => Duration::ZERO,
         };
         let status = ServiceStatus {
             service_type: ServiceType::OWN_PROCESS,
             current_state: state,
-            controls_accepted: accepts,
+            controls_accepted,
             exit_code,
             checkpoint: 0,
-            wait_hint,
+            wait_hint: within,
             process_id: None,
         };
-        if let Err(error) = self.manager.set_service_status(status) {
+        if let Err(error) = self.0.set_service_status(status) {
             tracing::warn!("the service control manager was not told: {}", crate::errors::chain(&error));
         }
     }
+}
+
+impl Supervisor for Manager {
+    fn serves(&self) {
+        self.tell(ServiceState::Running, Duration::ZERO, ServiceExitCode::NO_ERROR);
+    }
+
+    fn reloads(&self) {}
+
+    fn stops(&self, within: Duration) {
+        self.tell(ServiceState::StopPending, within, ServiceExitCode::NO_ERROR);
+    }
+
+    fn moves(&self, _uptime: SignedDuration, _status: &dyn Fn() -> String) {}
 }

@@ -1,7 +1,6 @@
 //! Proofs of life and death, with real processes where it takes one.
 use std::{
     io::{BufRead, BufReader},
-    os::unix::fs::MetadataExt as _,
     process::{Command, Stdio},
 };
 
@@ -43,8 +42,10 @@ fn strays_are_removed_and_known_or_living_records_are_not() {
     assert_eq!(left, expected, "{stray} is gone");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_record_and_its_folder_are_closed_to_others() {
+    use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("deep/processes");
     let ours = record(&folder);
@@ -89,7 +90,8 @@ fn holds_a_record_until_killed() {
     let ours = record(Path::new(&dir));
     println!("record {}", ours.name());
     // Grandchildren must not inherit the lock.
-    Command::new("sleep").arg("5").spawn().unwrap().wait().unwrap();
+    let (sleeper, arguments): (_, &[&str]) = if cfg!(windows) { ("ping", &["-n", "6", "127.0.0.1"]) } else { ("sleep", &["5"]) };
+    Command::new(sleeper).args(arguments).spawn().unwrap().wait().unwrap();
 }
 
 #[test]

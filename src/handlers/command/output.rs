@@ -6,6 +6,8 @@ use tokio::{
     process::{ChildStderr, ChildStdout},
 };
 
+use crate::os;
+
 /// What the log calls these lines.
 const TARGET: &str = "taskrun::command";
 
@@ -180,7 +182,7 @@ impl Capped {
             Stream::Err => &mut self.last_words.stderr,
         };
         words.clear();
-        words.extend(String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).take(LAST_WORDS_MAX));
+        words.extend(os::text(line).chars().filter(|c| !c.is_control()).take(LAST_WORDS_MAX));
     }
 
     fn finish(self) -> LastWords {
@@ -196,7 +198,7 @@ impl Capped {
 
 /// Shows a line. What is not UTF-8 becomes U+FFFD; the log itself escapes control characters.
 fn show(stream: Stream, line: &[u8]) {
-    let line = String::from_utf8_lossy(line);
+    let line = os::text(line);
     match stream {
         Stream::Out => tracing::info!(target: TARGET, "{line}"),
         Stream::Err => tracing::warn!(target: TARGET, "{line}"),

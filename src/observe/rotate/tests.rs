@@ -1,5 +1,5 @@
 //! Log files under rotation, other writers, logrotate and full disks.
-use std::{os::unix::fs::symlink, process::Command};
+use std::process::Command;
 
 use jiff::Timestamp;
 
@@ -112,11 +112,12 @@ fn lines_that_found_no_file_are_counted_and_the_count_is_written() {
     assert!(!log.is_failing());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_disk_loses_lines_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sync.log");
-    symlink("/dev/full", &path).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let mut log = LogFile::new(dir.path(), "sync", SMALL);
     assert_eq!(append(&mut log, "one", 0).unwrap_err().error.kind(), io::ErrorKind::StorageFull);
     fs::remove_file(&path).unwrap();
@@ -124,6 +125,7 @@ fn a_full_disk_loses_lines_and_says_so() {
     assert_eq!(lines(dir.path()), ["1 lost", "two"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_disk_that_fills_up_leaves_no_piece_of_a_line() {
     let dir = tempfile::tempdir().unwrap();

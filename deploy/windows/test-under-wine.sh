@@ -84,6 +84,7 @@ runs() { t history "$1" --json | tr -d '\r' | grep -c "\"state\": \"$2\""; }
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 port_shut() { ! port_open "$1"; }
 daemon() { (cd "$shop" && exec wine "$exe" run >"$work/daemon.log" 2>&1) & daemon=$!; within 60 t status; }
+take_over() { (cd "$shop" && exec wine "$exe" -q run --replace >"$work/daemon.log" 2>&1) & daemon=$!; within 60 gone "$first" && within 60 t status; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
 exe=$(realpath "${1:-$(build)}") || exit 1
@@ -106,6 +107,7 @@ tasks:
   script:  { handler: command, with: { run: "echo one two&& exit 3", shell: true } }
   often:   { handler: command, schedule: { every: 1s }, with: { run: [cmd.exe, /c, "echo tick"] } }
   holds:   { handler: command, locks: [till], with: { run: '"$windows_exe" sandbox --listen 127.0.0.1:9792 --items 5', shell: true } }
+  many:    { handler: command, overlap: allow, with: { run: [cmd.exe, /c, "echo one of many"] } }
   wants:   { handler: command, locks: [till], overlap: skip, with: { run: [cmd.exe, /c, "echo mine"] } }
 Y
 
@@ -139,6 +141,17 @@ check "logs are rotated by new names" within 90 bash -c '[ "$(ls "$0/logs" | gre
 check "stop without a signal" t stop
 check "the daemon is gone" within 20 gone $daemon
 
+# Many at once, and one that gives up its place.
+(cd "$shop" && for _ in 1 2 3 4 5 6; do timeout 90 wine "$exe" -q once many >/dev/null 2>&1 & done; wait)
+check "six processes write to one store at once" [ "$(runs many succeeded)" = 6 ]
+check "a daemon starts" daemon
+first=$daemon
+t trigger holds >/dev/null 2>&1
+check "its run has a grandchild" within 30 port_open 9792
+check "another daemon takes over" take_over
+check "what the first had started is gone" within 10 port_shut 9792
+check "the daemon that took over stops" t stop
+
 # Killed in the middle of work.
 check "the daemon starts again" daemon
 t trigger holds >/dev/null 2>&1
@@ -169,6 +182,11 @@ C
 for step in installed running answers stopped resting again removed nothing; do
     check "service: $step" grep -q "^$step" "$work/service"
 done
+
+# The Task Scheduler takes the task as it is written, and keeps what breaks a runner by default out of it.
+sed -e 's|@NAME@|backup|; s|@AT@|2026-11-24T02:30:00|; s|@REPETITION@||; s|@USER@|shop|; s|@FOLDER@|C:\\|; s|@EXE@|C:\\taskrun.exe|; s|@CONFIG@|C:\\tasks.yaml|' \
+    "$here/deploy/windows/once-task.xml" >"$work/task.xml"
+check "the Task Scheduler takes the task for once" timeout 60 wine schtasks /create /tn "taskrun backup" /xml "$(winepath -w "$work/task.xml")"
 
 echo "$checks checks, $failed failed"
 [ "$failed" = 0 ]

@@ -137,12 +137,11 @@ impl Command {
             () = ctx.cancel.cancelled() => None,
         };
         let stopped = by_itself.is_none();
-        let status = match by_itself {
-            Some(status) => status,
-            None => {
-                group.ask();
-                group.wait().await
-            }
+        let status = if let Some(status) = by_itself {
+            status
+        } else {
+            group.ask();
+            group.wait().await
         };
         exited.cancel();
         let marker = group.end(stopped).await;

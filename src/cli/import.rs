@@ -41,6 +41,7 @@ enum Command {
 
 /// The old back office's daemons.json
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun import daemons-json daemons.json --accounts accounts.py > tasks.yaml")]
 struct DaemonsArgs {
     /// The file; `-`: standard input
     #[arg(value_name = "FILE")]
@@ -52,6 +53,7 @@ struct DaemonsArgs {
 
 /// The old back office's accounts.py; it is read, never run
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: taskrun import accounts-py accounts.py > tasks.yaml")]
 struct AccountsArgs {
     /// The file; `-`: standard input
     #[arg(value_name = "FILE")]
@@ -60,6 +62,7 @@ struct AccountsArgs {
 
 /// A crontab: the system's, with users in it, or a user's own
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  taskrun import crontab /etc/crontab > tasks.yaml\n  crontab -l | taskrun import crontab > tasks.yaml")]
 struct CrontabArgs {
     /// The crontab; `-` or nothing: standard input
     #[arg(value_name = "FILE", default_value = STDIN, hide_default_value = true)]

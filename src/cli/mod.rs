@@ -1,7 +1,7 @@
 //! The command line: arguments to a command, a command to an exit code. One file a command.
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::{
     exit::{Exit, Failure},
@@ -13,6 +13,7 @@ use crate::config::LogLevel;
 mod accounts;
 mod backup;
 mod check;
+mod completions;
 mod discreet;
 mod doctor;
 mod dry;
@@ -20,8 +21,10 @@ pub mod exit;
 mod explain;
 mod history;
 mod import;
+pub mod init;
 mod list;
 mod logs;
+mod man;
 mod next;
 mod notify;
 mod once;
@@ -55,7 +58,10 @@ const PRACTICE_SPEED_MAX: i64 = 86_400;
 /// A declarative, cron-style task runner: one tasks.yaml, one binary
 #[derive(Debug, Parser)]
 #[command(name = "taskrun", version, disable_help_subcommand = true)]
-#[command(after_help = "Start with `taskrun run --sandbox` (practice, nothing real is touched) or `taskrun check`.\n\
+#[command(after_help = "Examples:\n  \
+    taskrun run --sandbox      practice: nothing real is touched\n  \
+    taskrun init               a tasks.yaml to begin with; then `taskrun check`\n  \
+    taskrun doctor             is all right that it stands on\n\n\
     Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 no daemon answers, 74 store damaged or unwritable,\n\
     75 skipped or superseded, 130/143 a `once` ended by a signal.")]
 struct Line {
@@ -69,7 +75,7 @@ struct Line {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// The configuration; otherwise ./tasks.yaml, then the file that `TASKRUN_CONFIG` names, then /etc/taskrun/tasks.yaml
+    /// The configuration; otherwise ./tasks.yaml, the file that `TASKRUN_CONFIG` names, /etc/taskrun/tasks.yaml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Keep the store and all other state here, whatever the file says
@@ -127,6 +133,9 @@ enum Command {
     Service(service::Args),
     Import(import::Args),
     Sandbox(sandbox::Args),
+    Init(init::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -136,7 +145,10 @@ const IDLE_THREADS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Runs a command line, its first word being the program's name.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match Line::try_parse_from(line) {
+    let words: Vec<OsString> = line.into_iter().collect();
+    // Help and wrong usage are shown before the line is understood.
+    let command = Line::command().color(color(&words));
+    let line = match command.try_get_matches_from(words).and_then(|matches| Line::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => return refused(&error).into(),
     };
@@ -149,6 +161,16 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(failure) => told(failure, screen),
     }
     .into()
+}
+
+/// What `--color` says, wherever it stands; the terminal, `NO_COLOR` and `CLICOLOR_FORCE` where it says nothing.
+fn color(words: &[OsString]) -> ColorChoice {
+    let said = words.iter().enumerate().filter_map(|(index, word)| match word.to_str()?.strip_prefix("--color") {
+        Some("") => words.get(index.saturating_add(1))?.to_str(),
+        Some(said) => said.strip_prefix('='),
+        None => None,
+    });
+    said.filter_map(|said| said.parse().ok()).last().unwrap_or(ColorChoice::Auto)
 }
 
 /// Help is data; wrong usage is not.
@@ -196,6 +218,9 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
             Command::Service(args) => service::run(args, place).await,
             Command::Import(args) => import::run(args, place).await,
             Command::Sandbox(args) => sandbox::run(args, place).await,
+            Command::Init(args) => init::run(&args, place),
+            Command::Completions(args) => completions::run(&args, place),
+            Command::Man(args) => man::run(&args, place),
             Command::Doctor(args) => doctor::run(args, place).await,
             Command::Schema(_) => schema::run(place),
         }
@@ -223,3 +248,6 @@ fn told(failure: Failure, screen: Screen) -> Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,11 +37,10 @@ enum What {
 
 /// Take supplies in from a CSV file
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Columns: account, sku, source, item; and where wanted query and max_price (for a replacement), checks_per_day (2 or 4),\n\
+#[command(after_help = "Example: taskrun supplies import supplies.csv --dry-run\n\n\
+    Columns: account, sku, source, item; and where wanted query and max_price (for a replacement), checks_per_day (2 or 4),\n\
     restock (the stock to show), images (a folder). A blank value leaves what is known.\n\
-    Exit code 1: some rows were refused, the others are in. 2: nothing was written."
-)]
+    Exit code 1: some rows were refused, the others are in. 2: nothing was written.")]
 struct ImportArgs {
     /// UTF-8, with a line that names the columns
     #[arg(value_name = "FILE")]

@@ -74,8 +74,10 @@ struct DeadArgs {
 #[derive(Debug, Subcommand)]
 enum Dead {
     /// Show them, newest first
+    #[command(after_help = "Example: taskrun work dead list --kind check")]
     List(Narrow),
     /// Show all there is to know of a job
+    #[command(after_help = "Example: taskrun work dead show 12")]
     Show {
         /// The job, by its number
         #[arg(value_name = "ID", value_parser = item_id)]
@@ -85,8 +87,10 @@ enum Dead {
         json: bool,
     },
     /// Try them again
+    #[command(after_help = "Example: taskrun work dead requeue 12 13")]
     Requeue(Meant),
     /// Give them up: they stand as cancelled from then on
+    #[command(after_help = "Example: taskrun work dead clear --all --kind check")]
     Clear(Meant),
 }
 

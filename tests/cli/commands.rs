@@ -55,6 +55,9 @@ const COMMANDS: &[&str] = &[
     "service status",
     "doctor",
     "schema",
+    "init",
+    "completions",
+    "man",
 ];
 
 #[test]

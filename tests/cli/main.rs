@@ -7,6 +7,7 @@ mod commands;
 mod daemon;
 mod doctor;
 mod history;
+mod init;
 mod logs;
 mod market;
 mod next;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use taskrun::cli::schema;
+use taskrun::cli::{init, schema};
 
 use super::{judge::judge, yaml};
 
@@ -34,7 +34,8 @@ fn every_yaml_that_is_shipped_or_shown_is_right_by_the_schema() {
 fn shipped() -> Vec<(String, String)> {
     let examples = fs::read_dir("examples").unwrap().map(|entry| entry.unwrap().path());
     let files = examples.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).chain([PathBuf::from("tasks.yaml")]);
-    files.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap())).collect()
+    let files = files.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap()));
+    files.chain([("what `init` writes".to_owned(), init::starter("Asia/Tokyo"))]).collect()
 }
 
 /// The YAML of the documentation; what it shows as wrong is left out.

@@ -140,6 +140,7 @@ pub(crate) struct DeadArgs {
 #[derive(Debug, Subcommand)]
 enum Dead {
     /// Show them, newest first
+    #[command(after_help = "Example: taskrun queue dead list --account base_account_1")]
     List {
         /// Only this account's
         #[arg(long, value_name = "A")]
@@ -149,6 +150,7 @@ enum Dead {
         json: bool,
     },
     /// Show all there is to know of an item
+    #[command(after_help = "Example: taskrun queue dead show 12")]
     Show {
         /// The item, by its number
         #[arg(value_name = "ID", value_parser = item_id)]
@@ -158,8 +160,10 @@ enum Dead {
         json: bool,
     },
     /// Try them again
+    #[command(after_help = "Example: taskrun queue dead requeue 12 13")]
     Requeue(DeadMeant),
     /// Give them up: they stand as cancelled from then on
+    #[command(after_help = "Example: taskrun queue dead clear 12")]
     Clear(DeadMeant),
 }
 

@@ -186,9 +186,10 @@ if [ "$check" = yes ]; then
     elsewhere=$(mktemp -d)
     trap 'rm -rf "$elsewhere"' EXIT
     git ls-files -z --cached | xargs -0 cp --parents -t "$elsewhere"
-    build_gnu "$elsewhere" "$elsewhere/target"
+    TIMEFORMAT='%R %U %S'
+    { time build_gnu "$elsewhere" "$elsewhere/target"; } 2>"$work/check.log" || { cat "$work/check.log" >&2; exit 1; }
     cmp "$elsewhere/target/release/taskrun" "$work/gnu/release/taskrun" || fail "two builds of the same sources differ"
-    say "both builds are the same, byte by byte"
+    say "both builds are the same, byte by byte: $(tail -n 1 "$work/check.log")"
 fi
 (cd "$dist" && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum >SHA256SUMS)
 cat "$dist/SHA256SUMS"

@@ -20,7 +20,7 @@ say() { printf '\n== %s\n' "$*"; }
 if [ ! -x "$base/lib/systemd/systemd" ]; then
     say "a fresh Debian"
     mkdir -p "$base"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,sudo,ca-certificates,tzdata bookworm "$base" http://deb.debian.org/debian >/dev/null
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,sudo,ca-certificates,tzdata bookworm "$base" http://deb.debian.org/debian >/dev/null
 fi
 
 # What the fresh system's first process does before it becomes systemd: a root of its own over the base, and no hardware.
@@ -45,12 +45,14 @@ else
 fi
 for folder in run tmp dev; do mount -t tmpfs tmpfs "$root/$folder"; done
 for device in null zero full random urandom tty; do touch "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"; done
-mkdir "$root/dev/shm" "$root/dev/pts"
+mkdir "$root"/dev/{shm,pts,mqueue}
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 hardware="systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket getty.target console-getty.service systemd-logind.service
     sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount systemd-timesyncd.service systemd-networkd.service"
 for unit in $hardware; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 ln -sf /lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
-hostname shop-server
+echo shop-server >"$root/etc/hostname"
 echo "127.0.0.1 localhost shop-server" >"$root/etc/hosts"
 chroot "$root" useradd --shell /bin/bash ken
 chroot "$root" chown ken:ken /home/ken
@@ -60,7 +62,7 @@ cd "$root"
 mkdir -p old
 pivot_root . old
 umount -l /old
-exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null --show-status=false
+exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal --show-status=false
 BOOT
 }
 
@@ -68,8 +70,7 @@ scratch=$(mktemp -d)
 boot=
 group=
 end() {
-    [ -z "$boot" ] || kill -KILL "$boot" 2>/dev/null || true
-    wait 2>/dev/null || true
+    [ -z "$boot" ] || { kill -KILL "$boot" && wait "$boot"; } 2>/dev/null || true
     [ -z "$group" ] || rmdir "$group" 2>/dev/null || true
     rm -rf "$scratch"
 }
@@ -104,9 +105,12 @@ expect() { # WHAT COMMAND...: waits until the command succeeds
         if "$@" >/dev/null 2>&1; then echo "ok: $what"; return; fi
         sleep 0.5
     done
-    echo "error: not so: $what" >&2
+    give_up "not so: $what"
+}
+give_up() {
+    echo "error: $1" >&2
     inside systemctl status --no-pager -l taskrun >&2 || true
-    inside journalctl --no-pager -u taskrun -n 40 >&2 || true
+    inside journalctl --no-pager -n 60 >&2 || true
     exit 1
 }
 property() { inside systemctl show -p "$1" --value taskrun; }
@@ -118,7 +122,7 @@ for page in "${pages[@]}"; do
     start
     begun=$(date +%s)
     as_ken "set -e; set -v
-$(lines "$page")"
+$(lines "$page")" || give_up "a line of $page fails"
     echo "typed in $(($(date +%s) - begun)) s"
 
     say "what the page promises"
@@ -127,25 +131,23 @@ $(lines "$page")"
     expect "it starts with the machine" inside systemctl is-enabled taskrun
     inside systemd-analyze security --threshold=15 taskrun | tail -n 1
     inside bash -c 'cp /etc/taskrun/tasks.yaml /root/ && echo "nonsense: [" >>/etc/taskrun/tasks.yaml'
-    if inside systemctl reload taskrun 2>/dev/null; then echo "error: a faulty file was reloaded" >&2; exit 1; fi
+    if inside systemctl reload taskrun 2>/dev/null; then give_up "a faulty file was reloaded"; fi
     inside cp /root/tasks.yaml /etc/taskrun/
     expect "a faulty file is refused, and the service goes on" answers
     inside systemctl reload taskrun
-    pid=$(property MainPID)
-    inside kill -KILL "$pid"
+    inside systemctl kill --kill-whom=main --signal=KILL taskrun
     expect "a crash is answered by a start" is_property NRestarts 1
     expect "and it answers again" answers
-    inside kill -STOP "$(property MainPID)"
+    inside systemctl kill --kill-whom=main --signal=STOP taskrun
     expect "a hang is noticed by the watchdog" is_property NRestarts 2
     expect "and it answers again" answers
     unit=$(inside cat /usr/lib/systemd/system/taskrun.service)
     [ "$(inside taskrun -c /etc/taskrun/tasks.yaml service install --dry-run 2>/dev/null)" = "$unit" ] ||
-        { echo "error: the package's unit is not what \`service install --dry-run\` prints" >&2; exit 1; }
+        give_up "the package's unit is not what \`service install --dry-run\` prints"
     echo "ok: the package's unit is what \`service install --dry-run\` prints"
     inside apt-get remove -y -qq taskrun >/dev/null 2>&1
     expect "removed, nothing of it runs" inside bash -c '! readlink /proc/[0-9]*/exe | grep -q taskrun && [ -e /etc/taskrun/tasks.yaml ] && [ -e /var/lib/taskrun/taskrun.db ]'
 
-    kill -KILL "$boot"
-    wait "$boot" 2>/dev/null || true
+    { kill -KILL "$boot" && wait "$boot"; } 2>/dev/null || true
 done
 say "all as the pages say"

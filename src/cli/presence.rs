@@ -1,6 +1,6 @@
 //! This process among others: its record, its store, its log, its socket, and in practice its clock and marketplace.
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -114,6 +114,7 @@ impl Presence {
     /// Takes its place: from here on other processes know of it. In practice, the practice marketplace stands in for the real ones in `config`.
     pub(crate) async fn begin(role: Role, config: &mut Config, place: &Place) -> Result<Self, Failure> {
         let state = State::of(&config.state_dir, &config.store);
+        refuse_root(&state.dir)?;
         let system = SystemClock::start();
         let now = system.now().wall;
         let record = ProcessRecord::create(&state.records, role == Role::Once, now).map_err(|error| refused(&error))?;
@@ -325,6 +326,14 @@ fn loaded(config: Config, handlers: Handlers) -> Loaded {
         base_dir: config.base_dir,
         path: config.path,
     }
+}
+
+/// Root must not leave files in another user's state: that user's taskrun could not write its own log any more.
+fn refuse_root(dir: &Path) -> Result<(), Failure> {
+    let Some(owner) = os::other_owner(dir) else { return Ok(()) };
+    let message =
+        format!("the state in `{}` belongs to user {owner}, and root would leave files there that user could not write", dir.display());
+    Err(Failure::usage(message).advise(format!("run it as that user: `sudo -u '#{owner}' taskrun ...`")))
 }
 
 /// Nobody could reach the dashboard.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// Which file it is, whatever its name: its device and its number there.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// Whether a file has exactly this mode.
 pub(crate) fn has_mode(found: &Metadata, mode: u32) -> bool {
     found.mode() & 0o777 == mode
+}
+
+/// Whose a folder is, if we are root and it is somebody else's: files that we make there would be root's.
+pub(crate) fn other_owner(folder: &Path) -> Option<u32> {
+    let owner = std::fs::metadata(folder).ok()?.uid();
+    (geteuid().is_root() && owner != 0).then_some(owner)
 }
 
 /// Fills the buffer from this place of the file.

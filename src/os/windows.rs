@@ -79,6 +79,11 @@ pub(crate) fn has_mode(_found: &Metadata, _mode: u32) -> bool {
     true
 }
 
+/// Files inherit the folder's access list, whoever makes them.
+pub(crate) fn other_owner(_folder: &Path) -> Option<u32> {
+    None
+}
+
 /// Fills the buffer from this place of the file, where reading then goes on.
 pub(crate) fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;

@@ -14,6 +14,22 @@ fn the_exit_code_tells_the_end() {
 }
 
 #[test]
+fn root_leaves_no_files_in_another_users_state() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can try this");
+        return;
+    }
+    let shop = Shop::new(TASKS);
+    let state = shop.file("state");
+    std::fs::create_dir(&state).unwrap();
+    std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+    shop.run("once hello").ends(2).says(&["belongs to user 65534", "sudo -u '#65534' taskrun"]);
+    shop.run("run").ends(2).says(&["belongs to user 65534"]);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0);
+    shop.run("history").ends(0);
+}
+
+#[test]
 fn json_gives_each_instance_its_end() {
     let shop = Shop::new(TASKS);
     let json = shop.run("once bad --json").ends(1).json();

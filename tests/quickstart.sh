@@ -129,6 +129,7 @@ $(lines "$page")" || give_up "a line of $page fails"
     expect "the service runs and answers" answers
     expect "systemd knows how it is: $(property StatusText)" is_property ActiveState active
     expect "it starts with the machine" inside systemctl is-enabled taskrun
+    expect "\`taskrun doctor --quick\` is content" inside sudo -u taskrun taskrun doctor --quick
     inside systemd-analyze security --threshold=15 taskrun | tail -n 1
     inside bash -c 'cp /etc/taskrun/tasks.yaml /root/ && echo "nonsense: [" >>/etc/taskrun/tasks.yaml'
     if inside systemctl reload taskrun 2>/dev/null; then give_up "a faulty file was reloaded"; fi

@@ -76,7 +76,6 @@ struct Line {
 #[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
     /// The configuration; otherwise ./tasks.yaml, the file that `TASKRUN_CONFIG` names, /etc/taskrun/tasks.yaml
-    /// The configuration; otherwise ./tasks.yaml, `$TASKRUN_CONFIG`, /etc/taskrun/tasks.yaml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Keep the store and all other state here, whatever the file says

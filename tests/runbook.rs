@@ -1,4 +1,4 @@
-//! The runbooks work: every command of both is run, in order, against a daemon in practice, and ends with 0.
+//! The runbooks and the pages of troubleshooting work: every command of them is run, in order, against a daemon in practice, and ends with 0.
 //!
 //! What is in `text` blocks (services, other machines) is only read: where a service would be started there, the daemon is.
 #![cfg(test)]
@@ -18,11 +18,38 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const SPEED: u32 = 120;
 const ENGLISH: &str = include_str!("../docs/runbook.md");
 const JAPANESE: &str = include_str!("../docs/runbook.ja.md");
+const TROUBLES: &str = include_str!("../docs/troubleshooting.md");
+const TROUBLES_JA: &str = include_str!("../docs/troubleshooting.ja.md");
 
 #[test]
 fn every_command_of_both_runbooks_works() {
-    let (english, japanese) = (steps(ENGLISH), steps(JAPANESE));
-    assert!(130 < english.len(), "the commands are gone: {english:?}");
+    work((ENGLISH, JAPANESE), 130);
+}
+
+#[test]
+fn every_command_of_both_pages_of_troubleshooting_works() {
+    work((TROUBLES, TROUBLES_JA), 50);
+}
+
+#[test]
+fn every_link_into_a_runbook_meets_an_entry() {
+    for (page, runbook, name) in [(TROUBLES, ENGLISH, "runbook.md"), (TROUBLES_JA, JAPANESE, "runbook.ja.md")] {
+        let anchor = |heading: &str| -> String {
+            let kept = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+            kept.replace(' ', "-")
+        };
+        let entries: Vec<String> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+        let links: Vec<&str> = page.split(&format!("]({name}#")).skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(25 < links.len(), "{links:?}");
+        for link in links {
+            assert!(entries.iter().any(|entry| entry == link), "{link} is none of {entries:?}");
+        }
+    }
+}
+
+fn work((english, japanese): (&str, &str), commands: usize) {
+    let (english, japanese) = (steps(english), steps(japanese));
+    assert!(commands < english.len(), "the commands are gone: {english:?}");
     for (index, (english, japanese)) in english.iter().zip(&japanese).enumerate() {
         assert_eq!(english.plain(), japanese.plain(), "step {index}");
     }
@@ -55,6 +82,10 @@ fn steps(text: &str) -> Vec<Step> {
     while let Some(line) = lines.next() {
         if line.starts_with("## ") {
             steps.push(Step::Daemon);
+        }
+        // In a table of symptoms the second column is what to look with.
+        if let Some(command) = line.split(" | ").nth(1).and_then(|cell| cell.strip_prefix('`')?.strip_suffix('`')) {
+            steps.push(Step::Run(command.to_owned()));
         }
         let Some(fence) = line.strip_prefix("```") else { continue };
         let block: Vec<&str> = lines.by_ref().take_while(|line| !line.starts_with("```")).collect();

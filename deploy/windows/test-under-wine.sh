@@ -183,10 +183,14 @@ for step in installed running answers stopped resting again removed nothing; do
     check "service: $step" grep -q "^$step" "$work/service"
 done
 
-# The Task Scheduler takes the task as it is written, and keeps what breaks a runner by default out of it.
+# What breaks a runner by default is set in the task for `once`, and the Task Scheduler takes it as it is written.
+task=$here/deploy/windows/once-task.xml
+for setting in 'MultipleInstancesPolicy>Parallel' 'DisallowStartIfOnBatteries>false' 'StopIfGoingOnBatteries>false' 'StartWhenAvailable>true' 'ExecutionTimeLimit>PT0S'; do
+    check "task for once: $setting" grep -q "<$setting<" "$task"
+done
 sed -e 's|@NAME@|backup|; s|@AT@|2026-11-24T02:30:00|; s|@REPETITION@||; s|@USER@|shop|; s|@FOLDER@|C:\\|; s|@EXE@|C:\\taskrun.exe|; s|@CONFIG@|C:\\tasks.yaml|' \
-    "$here/deploy/windows/once-task.xml" >"$work/task.xml"
-check "the Task Scheduler takes the task for once" timeout 60 wine schtasks /create /tn "taskrun backup" /xml "$(winepath -w "$work/task.xml")"
+    "$task" >"$work/task.xml"
+check "task for once: it is well-formed, and taken" timeout 60 wine schtasks /create /tn "taskrun backup" /xml "$(winepath -w "$work/task.xml")"
 
 echo "$checks checks, $failed failed"
 [ "$failed" = 0 ]

@@ -100,6 +100,16 @@ gather() { # FOLDER PROGRAM
     find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
+# What the program itself writes for shells and for man.
+extras() { # PROGRAM
+    rm -rf target/extras
+    mkdir -p target/extras
+    "$1" man --out target/extras/man 2>/dev/null
+    "$1" completions bash >target/extras/taskrun
+    "$1" completions zsh >target/extras/_taskrun
+    "$1" completions fish >target/extras/taskrun.fish
+}
+
 pack_tar() { # NAME PROGRAM
     gather "$work/pack/$1" "$2"
     mkdir -p "$work/pack/$1/deploy"
@@ -169,6 +179,7 @@ fi
 if wants deb; then
     say "Debian package"
     install -D "$work/gnu/release/taskrun" target/release/taskrun
+    extras "$work/gnu/release/taskrun"
     cargo deb --quiet --no-build --no-strip --output "$dist/"
 fi
 if wants musl; then

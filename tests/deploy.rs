@@ -20,6 +20,22 @@ fn the_packages_tasks_are_sound_and_keep_to_the_services_folders() {
 }
 
 #[test]
+fn whatever_names_a_version_names_this_one() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (file, names) in [
+        ("deploy/docker/compose.yaml", format!("image: taskrun:{version}\n")),
+        ("docs/quickstart/docker.md", format!("FROM taskrun:{version}`")),
+        ("docs/quickstart/docker.ja.md", format!("FROM taskrun:{version}`")),
+        ("docs/quickstart/linux.md", format!("taskrun_{version}-1_amd64.deb\n")),
+        ("docs/quickstart/linux.md", format!("taskrun-{version}-x86_64-linux-musl.tar.gz\n")),
+        ("docs/quickstart/linux.ja.md", format!("taskrun_{version}-1_amd64.deb\n")),
+        ("docs/quickstart/linux.ja.md", format!("taskrun-{version}-x86_64-linux-musl.tar.gz`")),
+    ] {
+        assert!(fs::read_to_string(file).unwrap().contains(&names), "{file} does not say {names:?}");
+    }
+}
+
+#[test]
 fn a_version_without_an_entry_in_the_changelog_is_not_released() {
     let manifest = fs::read_to_string("Cargo.toml").unwrap();
     let version = manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"')).unwrap();

@@ -2,6 +2,7 @@
 # Measures what docs/numbers.md says and writes it: build times, sizes, how fast a command answers, what the idle daemon needs.
 #
 #   deploy/release.sh --draft && deploy/numbers.sh
+#   deploy/numbers.sh --keep-builds      leaves the build times as the page has them
 #
 # Builds everything twice more from nothing (debug, and release once elsewhere, which must be the same byte by byte), so it takes a while.
 # Measure on a machine that does nothing else; CPU seconds are comparable even where it does.
@@ -16,7 +17,7 @@ binary=$PWD/${TASKRUN_RELEASE_WORK:-target/release-work}/gnu/release/taskrun
 folder=$(mktemp -d)
 daemon=
 end() {
-    if [ -n "$daemon" ]; then kill "$daemon" && wait "$daemon" || true; fi
+    if [ -n "$daemon" ] && kill "$daemon"; then wait "$daemon" || true; fi
     rm -rf "$folder"
 }
 trap end EXIT
@@ -25,10 +26,17 @@ took() { awk '{printf "%d s of CPU, %d s by the clock", $2 + $3, $1}'; }
 size() { awk -v bytes="$(stat -c %s "$1")" 'BEGIN {printf "%.1f MB", bytes / 1e6}'; }
 median() { sort -n | awk '{value[NR] = $1} END {printf "%.1f ms", value[int((NR + 1) / 2)] / 1000}'; }
 
-debug=$({ time CARGO_TARGET_DIR=$folder/target cargo build --locked --quiet; } 2>&1 | tail -n 1 | took)
-debug_size=$(size "$folder/target/debug/taskrun")
-rm -rf "$folder/target"
-release=$(deploy/release.sh --draft --check gnu 2>&1 | sed -n 's/^== both builds are the same, byte by byte: //p' | took)
+row() { sed -n "s/^| $1 | \(.*\) |$/\1/p" docs/numbers.md; }
+if [ "${1:-}" = --keep-builds ]; then
+    debug=$(row "debug build, from nothing")
+    debug_size=$(row "program, debug")
+    release=$(row "release build, from nothing")
+else
+    debug=$({ time CARGO_TARGET_DIR=$folder/target cargo build --locked --quiet; } 2>&1 | tail -n 1 | took)
+    debug_size=$(size "$folder/target/debug/taskrun")
+    rm -rf "$folder/target"
+    release=$(deploy/release.sh --draft --check gnu 2>&1 | sed -n 's/^== both builds are the same, byte by byte: //p' | took)
+fi
 
 # One command from its start to its end, in microseconds. Cold: the program and what it reads come from the disk.
 cp "$binary" "$folder/taskrun"

@@ -117,6 +117,27 @@ property() { inside systemctl show -p "$1" --value taskrun; }
 is_property() { [ "$(property "$1")" = "$2" ]; }
 answers() { inside sudo -u taskrun taskrun status; }
 
+# A service of one's own tasks.yaml, in a folder whose name is hard on whoever quotes.
+any_folder() {
+    # shellcheck disable=SC2016  # the dollar belongs to the name
+    as_ken 'set -e
+        shop="/srv/50% of \$HOME \"the\" shop\\x"
+        sudo install -d -o ken "$shop"
+        cd "$shop"
+        printf "%s\n" "tasks:" "  show: { handler: command, with: { run: [\"echo \$SHOP > made\"], shell: true } }" "http: { listen: \"127.0.0.1:9799\" }" >tasks.yaml
+        echo "SHOP=鈴木 100%" >taskrun.env
+        sudo taskrun service install --name second 2>/dev/null
+        sudo taskrun service install --name second 2>/dev/null
+        taskrun once show --quiet
+        taskrun trigger show
+        sudo systemctl reload second
+        for _ in {1..50}; do [ "$(cat made)" = "鈴木 100%" ] && break; sleep 0.2; done
+        [ "$(cat made)" = "鈴木 100%" ] || { od -c made; cat tasks.yaml taskrun.env; exit 1; } >&2
+        sudo taskrun service uninstall --name second 2>/dev/null
+        [ ! -e /etc/systemd/system/second.service ]' >/dev/null || give_up "a service in a folder of any name"
+    echo "ok: a service in a folder of any name, as its owner, with its environment"
+}
+
 for page in "${pages[@]}"; do
     say "$page"
     start
@@ -146,6 +167,7 @@ $(lines "$page")" || give_up "a line of $page fails"
     [ "$(inside taskrun -c /etc/taskrun/tasks.yaml service install --dry-run 2>/dev/null)" = "$unit" ] ||
         give_up "the package's unit is not what \`service install --dry-run\` prints"
     echo "ok: the package's unit is what \`service install --dry-run\` prints"
+    any_folder
     inside apt-get remove -y -qq taskrun >/dev/null 2>&1
     expect "removed, nothing of it runs" inside bash -c '! readlink /proc/[0-9]*/exe | grep -q taskrun && [ -e /etc/taskrun/tasks.yaml ] && [ -e /var/lib/taskrun/taskrun.db ]'
 

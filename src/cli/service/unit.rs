@@ -101,7 +101,7 @@ KillMode=mixed
 WantedBy={target}
 ",
             identity = self.run_as.as_ref().map(|user| format!("User={user}\n")).unwrap_or_default(),
-            environment = line(&self.environment_file())?,
+            environment = pattern(&self.environment_file())?,
             program = self.program()?,
             folders = if self.run_as.is_some() { self.folders()? } else { String::new() },
             doors = if self.run_as.is_some() { DOORS } else { "" },
@@ -164,6 +164,12 @@ fn line(path: &Path) -> Result<String, Unwritable> {
     text.map(|text| text.replace('%', "%%")).ok_or_else(|| Unwritable(path.to_owned()))
 }
 
+/// A path as a pattern that only it fits: systemd looks for environment files by pattern, and passes over what it does not find.
+fn pattern(path: &Path) -> Result<String, Unwritable> {
+    let special = |c: char| "\\*?[".contains(c);
+    Ok(line(path)?.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect())
+}
+
 /// A path as one word of a list.
 fn word(path: &Path) -> Result<String, Unwritable> {
     let text = line(path)?;
@@ -209,7 +215,7 @@ mod tests {
         let unit = Unit { config: r#"/srv/50% of "it"/a\b $HOME/tasks.yaml"#.into(), exe: "/opt/task run/100%".into(), ..packaged() };
         let text = unit.text().unwrap();
         assert_eq!(line_of(&text, "ExecStart"), r#""/opt/task run/100%%" -c "/srv/50%% of \"it\"/a\\b $$HOME/tasks.yaml" run"#);
-        assert_eq!(line_of(&text, "EnvironmentFile"), r#"-/srv/50%% of "it"/a\b $HOME/taskrun.env"#);
+        assert_eq!(line_of(&text, "EnvironmentFile"), r#"-/srv/50%% of "it"/a\\b $HOME/taskrun.env"#);
         let unit = Unit { config: "/srv/店/tasks.yaml".into(), ..packaged() };
         assert!(unit.text().unwrap().contains(" -c /srv/店/tasks.yaml run\n"));
     }

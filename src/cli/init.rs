@@ -1,5 +1,6 @@
 //! `taskrun init`: the files to begin with. Asks nothing, and overwrites nothing.
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, place: &Place) -> Result<Exit, Failure> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => "kept ",
             Err(error) => return Err(Failure::because(Exit::Failed, format!("failed to write `{}`", path.display()), &error)),
         };
-        text += &format!("{did} {}\n", path.display());
+        writeln!(text, "{did} {}", path.display()).unwrap_or_default();
     }
     place.screen.data(&format!("{text}\nNext:\n{}", next(args)))?;
     Ok(Exit::Done)
@@ -97,7 +98,7 @@ fn next(args: &Args) -> String {
         ["taskrun check", "taskrun once hello", "taskrun run"]
     };
     lines.extend(commands.map(str::to_owned));
-    lines.iter().map(|line| format!("  {line}\n")).collect()
+    format!("  {}\n", lines.join("\n  "))
 }
 
 fn quoted(path: &Path) -> String {

@@ -75,7 +75,7 @@ struct Line {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// The configuration; otherwise ./tasks.yaml, the file that `TASKRUN_CONFIG` names, /etc/taskrun/tasks.yaml
+    /// The configuration; otherwise ./tasks.yaml, what `TASKRUN_CONFIG` names, /etc/taskrun/tasks.yaml
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Keep the store and all other state here, whatever the file says
@@ -170,7 +170,7 @@ fn color(words: &[OsString]) -> ColorChoice {
         Some(said) => said.strip_prefix('='),
         None => None,
     });
-    said.filter_map(|said| said.parse().ok()).last().unwrap_or(ColorChoice::Auto)
+    said.rev().find_map(|said| said.parse().ok()).unwrap_or(ColorChoice::Auto)
 }
 
 /// Help is data; wrong usage is not.

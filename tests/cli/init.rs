@@ -103,7 +103,9 @@ fn colours_are_for_those_who_see_them() {
     let colored = |line: &str, variables: &[(&str, &str)]| {
         let mut command = shop.command(line);
         let names = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "CI"];
-        names.iter().for_each(|name| _ = command.env_remove(name));
+        for name in names {
+            command.env_remove(name);
+        }
         let done = Done::of(command.envs(variables.iter().copied()).output().unwrap());
         (done.out + &done.err).contains('\x1b')
     };

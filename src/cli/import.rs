@@ -1,7 +1,7 @@
 //! `taskrun import`: other systems' settings as a tasks.yaml.
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -146,7 +146,9 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| Failure::because(Exit::Usage, format!("failed to read {}", shown(file)), &error);
     let mut bytes = Vec::new();
     let limit = BYTES_MAX as u64 + 1;
-    if file == Path::new(STDIN) {
+    if file == Path::new(STDIN) && io::stdin().is_terminal() {
+        return Err(Failure::usage("nothing comes in").advise("name a file, or pipe one in: `crontab -l | taskrun import crontab`"));
+    } else if file == Path::new(STDIN) {
         io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
     } else {
         File::open(file).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;

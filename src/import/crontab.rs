@@ -1,6 +1,8 @@
 //! A crontab as a tasks.yaml: the system's, with users in it, or a user's own.
 //!
 //! Lines mean what cronie takes them for. What cron would refuse is left out, since nobody relies on it; what runs differently here is said.
+use std::collections::BTreeSet;
+
 use jiff::{Timestamp, tz::TimeZone};
 use serde_yaml::{Mapping, Value};
 
@@ -77,6 +79,9 @@ pub fn import(name: &str, bytes: &[u8], surroundings: &Surroundings<'_>) -> Resu
     import.sheet.finish()
 }
 
+/// More variables than this, written down for each task, are no settings but a mistake; tasks.yaml may have twice as much in all.
+const ENV_BYTES_MAX: usize = 8 << 20;
+
 /// Users whose names stand in no user's crontab as a command.
 const SURE_USERS: [&str; 4] = ["root", "www-data", "nobody", "postgres"];
 
@@ -127,6 +132,10 @@ struct Import<'a> {
     delay: u32,
     /// The line before this one ends with a backslash.
     continued: bool,
+    /// Users whose home folder is not known, of which that was said.
+    homeless: BTreeSet<String>,
+    /// How many bytes the variables of all tasks take.
+    env_bytes: usize,
 }
 
 /// What `CRON_TZ` says at this line.
@@ -149,10 +158,13 @@ impl<'a> Import<'a> {
             zone: Zone::Unsaid,
             delay: 0,
             continued: false,
+            homeless: BTreeSet::new(),
+            env_bytes: 0,
         }
     }
 
     fn open(&mut self, name: &str) {
+        let home = (self.surroundings.home)(None);
         let sheet = &mut self.sheet;
         sheet.head(format!(
             "Made from {name} by `taskrun import crontab`. Lines with `!` say what is different now. Then: taskrun check; taskrun list"
@@ -160,8 +172,12 @@ impl<'a> Import<'a> {
         sheet.head(
             "Times are those of the machine's own zone, as they were; `timezone: Asia/Tokyo` on a line of its own makes sure of one.",
         );
-        if let Some(runner) = &self.runner {
-            sheet.head(format!("taskrun has to be started by `{runner}`."));
+        match (&self.runner, home) {
+            (Some(runner), _) => sheet.head(format!("taskrun has to be started by `{runner}`.")),
+            (None, Some(home)) => {
+                sheet.head(format!("taskrun has to be started by the crontab's owner, whose home folder is taken to be {home}."));
+            }
+            (None, None) => sheet.head("taskrun has to be started by the crontab's owner."),
         }
         let defaults = mapping([("overlap", "allow".into()), ("catch_up", "none".into())]);
         let comments = [
@@ -268,6 +284,7 @@ impl<'a> Import<'a> {
     fn entry(&mut self, number: usize, entry: &Entry<'_>) -> Result<(), String> {
         let schedule = self.schedule(entry)?;
         let (user, line) = self.user_and_command(entry)?;
+        line::not_a_field(line::first_word(line).0)?;
         if line.contains(['\0', char::REPLACEMENT_CHARACTER]) {
             return Err("there are characters in it that are not UTF-8: write the command by hand".to_owned());
         }
@@ -276,8 +293,14 @@ impl<'a> Import<'a> {
                 "`CRON_TZ` on line {at} is no time zone that is known here: write an IANA name such as `Asia/Tokyo` there"
             ));
         }
+        self.env_bytes =
+            self.env.iter().fold(self.env_bytes, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()));
+        if self.env_bytes > ENV_BYTES_MAX {
+            return Err("the variables of all lines together are too many for one tasks.yaml: split the crontab".to_owned());
+        }
         let (command, input) = command::split_input(line);
         self.remark_time(number, entry);
+        self.remark_home(number, &command, user);
         let command = self.in_the_foreground(number, command);
         if command::shows_a_secret(&command) {
             self.sheet.differs(number, "a secret seems to stand in the command: take it from the environment instead, as in `$API_TOKEN`");
@@ -329,7 +352,7 @@ impl<'a> Import<'a> {
                 "`{user}` is no user: in the system's crontab one stands before the command (or is it a user's own? `--user`)"
             ));
         }
-        if command.is_empty() || command.starts_with('*') {
+        if command.is_empty() {
             return Err("a user without a command: add the command, or remove the line".to_owned());
         }
         if user != runner && runner != "root" {
@@ -351,6 +374,16 @@ impl<'a> Import<'a> {
         if line::has_open_step(&entry.time) {
             let text =
                 format!("`{}`: from the number on, in steps, as cronie has it; Debian's cron refuses or ignores such a step", entry.time);
+            self.sheet.differs(number, text);
+        }
+    }
+
+    /// Says once of each user whose home is not known that cron starts there.
+    fn remark_home(&mut self, number: usize, command: &str, user: Option<&str>) {
+        let name = user.map_or_else(|| "the owner".to_owned(), |user| format!("`{user}`"));
+        if !command.starts_with("cd /") && self.cwd(command, user).is_none() && self.homeless.insert(name.clone()) {
+            let text =
+                format!("cron starts it in the home folder of {name}, which is not known here: set `cwd`, or import on that machine");
             self.sheet.differs(number, text);
         }
     }

@@ -10,8 +10,8 @@ mod sheet;
 
 pub use sheet::SheetError;
 
-/// The longest file that is read; no settings written by people are longer.
-pub const BYTES_MAX: usize = 4 << 20;
+/// The longest file that is read: what comes of a longer one could be more than tasks.yaml may hold.
+pub const BYTES_MAX: usize = 1 << 20;
 
 /// A tasks.yaml made of somebody else's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The tasks.yaml that is being made: tasks and sections in order, with comments and remarks at their places.
 //!
 //! `serde_yaml` writes the values, so that quoting is its affair; comments, which it does not know, go between them.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
 
@@ -27,6 +27,8 @@ pub(super) struct Sheet {
     source: String,
     remarks: Vec<Remark>,
     names: BTreeSet<String>,
+    /// The last number behind a name that was not free.
+    numbers: BTreeMap<String, u32>,
 }
 
 #[derive(Debug)]
@@ -106,8 +108,12 @@ impl Sheet {
 
     fn free_name(&mut self, wanted: &str) -> String {
         let plain = plain_name(wanted);
-        let numbered = (2..).map(|n: u32| format!("{plain}_{n}"));
-        let free = std::iter::once(plain.clone()).chain(numbered).find(|name| !self.names.contains(name)).unwrap_or(plain);
+        let number = self.numbers.entry(plain.clone()).or_insert(1);
+        let mut free = plain.clone();
+        while self.names.contains(&free) {
+            *number = number.saturating_add(1);
+            free = format!("{plain}_{number}");
+        }
         self.names.insert(free.clone());
         free
     }

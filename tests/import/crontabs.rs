@@ -163,3 +163,24 @@ fn this_machines_own_files_are_taken_over() {
         crate::world::read(&imported.yaml).unwrap_or_else(|faults| panic!("{}: {faults}", file.display()));
     }
 }
+
+/// What cronie decides and older crons do not: by the clock on the wall alone, the first time would be lost on the last Sunday of March and the second
+/// come twice on the last of October.
+#[test]
+fn where_clocks_change_a_fixed_time_is_neither_lost_nor_doubled() {
+    let imported = imported(b"30 2 * * * /bin/a\n*/30 2 * * * /bin/b\n", Format::User);
+    let instances = instances(&imported.yaml);
+    let fires = |index: usize, day: &str| -> Vec<String> {
+        let mut timing = instances[index].timing.clone();
+        timing.zone = TimeZone::get("Europe/Berlin").unwrap();
+        let midnight = day.parse::<jiff::civil::Date>().unwrap().to_zoned(timing.zone.clone()).unwrap();
+        let (from, end) = (midnight.timestamp(), midnight.tomorrow().unwrap().timestamp());
+        let fires =
+            std::iter::successors(timing.next_after(from, Anchors::default()), |fire| timing.next_after(fire.at, Anchors::default()));
+        fires.take_while(|fire| fire.at < end).map(|fire| fire.at.to_zoned(timing.zone.clone()).strftime("%H:%M%z").to_string()).collect()
+    };
+    assert_eq!(fires(0, "2028-03-26"), ["03:00+0200"], "right after the gap");
+    assert_eq!(fires(0, "2028-10-29"), ["02:30+0200"], "the first time");
+    assert_eq!(fires(1, "2028-03-26"), Vec::<String>::new(), "with a star: by the clock on the wall");
+    assert_eq!(fires(1, "2028-10-29"), ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]);
+}

@@ -43,6 +43,7 @@ const CASES: &[Case] = &[
     case("no command", b"0 5 * * *\n", &[], &["a schedule without a command"], &[]),
     case("an alias without a command", b"@daily\n", &[], &["a schedule without a command"], &[]),
     case("six fields", b"0 */5 * * * * /bin/a\n", &[], &["six time fields where cron has five"], &[]),
+    case("six numbers", b"0 30 4 * * 1 /bin/a\n", &[], &["six time fields where cron has five"], &["# 0 30 4 * * 1 /bin/a"]),
     case("seconds and a question mark", b"0 0 12 * ? /bin/a\n", &[], &["cron does not know `?`"], &[]),
     case("the last day", b"0 0 L * * /bin/a\n", &[], &["if it was meant, write a task with `schedule: \"0 0 L * *\"`"], &[]),
     case("the nearest weekday", b"0 0 15W * * /bin/a\n", &[], &["cron does not know"], &[]),
@@ -246,6 +247,25 @@ fn what_can_be_imported_fires_as_under_cron_and_the_rest_is_explained() {
         assert!(!imported.yaml.contains("hunter2"), "{}", imported.yaml);
     }
     assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn a_user_whose_home_is_not_known_is_named_once() {
+    let imported =
+        imported(b"0 5 * * * root /bin/a\n0 6 * * * eve /bin/b\n0 7 * * * eve /bin/c\n0 8 * * * eve cd /srv && /bin/d\n", Format::System);
+    let said: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("line 2: cron starts it in the home folder of `eve`"), "{said:?}");
+}
+
+#[test]
+fn many_lines_and_many_variables_do_no_harm() {
+    let lines = "* * * * * a\n".repeat(5_000);
+    assert_eq!(imported(lines.as_bytes(), Format::User).tasks, 5_000);
+    let lines = format!("A={}\n{}", "x".repeat(500_000), "* * * * * a\n".repeat(40));
+    let imported = imported(lines.as_bytes(), Format::User);
+    assert!(imported.tasks < 20, "{}", imported.tasks);
+    assert!(imported.remarks.iter().all(|remark| remark.left_out && remark.text.contains("split the crontab")));
 }
 
 #[test]

@@ -105,11 +105,17 @@ fn rest_of(rest: &str) -> Result<&str, String> {
     if rest.is_empty() {
         return Err("a schedule without a command: add the command, or remove the line".to_owned());
     }
-    if rest.starts_with('*') {
-        // Cron itself refuses this as "a common typo".
+    not_a_field(first_word(rest).0)?;
+    Ok(rest)
+}
+
+/// Refuses a command that looks like one more time field: cron does so for a star, "a common typo", and would run a program called `1`.
+pub(super) fn not_a_field(word: &str) -> Result<(), String> {
+    let begins = word.starts_with(|c: char| c.is_ascii_digit() || "*?".contains(c));
+    if begins && word.chars().all(|c| c.is_ascii_digit() || "*/,-?".contains(c)) {
         return Err("six time fields where cron has five; taskrun can have six, seconds first: write the task by hand".to_owned());
     }
-    Ok(rest)
+    Ok(())
 }
 
 /// Why a time is none that cron knows, where our own parser would not say so, or not as well.

@@ -6,7 +6,10 @@ use taskrun::{
         event::Judgement,
         task::{Overlap, ProcessId, RunId},
     },
-    store::{HistoryFilter, RunStore, StoreError, sqlite::SqliteStore},
+    store::{
+        HistoryFilter, RunStore, StoreError,
+        sqlite::{SqliteStore, inspect, newest_schema},
+    },
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -72,6 +75,21 @@ fn what_is_no_database_is_called_damaged() {
     fs::write(&path, "tasks:\n  sync:\n    every: 3h\n".repeat(100)).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_not_called_damaged_and_one_that_was_emptied_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taskrun.db");
+    drop(SqliteStore::open(&path).unwrap());
+    assert_eq!(inspect(&path).unwrap(), newest_schema());
+    // SQLite can't open it, as on a disk that was mounted to be read only.
+    let error = inspect(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+    let path = folder.path().join("emptied.db");
+    fs::write(&path, "").unwrap();
+    let error = inspect(&path).unwrap_err();
+    assert!(error.to_string().contains("is damaged: it is empty"), "{error}");
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ fn ill(error: &StoreError) -> Finding {
         StoreError::Foreign { .. } => "name another file under `store:`",
         StoreError::Network { .. } | StoreError::NoWal { .. } => "put `state_dir` on a disk of this machine",
         StoreError::Damaged { .. } => "`taskrun stop`, keep the file, and `taskrun restore` the newest backup in `state/backups`",
-        _ => "is the disk well, and this the right user?",
+        _ => "is the disk full, read-only or failing, and this the right user?",
     };
     Finding::bad("store", chain(error))
         .because("every run and every item to be listed is written down there")

@@ -249,7 +249,8 @@ impl WriteFault {
     }
 }
 
-fn failed(path: &Path, step: &'static str, error: rusqlite::Error) -> StoreError {
+/// What an error of the database is to others: damage, or a step that failed.
+pub(super) fn failed(path: &Path, step: &'static str, error: rusqlite::Error) -> StoreError {
     damaged(path, &error).unwrap_or_else(|| StoreError::Failed { step, source: error.into() })
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
-    db::Db,
+    db::{Db, failed},
     disk,
     migrate::{self, Fault},
     upkeep::verify,
@@ -26,17 +26,17 @@ pub struct Restored {
 /// # Errors
 /// When the copy is damaged, not ours or from a newer version, or a file can't be moved. The store is as it was then.
 pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Failed { step: "restore a copy", source };
+    let not_restored = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Failed { step: "restore a copy", source };
     verify(copy)?;
     // Both are brought to the newest schema, and what was written lately is in the files themselves.
     drop(Db::open(copy)?);
     let exists = path.exists();
     let current = exists.then(|| Db::open(path).map(drop));
     let took_along = matches!(current, Some(Ok(())));
-    adapt(copy, took_along.then_some(path), at).map_err(|error| failed(error.into()))?;
+    adapt(copy, took_along.then_some(path), at).map_err(|error| not_restored(error.into()))?;
     let moved = |from: &Path, to: &Path| match crate::os::rename(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done.map_err(|error| failed(error.into())),
+        done => done.map_err(|error| not_restored(error.into())),
     };
     let before = disk::beside(path, &format!(".before-{}", at.strftime("%Y%m%dT%H%M%SZ")));
     // The files beside it first: with another database in their place they would damage it.
@@ -48,7 +48,7 @@ pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored>
         moved(path, &before)?;
     }
     moved(copy, path)?;
-    disk::sync_folder(path).map_err(|error| failed(error.into()))?;
+    disk::sync_folder(path).map_err(|error| not_restored(error.into()))?;
     Ok(Restored { before: exists.then_some(before), took_along })
 }
 
@@ -110,16 +110,18 @@ fn adapt(copy: &Path, current: Option<&Path>, at: Timestamp) -> rusqlite::Result
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
-/// Whether a file is a store that this program can take, without changing it.
+/// Whether a file is a store that this program can take, without changing it; its schema.
 ///
 /// # Errors
-/// When it is damaged, not ours, or from a newer version.
+/// When it is damaged, empty, not ours, or from a newer version, or can't be read.
 pub fn inspect(path: &Path) -> StoreResult<i64> {
     verify(path)?;
     let open = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-    let found = open.map_err(Fault::from).and_then(|mut conn| migrate::inspect(&mut conn, path));
-    found.map_err(|fault| match fault {
-        Fault::Refused(error) => error,
-        Fault::Sqlite(error) => StoreError::Damaged { path: path.to_owned(), detail: error.to_string() },
-    })
+    match open.map_err(Fault::from).and_then(|mut conn| migrate::inspect(&mut conn, path)) {
+        // Nothing of ours was ever written there, or it was emptied.
+        Ok(0) => Err(StoreError::Damaged { path: path.to_owned(), detail: "it is empty".to_owned() }),
+        Ok(schema) => Ok(schema),
+        Err(Fault::Refused(error)) => Err(error),
+        Err(Fault::Sqlite(error)) => Err(failed(path, "read the schema of the store", error)),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
-use super::{SqliteStore, disk};
+use super::{SqliteStore, db::failed, disk};
 use crate::store::{
     Answer, StoreError,
     upkeep::{Old, PRUNE_PORTION, Pruned, Upkeep},
@@ -103,11 +103,10 @@ fn prune(conn: &Connection, what: Old, before: i64, from: i64, dry: bool) -> rus
     Ok(Pruned { rows, next: more.then_some(last.saturating_add(1)) })
 }
 
-/// Whether a file is a whole store of ours, and none from the future.
+/// Whether a file is a whole store of ours, and none from the future. What keeps it from being read is not called damage.
 pub(super) fn verify(path: &Path) -> Result<(), StoreError> {
-    let damaged = |detail: String| StoreError::Damaged { path: path.to_owned(), detail };
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|error| damaged(error.to_string()))?;
-    let detail: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(|error| damaged(error.to_string()))?;
-    if detail == "ok" { Ok(()) } else { Err(damaged(detail)) }
+    let failed = |error| failed(path, "read the whole store", error);
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let detail: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if detail == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), detail }) }
 }

@@ -88,6 +88,30 @@ fn a_service_is_installed_once_and_taken_away_once() {
 }
 
 #[test]
+fn a_unit_of_somebody_else_is_neither_replaced_nor_taken_away() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.unit().parent().unwrap()).unwrap();
+    for theirs in ["[Service]\nExecStart=/usr/sbin/nginx\n", ""] {
+        fs::write(machine.unit(), theirs).unwrap();
+        for line in ["service install --user", "service uninstall --user", "service install --user --dry-run"] {
+            machine.run(line).ends(2).says(&["is not one of taskrun's", "--name"]);
+        }
+        assert_eq!(fs::read_to_string(machine.unit()).unwrap(), theirs);
+    }
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+#[test]
+fn every_folder_that_is_written_to_is_made_for_the_services_user() {
+    let machine = Machine::new();
+    let done = machine.run("service install --dry-run --run-as daemon").ends(0);
+    assert!(done.err.contains("-o daemon -m 0750") && done.err.contains("/state`"), "{done:#?}");
+    let done = machine.run("service install --dry-run --run-as daemon --state-dir ../beside/state").ends(0);
+    let writable = done.out.lines().find(|line| line.starts_with("ReadWritePaths=")).unwrap();
+    assert!(writable.contains("/beside/state") && !writable.contains(".."), "{done:#?}");
+}
+
+#[test]
 fn what_would_be_done_is_shown_and_not_done() {
     let machine = Machine::new();
     let done = machine.run("service install --user --dry-run").ends(0).says(&["would write ", "would run `systemctl --user enable --now"]);

@@ -2,7 +2,7 @@
 use std::{
     io,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::ExitStatus,
     sync::Arc,
 };
@@ -16,7 +16,7 @@ use super::{
     },
     InstallArgs, UninstallArgs, Which,
     notify_socket::NotifySocket,
-    unit::Unit,
+    unit::{HEAD, Unit},
 };
 use crate::{
     config::{Config, system_env},
@@ -54,11 +54,11 @@ pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Fa
     let unit = unit(&args, &config, place)?;
     let text = unit.text().map_err(|error| Failure::usage(error.to_string()))?;
     let (path, name) = (unit_file(&args.which)?, unit_name(&args.which));
-    let there = read(&path)?;
+    let there = ours(&path)?;
     let packaged = !args.which.user && there.is_none() && packaged(&name)?.as_deref() == Some(&*text);
     let mut steps = Vec::new();
     if let Some(user) = &unit.run_as {
-        for folder in unit.own_folders().filter(|folder| !folder.exists()) {
+        for folder in unit.unmanaged().filter(|folder| !folder.exists()) {
             let words = ["install", "-d", "-o", user, "-m", "0750", &folder.to_string_lossy()];
             steps.push(Step::Run(words.map(ToOwned::to_owned).to_vec()));
         }
@@ -90,7 +90,7 @@ pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Fa
 
 pub(super) async fn uninstall(args: UninstallArgs, place: &Place) -> Result<Exit, Failure> {
     let (path, name) = (unit_file(&args.which)?, unit_name(&args.which));
-    if read(&path)?.is_none() {
+    if ours(&path)?.is_none() {
         if !args.which.user && packaged(&name)?.is_some() {
             return Err(Failure::usage(format!("{name} came with a package, which takes it away again"))
                 .advise("`apt remove taskrun`; or `systemctl disable --now taskrun`, which leaves it in place"));
@@ -137,13 +137,25 @@ fn unit(args: &InstallArgs, config: &Config, place: &Place) -> Result<Unit, Fail
     let exe = std::env::current_exe().map_err(|error| Failure::because(Exit::Failed, "failed to find the path of this program", &error))?;
     let file = std::path::absolute(&config.path)?;
     let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-    let mut writable = vec![config.state_dir.clone(), config.log.dir.clone()];
+    let mut writable = vec![straight(&config.state_dir), straight(&config.log.dir)];
     writable.extend(Some(folder).filter(|folder| !SYSTEMS.iter().any(|place| folder.starts_with(place))));
     for folder in &args.writable {
-        writable.push(std::path::absolute(folder)?);
+        writable.push(straight(&std::path::absolute(folder)?));
     }
     let run_as = if args.which.user { None } else { Some(user(args, &file)?) };
     Ok(Unit { exe, config: file, state_dir: place.state_dir()?, run_as, writable })
+}
+
+/// A path without `..`: systemd takes none, and what lies below what is told by it.
+fn straight(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut straight, part| {
+        match part {
+            Component::ParentDir => _ = straight.pop(),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => straight.push(part),
+        }
+        straight
+    })
 }
 
 /// Who it runs as: who is named, or the owner of tasks.yaml, or `taskrun` for root's.
@@ -190,6 +202,15 @@ fn unit_file(which: &Which) -> Result<PathBuf, Failure> {
 /// The unit that a package brought.
 fn packaged(name: &str) -> Result<Option<String>, Failure> {
     PACKAGED.iter().find_map(|folder| read(&Path::new(folder).join(name)).transpose()).transpose()
+}
+
+/// The unit that `install` wrote here; somebody else's of that name is not touched.
+fn ours(path: &Path) -> Result<Option<String>, Failure> {
+    match read(path)? {
+        Some(text) if !text.starts_with(HEAD) => Err(Failure::usage(format!("`{}` is not one of taskrun's", path.display()))
+            .advise("take another name with `--name`; or, if nobody needs it, remove it first")),
+        found => Ok(found),
+    }
 }
 
 fn read(path: &Path) -> Result<Option<String>, Failure> {

@@ -59,6 +59,9 @@ SystemCallFilter=~@privileged @resources
 UMask=0077
 ";
 
+/// How each of these units begins, so that it is known again.
+pub(super) const HEAD: &str = "# taskrun as a service";
+
 impl Unit {
     /// The unit's text.
     ///
@@ -70,7 +73,7 @@ impl Unit {
         let target = if self.run_as.is_some() { "multi-user.target" } else { "default.target" };
         Ok(format!(
             "\
-# taskrun as a service: `taskrun service install --dry-run` prints this file.
+{HEAD}: `taskrun service install --dry-run` prints this file.
 # What you change goes into `systemctl edit taskrun`, which no update touches.
 [Unit]
 Description=taskrun, the jobs of the back office
@@ -113,13 +116,18 @@ WantedBy={target}
         self.config.with_file_name("taskrun.env")
     }
 
-    /// Folders that are written to and that systemd doesn't make.
-    pub(super) fn own_folders(&self) -> impl Iterator<Item = &Path> {
-        let outermost = |path: &&PathBuf| !self.writable.iter().any(|other| *path != other && path.starts_with(other));
-        let mut folders: Vec<&PathBuf> = self.writable.iter().filter(outermost).collect();
-        folders.sort();
+    /// Folders that are written to and that systemd doesn't make, the outer before the inner.
+    pub(super) fn unmanaged(&self) -> impl Iterator<Item = &Path> {
+        let mut folders: Vec<&Path> = self.writable.iter().map(PathBuf::as_path).filter(|path| managed(path).is_none()).collect();
+        folders.sort_unstable();
         folders.dedup();
-        folders.into_iter().filter(|path| managed(path).is_none()).map(PathBuf::as_path)
+        folders.into_iter()
+    }
+
+    /// The outermost of them: what is below may be written to, too.
+    fn own_folders(&self) -> impl Iterator<Item = &Path> {
+        let outermost = |path: &&Path| !self.writable.iter().any(|other| *path != other && path.starts_with(other));
+        self.unmanaged().filter(outermost)
     }
 
     fn program(&self) -> Result<String, Unwritable> {

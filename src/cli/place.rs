@@ -161,8 +161,9 @@ impl Place {
 
     /// The store, if there is one already; for looking.
     pub(crate) async fn existing_store(&self) -> Result<Option<Arc<SqliteStore>>, Failure> {
-        let path = self.state()?.store;
-        if path.exists() { open(&path).await.map(Some) } else { Ok(None) }
+        let state = self.state()?;
+        state.can_be_entered()?;
+        if state.store.exists() { open(&state.store).await.map(Some) } else { Ok(None) }
     }
 
     /// The store; made if there is none.
@@ -177,6 +178,7 @@ impl Place {
             Some(_) => Failure::no_daemon(&state.dir).advise("start one for practice with `taskrun run --sandbox`"),
             None => Failure::no_daemon(&state.dir),
         };
+        state.can_be_entered()?;
         let holder = state.daemon().ok_or_else(none)?;
         let client = Client::of(&process::socket_of(&state.records, &holder.record).ok_or_else(none)?)?;
         client.ping().await.map_err(|error| {
@@ -188,7 +190,9 @@ impl Place {
 
     /// Whether a daemon holds its lock, answering or not.
     pub(crate) fn daemon_lives(&self) -> Result<bool, Failure> {
-        Ok(self.state()?.daemon().is_some())
+        let state = self.state()?;
+        state.can_be_entered()?;
+        Ok(state.daemon().is_some())
     }
 
     /// Makes the daemon look at the store at once, if there is one: otherwise it looks within a second.
@@ -230,6 +234,14 @@ impl State {
         let StoreLocation::Sqlite(store) = store;
         // Named after the store: two stores may lie in one folder, and each has its own daemon.
         Self { dir: dir.to_owned(), store: store.clone(), records: store.with_extension("processes") }
+    }
+
+    /// Whether one can see what is there: what is shut is not the same as nothing.
+    fn can_be_entered(&self) -> Result<(), Failure> {
+        let shut = |path: &Path| path.try_exists().err().map(|error| (path.to_owned(), error));
+        let Some((path, error)) = shut(&self.store).or_else(|| shut(&self.records)) else { return Ok(()) };
+        Err(Failure::because(Exit::Store, format!("failed to look for `{}`", path.display()), &error)
+            .advise("look as the user that taskrun runs as, or as root"))
     }
 
     /// The running daemon, answering or not.

@@ -47,6 +47,20 @@ fn a_new_shop_hears_what_is_still_to_do_and_nothing_is_bad() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_looked_into_is_not_taken_for_an_empty_one() {
+    let shop = Shop::new(TASKS);
+    // As good as one that belongs to somebody else; root may look into those.
+    std::os::unix::fs::symlink("state", shop.file("state")).unwrap();
+    let done = shop.run("doctor --json").ends(74);
+    finds(&done, "store", "bad", &["nobody can tell", "as the user"]);
+    finds(&done, "daemon", "bad", &["failed to look for"]);
+    for line in ["history", "status", "doctor --quick"] {
+        let done = shop.run(line).ends(74);
+        assert!(format!("{}{}", done.out, done.err).contains("failed to look for"), "{line}: {done:#?}");
+    }
+}
+
+#[test]
 fn a_health_check_is_well_with_a_daemon_that_answers_and_only_then() {
     let shop = Shop::new(TASKS);
     shop.run("doctor --quick").ends(3).prints(&["no daemon runs"]);

@@ -61,7 +61,10 @@ fn goes_on(status: &StatusView) -> Finding {
 
 /// All that can be said of the daemon and its port.
 pub(super) async fn look(place: &Place, config: Option<&Config>) -> Result<Vec<Finding>, Failure> {
-    let runs = place.daemon_lives()?;
+    let runs = match place.daemon_lives() {
+        Ok(runs) => runs,
+        Err(failure) => return Ok(vec![Finding::bad("daemon", failure.to_string()).ends(exit_of(&failure))]),
+    };
     let mut findings = if runs {
         std::iter::once(lives(place).await).chain(reasons(place).await).chain(another_version(place).await).collect()
     } else {

@@ -84,9 +84,17 @@ fn writable(folder: &Path) -> io::Result<()> {
 pub(super) async fn store(state: &State, findings: &mut Vec<Finding>) -> Option<Arc<sqlite::SqliteStore>> {
     let path = state.store.clone();
     let shown = path.display().to_string();
-    if !path.exists() {
-        findings.push(Finding::note("store", format!("`{shown}` is not there yet: the first start makes it")));
-        return None;
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            findings.push(Finding::note("store", format!("`{shown}` is not there yet: the first start makes it")));
+            return None;
+        }
+        Err(error) => {
+            let found = Finding::bad("store", format!("nobody can tell whether `{shown}` is there: {error}")).ends(Exit::Store);
+            findings.push(found.advise("look as the user that taskrun runs as, or as root"));
+            return None;
+        }
     }
     if let Some(owner) = of_another(&path) {
         let why = "what this user writes there, that user's taskrun could not read";

@@ -71,7 +71,9 @@ pub(super) async fn look(place: &Place, config: Option<&Config>) -> Result<Vec<F
         let found = Finding::note("daemon", "none runs here: nothing fires by itself");
         vec![found.advise("`taskrun run` in a terminal, `taskrun service install` for good")]
     };
-    if let Some(http) = config.and_then(|config| config.http.as_ref()).filter(|_| place.practice().is_none()) {
+    // What the daemon says of its port itself counts more than what can be seen from here.
+    let is_told = findings.iter().any(|finding| finding.topic == "port");
+    if let Some(http) = config.and_then(|config| config.http.as_ref()).filter(|_| place.practice().is_none() && !is_told) {
         findings.push(port(http.listen, runs));
     }
     Ok(findings)
@@ -85,13 +87,13 @@ async fn reasons(place: &Place) -> Vec<Finding> {
 }
 
 fn reason(ReasonView { code, text }: &ReasonView) -> Finding {
-    let (level, advice) = match code.as_str() {
-        "unscheduled" => (Level::Bad, "`taskrun explain` it"),
-        "data_stale" => (Level::Warning, "`taskrun explain sync_inventory`: what is not known freshly is not written"),
-        "http" => (Level::Bad, "`http.listen` in tasks.yaml, then `taskrun reload`"),
-        _ => (Level::Warning, "`taskrun status`"),
+    let (topic, level, advice) = match code.as_str() {
+        "unscheduled" => ("daemon", Level::Bad, "`taskrun explain` it"),
+        "data_stale" => ("daemon", Level::Warning, "`taskrun explain sync_inventory`: what is not known freshly is not written"),
+        "http" => ("port", Level::Bad, "`http.listen` in tasks.yaml, then `taskrun reload`"),
+        _ => ("daemon", Level::Warning, "`taskrun status`"),
     };
-    Finding::new("daemon", level, text).advise(advice)
+    Finding::new(topic, level, text).advise(advice)
 }
 
 /// The daemon is of another version than this command.
@@ -112,7 +114,7 @@ fn port(listen: std::net::SocketAddr, runs: bool) -> Finding {
             .because("there is no dashboard, and no metrics")
             .advise("`taskrun reload` puts a changed file in force; `taskrun status` says if that failed"),
         (Err(error), true) if error.kind() == io::ErrorKind::AddrInUse => {
-            Finding::ok("port", format!("{listen} is taken, by the daemon that runs"))
+            Finding::ok("port", format!("{listen} is taken, and the daemon that runs has no trouble with its own"))
         }
         (Err(error), false) if error.kind() == io::ErrorKind::AddrInUse => Finding::bad("port", format!("another program has {listen}"))
             .because("a daemon does not start where its port is taken")

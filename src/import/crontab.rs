@@ -8,15 +8,18 @@ use serde_yaml::{Mapping, Value};
 
 use self::{
     command::Background,
+    kind::{is_user, runner},
     line::{Entry, Line},
 };
 use super::{
     Imported,
+    secret::{is_setting, masked, shows_one},
     sheet::{Sheet, SheetError, literal, mapping},
 };
-use crate::{core::cron::CronExpr, shop::setting::names_a_secret};
+use crate::core::cron::CronExpr;
 
 mod command;
+mod kind;
 mod line;
 
 /// How lines are to be read.
@@ -57,13 +60,16 @@ pub fn import(name: &str, bytes: &[u8], surroundings: &Surroundings<'_>) -> Resu
     let ends = text.ends_with('\n') || text.is_empty();
     let texts: Vec<&str> = text.lines().collect();
     let lines: Vec<Line<'_>> = texts.iter().map(|text| line::read(text)).collect();
-    let system = match surroundings.format {
-        Format::System => true,
-        Format::User => false,
-        Format::Auto => looks_like_the_systems(&texts, &lines, surroundings),
+    let (system, doubt) = match surroundings.format {
+        Format::System => (true, None),
+        Format::User => (false, None),
+        Format::Auto => kind::guess(&texts, &lines, surroundings),
     };
     let mut import = Import::new(surroundings, system.then(|| runner(&lines, surroundings)));
     import.open(name);
+    if let Some((line, doubt)) = doubt {
+        import.sheet.differs(line, doubt);
+    }
     if text.contains("\r\n") {
         let text = "lines end as on Windows (CR LF): cron would hand the CR to the commands; here it is dropped";
         import.sheet.differs(0, text);
@@ -81,41 +87,6 @@ pub fn import(name: &str, bytes: &[u8], surroundings: &Surroundings<'_>) -> Resu
 
 /// More variables than this, written down for each task, are no settings but a mistake; tasks.yaml may have twice as much in all.
 const ENV_BYTES_MAX: usize = 8 << 20;
-
-/// Users whose names stand in no user's crontab as a command.
-const SURE_USERS: [&str; 4] = ["root", "www-data", "nobody", "postgres"];
-
-/// Whether the sixth word of all lines is a user.
-fn looks_like_the_systems(texts: &[&str], lines: &[Line<'_>], surroundings: &Surroundings<'_>) -> bool {
-    let told = |text: &&str| text.starts_with('#') && text.contains("dow") && text.contains("user") && text.contains("command");
-    let has_home = |user: &str| (surroundings.home)(Some(user)).is_some_and(|home| home.starts_with("/home/"));
-    let users = || {
-        lines.iter().filter_map(|line| match line {
-            Line::Entry(entry) => Some(line::first_word(entry.rest)),
-            Line::Blank | Line::Comment(_) | Line::Setting(..) | Line::Broken(_) => None,
-        })
-    };
-    let sure = texts.iter().any(told) || users().any(|(user, _)| SURE_USERS.contains(&user) || has_home(user));
-    sure && users().all(|(user, command)| is_user(user) && !command.is_empty())
-}
-
-/// Whether it can be the name of a user.
-fn is_user(word: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
-    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)
-}
-
-/// Who has to run taskrun, so that all lines run as their users.
-fn runner(lines: &[Line<'_>], surroundings: &Surroundings<'_>) -> String {
-    let users = || {
-        lines.iter().filter_map(|line| match line {
-            Line::Entry(entry) => Some(line::first_word(entry.rest).0),
-            Line::Blank | Line::Comment(_) | Line::Setting(..) | Line::Broken(_) => None,
-        })
-    };
-    let only = users().next().filter(|first| is_user(first) && users().all(|user| user == *first));
-    surroundings.run_as.or(only).unwrap_or("root").to_owned()
-}
 
 /// An import under way.
 struct Import<'a> {
@@ -191,7 +162,7 @@ impl<'a> Import<'a> {
         let continued = std::mem::replace(&mut self.continued, text.ends_with('\\') && !text.trim_start().starts_with('#'));
         match line {
             Line::Blank => self.sheet.gap(),
-            Line::Comment(text) => self.sheet.verbatim(text),
+            Line::Comment(text) => self.sheet.verbatim(&masked(text)),
             Line::Setting(name, value) => self.setting(number, &name, value),
             Line::Entry(entry) => match self.entry(number, &entry) {
                 Ok(()) => {}
@@ -204,9 +175,8 @@ impl<'a> Import<'a> {
     /// Keeps a line that is no task as a comment.
     fn refuse(&mut self, number: usize, text: &str, continued: bool, why: &str) {
         let why = if continued { "cron joins no lines: what follows a backslash stands alone; write it on one line" } else { why };
-        self.sheet.left_out(number, why);
-        let shown = text.split_once('=').filter(|(name, _)| names_a_secret(name.trim())).map_or(text, |(name, _)| name);
-        self.sheet.comment(shown.trim());
+        self.sheet.left_out(number, masked(why));
+        self.sheet.comment(masked(text).trim());
     }
 
     fn setting(&mut self, number: usize, name: &str, value: String) {
@@ -231,7 +201,12 @@ impl<'a> Import<'a> {
     }
 
     fn plain_setting(&mut self, number: usize, name: &str, value: &str) {
-        if names_a_secret(name) && !value.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if is_setting(name, value) {
+            if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                let text = format!("`{name}` looks like a secret, and no `${{…}}` can have that name: set it where taskrun is started");
+                self.sheet.left_out(number, text);
+                return;
+            }
             self.sheet.differs(
                 number,
                 format!("secrets do not stand in tasks.yaml: set `{name}` where taskrun is started, to what this line has"),
@@ -302,7 +277,7 @@ impl<'a> Import<'a> {
         self.remark_time(number, entry);
         self.remark_home(number, &command, user);
         let command = self.in_the_foreground(number, command);
-        if command::shows_a_secret(&command) {
+        if command::shows_a_secret(&command) || shows_one(&command) {
             self.sheet.differs(number, "a secret seems to stand in the command: take it from the environment instead, as in `$API_TOKEN`");
         }
         if command.contains("run-parts ") {
@@ -326,6 +301,9 @@ impl<'a> Import<'a> {
         }
         if entry.time == "@reboot" {
             return Ok("@start".to_owned());
+        }
+        if shows_one(&entry.time) {
+            return Err("a name and its value stand among the time fields: correct the line".to_owned());
         }
         let expr = CronExpr::parse(&entry.time).map_err(|misread| match misread.hint {
             Some(hint) => format!("{}: {hint}", misread.message),

@@ -6,6 +6,7 @@ use std::fmt;
 pub mod crontab;
 mod literal;
 pub mod office;
+mod secret;
 mod sheet;
 
 pub use sheet::SheetError;

@@ -126,7 +126,7 @@ const CASES: &[Case] = &[
         b"DB_PASSWORD=\"hunter2\n0 5 * * * /bin/a\n",
         &["0 5 * * *"],
         &["the quotes of `DB_PASSWORD` do not match"],
-        &["# DB_PASSWORD\n"],
+        &["# DB_PASSWORD=***\n"],
     ),
     case(
         "a secret in a command",
@@ -274,4 +274,57 @@ fn a_file_of_noise_is_explained_line_by_line() {
     let imported = imported(&noise, Format::Auto);
     assert!(instances(&imported.yaml).is_empty());
     assert!(!imported.remarks.is_empty());
+}
+
+#[test]
+fn a_line_without_a_user_does_not_make_the_systems_crontab_a_users() {
+    for (text, left_out) in [
+        ("# m h dom mon dow user command\n17 * * * * root run-parts /etc/cron.hourly\n0 4 * * * root\n", 3),
+        ("17 * * * * root /bin/a\n0 4 * * * /bin/b\n", 2),
+        ("0 4 * * * root\n", 1),
+    ] {
+        let imported = imported(text.as_bytes(), Format::Auto);
+        assert!(!imported.yaml.contains("run: root"), "{}", imported.yaml);
+        assert!(imported.remarks.iter().any(|remark| remark.left_out && remark.line == left_out), "{:?}", imported.remarks);
+        instances(&imported.yaml);
+    }
+    let doubtful = imported(b"17 * * * * root /bin/a\n0 4 * * * /bin/b\n", Format::Auto);
+    assert!(doubtful.remarks.iter().any(|remark| remark.text.contains("`--user`")), "{:?}", doubtful.remarks);
+    let users = imported(b"0 1 * * * root /bin/a\n0 4 * * * /bin/b\n0 5 * * * /bin/c\n", Format::Auto);
+    assert!(users.remarks.iter().any(|remark| remark.line == 1 && remark.text.contains("`--system`")), "{:?}", users.remarks);
+    assert_eq!(users.tasks, 3);
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    for line in [
+        "PGPASSWORD=hunter2",
+        "DATABASE_URL=postgres://u:hunter2@h/d",
+        "DBPASSWORD=hunter2",
+        "PASSWORD2=hunter2",
+        "apiToken=hunter2",
+        "API-TOKEN=hunter2",
+        "\"MY API_TOKEN\"=hunter2",
+        "OPTIONS=-v --password=hunter2",
+        "#DB_TOKEN=hunter2",
+        "# 0 5 * * * mysqldump --password=hunter2",
+        "61 * * * * mysqldump --password=hunter2",
+        "61 * * * * mysqldump -phunter2",
+        "61 * * * * curl -u me:hunter2 https://example.com",
+        "0 0 * *  API_TOKEN=hunter2 x",
+        "0 0 * * API_TOKEN=x/hunter2 x",
+        "@API_TOKEN=hunter2 x",
+        "DB_PASSWORD=\"hunter2",
+    ] {
+        for format in [Format::Auto, Format::System, Format::User] {
+            let imported = imported(format!("{line}\n0 5 * * * root /bin/a\n").as_bytes(), format);
+            assert!(!format!("{imported:?}").contains("hunter2"), "{line}: {imported:#?}");
+            assert!(line.starts_with('#') || !imported.remarks.is_empty(), "{line}");
+            instances(&imported.yaml);
+        }
+    }
+    for command in ["mysqldump -phunter2 db", "curl -u me:hunter2 https://example.com", "PGPASSWORD=hunter2 pg_dump"] {
+        let imported = imported(format!("0 5 * * * {command}\n").as_bytes(), Format::User);
+        assert!(imported.remarks.iter().any(|remark| remark.text.contains("a secret seems to stand")), "{command}");
+    }
 }

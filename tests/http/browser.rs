@@ -2,10 +2,12 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     time::Instant,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::daemon::PATIENCE;
@@ -21,7 +23,9 @@ pub(crate) struct Browser {
 impl Browser {
     /// None where chromedriver is not installed (Debian: chromium-driver).
     pub(crate) fn start() -> Option<Self> {
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut command = Command::new("chromedriver");
+        // A group of its own, so that the browser can be ended with it.
+        let mut driver = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().ok()?;
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let said =
             lines.find_map(|line| line.ok()?.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned()));
@@ -121,7 +125,7 @@ impl Drop for Browser {
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             self.call("DELETE", &format!("/session/{}", self.session), &Value::Null)
         })));
-        drop(self.driver.kill());
+        kill_process_group(Pid::from_child(&self.driver), Signal::KILL).unwrap_or_default();
         drop(self.driver.wait());
     }
 }

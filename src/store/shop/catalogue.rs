@@ -127,8 +127,8 @@ pub trait Catalogue: Send + Sync + std::fmt::Debug {
     fn listed_products(&self) -> Answer<Vec<Product>>;
     /// What people see of the products that are listed anywhere, in the order of their ASINs, after one of them: at most so many.
     fn listed_details(&self, after: Option<Asin>, limit: usize) -> Answer<Vec<(Asin, Details)>>;
-    /// Products that are to be listed at a shop, or have no shop yet, and are not listed anywhere, at most so many: those that are due in its queue
-    /// before `due`, then those never fetched, then the oldest data first.
+    /// Products that are to be listed at a shop and are not listed anywhere yet, at most so many: those that are due in its queue before `due`, then
+    /// those never fetched, then the oldest data first. If that are fewer, those follow that have no shop yet.
     fn products_to_list(&self, shop: AccountKey, due: Timestamp, limit: usize) -> Answer<Vec<Product>>;
     /// What is listed at a shop.
     fn listings(&self, shop: AccountKey) -> Answer<Vec<Listing>>;

@@ -38,7 +38,7 @@ pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored>
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         done => done.map_err(|error| not_restored(error.into())),
     };
-    let before = disk::beside(path, &format!(".before-{}", at.strftime("%Y%m%dT%H%M%SZ")));
+    let before = vacant(path, at);
     // The files beside it first: with another database in their place they would damage it.
     for suffix in ["-wal", "-shm"] {
         moved(&disk::beside(path, suffix), &disk::beside(&before, suffix))?;
@@ -50,6 +50,14 @@ pub fn restore(copy: &Path, path: &Path, at: Timestamp) -> StoreResult<Restored>
     moved(copy, path)?;
     disk::sync_folder(path).map_err(|error| not_restored(error.into()))?;
     Ok(Restored { before: exists.then_some(before), took_along })
+}
+
+/// A name beside the store that nothing has: what an earlier restore put aside stays, even one of the same second.
+fn vacant(path: &Path, at: Timestamp) -> PathBuf {
+    let name = disk::beside(path, &format!(".before-{}", at.strftime("%Y%m%dT%H%M%SZ")));
+    let taken = |name: &Path| name.symlink_metadata().is_ok();
+    let others = (2..).map(|number: u32| disk::beside(&name, &format!(".{number}")));
+    std::iter::once(name.clone()).chain(others).find(|name| !taken(name)).unwrap_or(name)
 }
 
 const TAKE_ALONG: &str = "

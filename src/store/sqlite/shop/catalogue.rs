@@ -107,17 +107,27 @@ fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
     .collect()
 }
 
+/// Products that nobody has said a shop of yet.
+const WITHOUT_SHOP: &str = "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
+    WHERE NOT EXISTS (SELECT 1 FROM listings l WHERE l.asin = p.asin) ORDER BY coalesce(stock_fetched_at_ms, 0), asin LIMIT ?1";
+
 fn products_to_list(conn: &Connection, shop: &AccountKey, due: Timestamp, limit: usize) -> rusqlite::Result<Vec<Product>> {
-    conn.prepare_cached(
-        "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
-         WHERE (asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
-             OR asin NOT IN (SELECT asin FROM listings))
+    let most = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut found = conn
+        .prepare_cached(
+            "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
+         WHERE asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
            AND asin NOT IN (SELECT asin FROM listings WHERE state = 'listed')
          ORDER BY EXISTS (SELECT 1 FROM queue q WHERE q.subject = p.asin AND q.platform = ?1 AND q.account = ?2 AND q.state = 'pending'
              AND q.scheduled_at_ms < ?3) DESC, coalesce(stock_fetched_at_ms, 0), asin LIMIT ?4",
-    )?
-    .query_map(params![shop.platform.word(), shop.account, due.as_millisecond(), i64::try_from(limit).unwrap_or(i64::MAX)], product)?
-    .collect()
+        )?
+        .query_map(params![shop.platform.word(), shop.account, due.as_millisecond(), most(limit)], product)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let rest = most(limit.saturating_sub(found.len()));
+    for product in conn.prepare_cached(WITHOUT_SHOP)?.query_map([rest], product)? {
+        found.push(product?);
+    }
+    Ok(found)
 }
 
 fn product(row: &Row<'_>) -> rusqlite::Result<Product> {

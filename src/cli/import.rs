@@ -80,13 +80,30 @@ struct CrontabArgs {
 
 #[expect(clippy::unused_async, reason = "every command is awaited alike")]
 pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
+    let nothing;
     let imported = match args.command {
-        Command::Crontab(args) => from_crontab(&args, place)?,
-        Command::DaemonsJson(args) => from_daemons(&args)?,
-        Command::AccountsPy(args) => written(office::from_accounts(&shown(&args.file), &read_text(&args.file)?))?,
+        Command::Crontab(args) => {
+            let bytes = read(&args.file)?;
+            let imported = from_crontab(&args, &bytes, place)?;
+            nothing = (imported.tasks == 0 && !crontab::is_one(&bytes)).then(|| format!("{} is no crontab", shown(&args.file)));
+            imported
+        }
+        Command::DaemonsJson(args) => {
+            let imported = from_daemons(&args)?;
+            nothing = (imported.tasks == 0).then(|| format!("{} names no daemon that is known", shown(&args.file)));
+            imported
+        }
+        Command::AccountsPy(args) => {
+            let imported = written(office::from_accounts(&shown(&args.file), &read_text(&args.file)?))?;
+            nothing = (imported.tasks == 0).then(|| format!("{} names no shop that is known", shown(&args.file)));
+            imported
+        }
     };
     for remark in &imported.remarks {
         place.screen.say(&remark.to_string());
+    }
+    if let Some(nothing) = nothing {
+        return Err(Failure::usage(nothing).advise("is it the right file, whole, and saved as UTF-8?"));
     }
     let left_out = imported.remarks.iter().filter(|remark| remark.left_out).count();
     let left_out = if left_out == 0 { String::new() } else { format!(", {} left out", text::counted(left_out, "line")) };
@@ -98,8 +115,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn from_crontab(args: &CrontabArgs, place: &Place) -> Result<Imported, Failure> {
-    let bytes = read(&args.file)?;
+fn from_crontab(args: &CrontabArgs, bytes: &[u8], place: &Place) -> Result<Imported, Failure> {
     let of_the_system = args.file == Path::new("/etc/crontab") || args.file.parent() == Some(Path::new("/etc/cron.d"));
     let format = match (args.system || of_the_system || args.run_as.is_some(), args.user) {
         (_, true) => Format::User,
@@ -112,7 +128,7 @@ fn from_crontab(args: &CrontabArgs, place: &Place) -> Result<Imported, Failure> 
         None => system_env("HOME"),
     };
     let surroundings = Surroundings { format, run_as: args.run_as.as_deref(), home: &home, now: place.now()? };
-    written(crontab::import(&shown(&args.file), &bytes, &surroundings))
+    written(crontab::import(&shown(&args.file), bytes, &surroundings))
 }
 
 fn from_daemons(args: &DaemonsArgs) -> Result<Imported, Failure> {

@@ -18,6 +18,8 @@ use super::{
 };
 use crate::core::cron::CronExpr;
 
+pub use self::kind::is_one;
+
 mod command;
 mod kind;
 mod line;
@@ -88,6 +90,9 @@ pub fn import(name: &str, bytes: &[u8], surroundings: &Surroundings<'_>) -> Resu
 /// More variables than this, written down for each task, are no settings but a mistake; tasks.yaml may have twice as much in all.
 const ENV_BYTES_MAX: usize = 8 << 20;
 
+/// Minutes of 366 days, the longest time that tasks.yaml knows.
+const DELAY_MAX: u64 = 366 * 24 * 60;
+
 /// An import under way.
 struct Import<'a> {
     surroundings: &'a Surroundings<'a>,
@@ -100,7 +105,7 @@ struct Import<'a> {
     home: Option<String>,
     zone: Zone,
     /// `RANDOM_DELAY`, in minutes.
-    delay: u32,
+    delay: u64,
     /// The line before this one ends with a backslash.
     continued: bool,
     /// Users whose home folder is not known, of which that was said.
@@ -181,13 +186,24 @@ impl<'a> Import<'a> {
 
     fn setting(&mut self, number: usize, name: &str, value: String) {
         match name {
+            "SHELL" if value.is_empty() => self.sheet.left_out(number, "`SHELL` is empty: the commands run as before it"),
             "SHELL" => self.shell = value,
+            "HOME" if !value.starts_with('/') => {
+                self.sheet.left_out(number, "`HOME` is no whole path: the commands start where they would without it");
+            }
             "HOME" => self.home = Some(value),
             "CRON_TZ" => self.zone(number, &value),
             "RANDOM_DELAY" => {
-                self.delay = value.trim().parse().unwrap_or(0);
+                let Ok(delay) = value.trim().parse::<u64>() else {
+                    return self.sheet.left_out(number, "`RANDOM_DELAY` is no number of minutes: write `jitter` where it is needed");
+                };
+                self.delay = delay.min(DELAY_MAX);
                 let text = "`RANDOM_DELAY` becomes `jitter`: cron draws it anew at each start, here each task keeps its own";
                 self.sheet.differs(number, text);
+                if DELAY_MAX < delay {
+                    self.sheet
+                        .differs(number, format!("`RANDOM_DELAY` of {delay} minutes is more than there is: {DELAY_MAX}m is the most"));
+                }
             }
             "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" => self.mail(number, name, &value),
             "LOGNAME" | "USER" => self.sheet.left_out(number, format!("`{name}` cannot be chosen; cron sets it itself, too")),

@@ -29,7 +29,7 @@ pub(super) enum Data {
 impl Node {
     /// A whole number.
     pub(super) fn int(&self) -> Option<i64> {
-        if let Data::Number(text) = &self.data { text.strip_suffix(".0").unwrap_or(text).parse().ok() } else { None }
+        if let Data::Number(text) | Data::Text(text) = &self.data { text.strip_suffix(".0").unwrap_or(text).parse().ok() } else { None }
     }
 
     pub(super) fn bool(&self) -> Option<bool> {
@@ -80,6 +80,23 @@ pub(super) fn assignments(text: &str) -> Vec<(String, Node)> {
             }
             found.push((name, value));
         }
+    }
+    found
+}
+
+/// Lines that change what has a name already, as `NAME["a"].append(1)` does: the name, and the line.
+pub(super) fn changes(text: &str) -> Vec<(String, usize)> {
+    let mut reader = Reader::of(text);
+    let mut found = Vec::new();
+    while let Some(first) = reader.next() {
+        if first.kind == Kind::Mark('\n') {
+            continue;
+        }
+        let changes = reader.tokens.peek().is_some_and(|next| matches!(next.kind, Kind::Mark('.' | '[' | '+' | '|')));
+        if let (Kind::Name(name), true, true) = (first.kind, first.begins, changes) {
+            found.push((name, first.line));
+        }
+        reader.skip_to('\n');
     }
     found
 }

@@ -1,7 +1,7 @@
 //! The settings of the old Python back office as a tasks.yaml: `daemons.json`, and the accounts in `accounts.py`.
 //!
 //! Values that may be secrets are neither read on nor shown: `${NAME}` stands where they stood, and a remark says what to set.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde_yaml::{Mapping, Value};
 
@@ -61,6 +61,8 @@ struct Office {
     tick: Option<Tick>,
     /// Tasks that are not about uploads.
     tasks: Vec<(String, Mapping)>,
+    /// What the accounts were called before, and are called now.
+    names: BTreeMap<String, String>,
     needs_amazon: bool,
 }
 
@@ -79,6 +81,12 @@ impl Office {
     fn read_accounts(&mut self, python: &str) {
         for (name, value) in literal::assignments(python) {
             account::read(self, &name, &value);
+        }
+        for (name, line) in literal::changes(python) {
+            if account::is_known(&name) {
+                let text = format!("this line changes `{name}`, and nothing of the file is run: write down by hand what it says");
+                self.sheet.left_out(line, text);
+            }
         }
     }
 
@@ -123,33 +131,28 @@ impl Office {
 
     /// What all daemons have.
     fn frame(&mut self, name: &str, daemon: &Node, task: &mut Mapping) {
-        let is_dry = daemon.get("dry_run").and_then(Node::bool) == Some(true);
+        let is_dry = self.yes(name, daemon, &["dry_run"], true) == Some(true);
         if is_dry {
             let text =
                 format!("`{name}` only made dry runs; a schedule has none here: it is off, and `taskrun once {name} --dry-run` makes one");
             self.sheet.differs(daemon.line, text);
         }
-        if is_dry || daemon.get("enabled").and_then(Node::bool) == Some(false) {
+        if self.yes(name, daemon, &["enabled"], false) == Some(false) || is_dry {
             task.insert("enabled".into(), false.into());
         }
-        match daemon.get("interval_seconds").map(|node| (node.line, node.int())) {
-            Some((line, Some(seconds @ 1..))) => {
-                task.insert("schedule".into(), mapping([("every", duration(seconds).into())]).into());
-                task.insert("overlap".into(), "skip".into());
-                let after = duration(seconds);
-                let text = format!(
-                    "`{name}` counted {after} from the end of a run; here it is due every {after}, and skipped while it still runs. As it \
+        if let Some(seconds) = self.number(name, daemon, &["interval_seconds"], 1..=SECONDS_MAX) {
+            let line = daemon.get("interval_seconds").map_or(daemon.line, |node| node.line);
+            task.insert("schedule".into(), mapping([("every", duration(seconds).into())]).into());
+            task.insert("overlap".into(), "skip".into());
+            let after = duration(seconds);
+            let text = format!(
+                "`{name}` counted {after} from the end of a run; here it is due every {after}, and skipped while it still runs. As it \
                     was: `schedule: {{ after: {after} }}`"
-                );
-                self.sheet.differs(line, text);
-            }
-            Some((line, _)) => {
-                self.sheet.left_out(line, format!("`{name}.interval_seconds` is no number of seconds: give the task a `schedule`"));
-            }
-            None => {}
+            );
+            self.sheet.differs(line, text);
         }
-        let retries = [("max_retries", "max"), ("retry_delay_seconds", "delay")].map(|(old, key)| {
-            let value = daemon.get(old)?.int().filter(|value| 0 <= *value)?;
+        let retries = [("max_retries", "max", 1000), ("retry_delay_seconds", "delay", SECONDS_MAX)].map(|(old, key, most)| {
+            let value = self.number(name, daemon, &[old], 0..=most)?;
             Some((Value::from(key), if key == "max" { Value::from(value) } else { duration(value).into() }))
         });
         let retries: Mapping = retries.into_iter().flatten().collect();
@@ -161,13 +164,13 @@ impl Office {
     /// Reads the upload daemon: what each shop's uploads start from.
     fn upload(&mut self, name: &str, daemon: &Node) {
         let mut tick = self.tick.take().unwrap_or_default();
-        tick.read(daemon);
+        tick.read(self, name, daemon);
         let known =
             ["enabled", "interval_seconds", "platform", "dry_run", "max_retries", "retry_delay_seconds", "batch_size", "business_hours"];
         for (key, value) in daemon.entries().filter(|(key, _)| !known.contains(key)) {
             self.unknown(value.line, &format!("{name}.{key}"));
         }
-        if daemon.get("dry_run").and_then(Node::bool) == Some(true) {
+        if self.yes(name, daemon, &["dry_run"], true) == Some(true) {
             tick.enabled = Some(false);
             let text = format!("`{name}` only made dry runs: its tasks are off, and `taskrun once upload_tick --dry-run` makes one");
             self.sheet.differs(daemon.line, text);
@@ -176,6 +179,35 @@ impl Office {
             self.sheet.comment("An item that could not be listed is tried again by `upload_tick` itself (`with: { max_attempts: 3 }`).");
         }
         self.tick = Some(tick);
+    }
+
+    /// A number by the first of these names; one that taskrun does not allow becomes the nearest.
+    fn number(&mut self, of: &str, node: &Node, names: &[&str], range: RangeInclusive<i64>) -> Option<i64> {
+        let (name, value) = names.iter().find_map(|name| Some((name, node.get(name)?)))?;
+        if value.data == Data::None {
+            return None;
+        }
+        let Some(number) = value.int() else {
+            let what = if name.contains("seconds") || name.contains("interval") { " of seconds" } else { "" };
+            self.sheet.left_out(value.line, format!("`{of}.{name}` is no number{what} that can be read: write it down by hand"));
+            return None;
+        };
+        let nearest = number.clamp(*range.start(), *range.end());
+        if nearest != number {
+            let text = format!("`{of}.{name}` was {number}, and is {nearest} now: {} to {} is what there is", range.start(), range.end());
+            self.sheet.differs(value.line, text);
+        }
+        Some(nearest)
+    }
+
+    /// Yes or no by the first of these names; `otherwise` where it is neither.
+    fn yes(&mut self, of: &str, node: &Node, names: &[&str], otherwise: bool) -> Option<bool> {
+        let (name, value) = names.iter().find_map(|name| Some((name, node.get(name)?)))?;
+        if value.data != Data::None && value.bool().is_none() {
+            self.sheet.left_out(value.line, format!("`{of}.{name}` is neither true nor false: it is taken for {otherwise}"));
+            return Some(otherwise);
+        }
+        value.bool()
     }
 
     fn unknown(&mut self, line: usize, key: &str) {
@@ -194,6 +226,7 @@ impl Office {
         self.write_accounts();
         self.sheet.section(&[], "defaults", mapping([("catch_up", "latest".into()), ("grace", "30s".into())]));
         let Self { mut sheet, accounts, tick, tasks, .. } = self;
+        let refreshes = tasks.iter().any(|(_, task)| task.get("handler").and_then(Value::as_str) == Some("refresh_tokens"));
         for (name, task) in tasks {
             sheet.task(&name, task);
         }
@@ -202,7 +235,7 @@ impl Office {
             sheet.differs(0, text);
             account::tasks(&mut sheet, &accounts, &tick);
         }
-        if !accounts.is_empty() {
+        if !accounts.is_empty() && !refreshes {
             sheet.comment("BASE's logins end after 30 days without this.");
             sheet.task("refresh_tokens", mapping([("handler", "refresh_tokens".into()), ("schedule", "0 3 * * *".into())]));
         }
@@ -249,6 +282,9 @@ impl Office {
         }
     }
 }
+
+/// The longest time that tasks.yaml knows.
+const SECONDS_MAX: i64 = 366 * 86_400;
 
 /// Settings of every daemon.
 const FRAME: [&str; 5] = ["enabled", "interval_seconds", "dry_run", "max_retries", "retry_delay_seconds"];

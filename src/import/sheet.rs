@@ -9,8 +9,12 @@ use super::{Imported, Remark};
 
 /// The file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the YAML")]
-pub struct SheetError(#[from] serde_yaml::Error);
+pub enum SheetError {
+    #[error("failed to write the YAML")]
+    Yaml(#[from] serde_yaml::Error),
+    #[error("failed to write a value on one line")]
+    Json(#[from] serde_json::Error),
+}
 
 /// A name longer than this is none for tasks.yaml; what comes behind tells two of them apart.
 const NAME_MAX: usize = 56;
@@ -141,11 +145,28 @@ fn push_pieces(yaml: &mut String, indent: &str, pieces: &[Piece]) -> Result<(), 
             Piece::Entry(key, value) => {
                 let mut entry = Mapping::new();
                 entry.insert(key.as_str().into(), value.clone());
-                serde_yaml::to_string(&entry)?.lines().for_each(|line| push_line(yaml, indent, line));
+                let text = serde_yaml::to_string(&entry)?;
+                if text.contains(is_odd) {
+                    push_line(yaml, indent, &format!("{key}:"));
+                    push_line(yaml, indent, &format!("  {}", quoted(value)?));
+                } else {
+                    text.lines().for_each(|line| push_line(yaml, indent, line));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What some YAML readers take for a line end or refuse, and `serde_yaml` does not always escape.
+fn is_odd(c: char) -> bool {
+    c != '\n' && c != '\t' && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
+}
+
+/// A value on one line, with nothing odd in it that is not escaped.
+fn quoted(value: &Value) -> Result<String, SheetError> {
+    let json = serde_json::to_string(value)?;
+    Ok(json.chars().map(|c| if is_odd(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect())
 }
 
 fn push_line(yaml: &mut String, indent: &str, line: &str) {

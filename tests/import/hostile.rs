@@ -328,3 +328,18 @@ fn a_secret_is_never_shown() {
         assert!(imported.remarks.iter().any(|remark| remark.text.contains("a secret seems to stand")), "{command}");
     }
 }
+
+#[test]
+fn odd_texts_and_settings_give_a_file_that_passes_the_check() {
+    for text in [
+        "0 5 * * * echo a\u{2028}b & echo\u{85}c\n",
+        "0 5 * * * cat%a\u{2029}b%\u{feff}c\n",
+        "SHELL=\"\"\n0 5 * * * /bin/a\n",
+        "HOME=\"\"\n0 5 * * * /bin/a\n",
+        "RANDOM_DELAY=4000000000\n0 5 * * * /bin/a\n",
+        "RANDOM_DELAY=40000000000000\n0 5 * * * /bin/a\n",
+    ] {
+        let imported = imported(text.as_bytes(), Format::User);
+        assert_eq!(instances(&imported.yaml).len(), 1, "{}", imported.yaml);
+    }
+}

@@ -140,3 +140,75 @@ fn odd_accounts_are_explained() {
         read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
     }
 }
+
+#[test]
+fn shops_whose_names_become_alike_stay_apart() {
+    let imported = from_accounts("accounts.py", "UPLOAD_ACCOUNTS = {'base': ['東京店', '大阪店', 'x', 'X', '_x']}").unwrap();
+    let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    assert_eq!(config.accounts.len(), 5, "{}", imported.yaml);
+    assert!(imported.remarks.iter().any(|remark| remark.text.contains("`shop_2` now") && remark.text.contains("大阪店")), "{imported:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_never_widens_the_hours() {
+    for hours in [r#"{"start": 9.5, "end": 18}"#, r#""09:00-18:00""#, r#"{"start": "nine"}"#, r#"{"start": 9, "end": 25}"#, "{}"] {
+        let json = format!(r#"{{"upload_daemon": {{"business_hours": {hours}}}}}"#);
+        let python = format!("UPLOAD_ACCOUNTS = {{'base': [{{'id': 'x', 'business_hours': {hours}}}]}}");
+        for imported in [from_daemons("d", &json, None).unwrap(), from_accounts("a", &python).unwrap()] {
+            assert!(
+                imported.remarks.iter().any(|remark| remark.left_out && remark.text.contains("business hours")),
+                "{hours}: {imported:?}"
+            );
+            let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+            let uploads = || config.instances.values().filter(|instance| instance.name.as_str().starts_with("upload_tick"));
+            assert!(uploads().count() == 1 && uploads().all(|upload| !upload.enabled), "{hours}\n{}", imported.yaml);
+        }
+    }
+    let text = from_daemons("d", r#"{"upload_daemon": {"business_hours": {"start": "9", "end": 18}}}"#, None).unwrap();
+    assert!(text.yaml.contains("09:00-18:00"), "{}", text.yaml);
+    for line in [
+        "DAEMON_CONFIG = {'interval_seconds': 60*5}",
+        "DAEMON_CONFIG = {'enabled': 'no'}",
+        "UPLOAD_ACCOUNTS['base'].append('s2')",
+        "UPLOAD_ACCOUNTS += ['s2']",
+        "UPLOAD_ACCOUNTS.update(base=['s2'])",
+        "ACCOUNTS = {'base': load()}",
+        "UPLOAD_ACCOUNTS = {'base': 's2'}",
+        "UPLOAD_ACCOUNTS = ['s2']",
+    ] {
+        let imported = from_accounts("a", &format!("UPLOAD_ACCOUNTS = {{'base': ['s1']}}\n{line}\n")).unwrap();
+        assert!(imported.remarks.iter().any(|remark| remark.left_out && remark.line == 2), "{line}: {imported:?}");
+    }
+}
+
+#[test]
+fn numbers_that_tasks_yaml_does_not_know_are_said_and_mended() {
+    for setting in ["'batch_size': 0", "'batch_size': 5000", "'daily_upload_limit': -1", "'interval_seconds': 864000000"] {
+        let imported = from_accounts("a", &format!("UPLOAD_ACCOUNTS = {{'base': [{{'id': 'x', {setting}}}]}}")).unwrap();
+        read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+        assert!(imported.remarks.iter().any(|remark| remark.text.contains("is what there is")), "{setting}");
+    }
+    let json = r#"{"refresh_tokens": {"interval_seconds": 864000000, "max_retries": 99999999999}, "upload_daemon": {}}"#;
+    let imported = from_daemons("d", json, None).unwrap();
+    let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    assert!(!config.instances.contains_key(&"refresh_tokens_2".into()), "{}", imported.yaml);
+}
+
+#[test]
+fn a_file_in_which_nothing_is_known_is_wrong_usage() {
+    let utf_16: Vec<u8> = "0 5 * * * /bin/a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, bytes) in [
+        ("crontab", &utf_16 as &[u8]),
+        ("crontab", b"\x7fELF\x02\x01\0\0 \xff\n\xfe"),
+        ("crontab", b"{\"a\": 1}\n"),
+        ("daemons-json", b"{\"upload_daemon\": {\"enabled\": tr"),
+        ("accounts-py", b"print(1)\n"),
+    ] {
+        fs::write(folder.path().join("file"), bytes).unwrap();
+        let mut import = Command::new(env!("CARGO_BIN_EXE_taskrun"));
+        let output = import.args(["import", kind, "file"]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{kind}: {output:?}");
+        assert!(output.stdout.is_empty(), "{kind}: {output:?}");
+    }
+}

@@ -40,6 +40,15 @@ pub(super) fn guess(texts: &[&str], lines: &[Line<'_>], surroundings: &Surroundi
     (system, doubt)
 }
 
+/// Whether a file that no task comes of is a crontab at all, even if an empty one.
+pub fn is_one(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(line::read);
+    let is_blank = |line: &Line<'_>| matches!(line, Line::Blank | Line::Comment(_));
+    !text.contains('\0')
+        && (lines.clone().all(|line| is_blank(&line)) || lines.any(|line| matches!(line, Line::Entry(_) | Line::Setting(..))))
+}
+
 /// Whether it can be the name of a user.
 pub(super) fn is_user(word: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use serde_yaml::{Mapping, Value};
 
-use super::{Office, duration, pricing};
+use super::{Office, SECONDS_MAX, duration, pricing};
 use crate::{
     import::{
         literal::{Data, Node},
@@ -30,21 +30,36 @@ pub(super) struct Tick {
     interval: Option<i64>,
     batch_size: Option<i64>,
     hours: Option<(i64, i64)>,
+    /// There are hours, and they cannot be read.
+    unsure: bool,
 }
 
 impl Tick {
     /// Takes over what a dict says of it.
-    pub(super) fn read(&mut self, node: &Node) {
-        let int = |names: [&str; 2]| names.into_iter().find_map(|name| node.get(name)?.int());
-        self.enabled = node.get("enabled").and_then(Node::bool).or(self.enabled);
-        self.interval = int(["interval_seconds", "interval"]).filter(|seconds| 0 < *seconds).or(self.interval);
-        self.batch_size = int(["batch_size", "batch"]).or(self.batch_size);
-        let inner = node.get("business_hours");
-        let hour = |name: &str| inner.and_then(|hours| hours.get(name)).or_else(|| node.get(&format!("business_hours_{name}")))?.int();
-        let (start, end) = (hour("start"), hour("end"));
+    pub(super) fn read(&mut self, office: &mut Office, of: &str, node: &Node) {
+        self.enabled = office.yes(of, node, &["enabled"], false).or(self.enabled);
+        self.interval = office.number(of, node, &["interval_seconds", "interval"], 1..=SECONDS_MAX).or(self.interval);
+        self.batch_size = office.number(of, node, &["batch_size", "batch"], 1..=1000).or(self.batch_size);
+        self.read_hours(office, of, node);
+    }
+
+    /// Takes over the hours. Where they cannot be read nothing is listed, rather than at all hours.
+    fn read_hours(&mut self, office: &mut Office, of: &str, node: &Node) {
+        let is_said = |node: &&Node| node.data != Data::None;
+        let whole = node.get("business_hours").filter(is_said);
+        let bound =
+            |name: &str| whole.and_then(|hours| hours.get(name)).or_else(|| node.get(&format!("business_hours_{name}"))).filter(is_said);
+        let (start, end) = (bound("start"), bound("end"));
+        let Some(first) = whole.or(start).or(end) else { return };
         let old = self.hours.unwrap_or((0, 24));
-        if start.is_some() || end.is_some() {
-            self.hours = Some((start.unwrap_or(old.0), end.unwrap_or(old.1)));
+        let hour = |node: Option<&Node>, old| node.map_or(Some(old), Node::int);
+        self.hours = hour(start, old.0).zip(hour(end, old.1));
+        self.unsure = self.hours().is_none() || start.or(end).is_none();
+        if self.unsure {
+            let text = format!(
+                "`{of}`: its business hours cannot be read, so it is off: write `business_hours: 09:00-18:00`, then `enabled: true`"
+            );
+            office.sheet.left_out(first.line, text);
         }
     }
 
@@ -64,7 +79,7 @@ impl Tick {
 impl Account {
     pub(super) fn write(&self, all: Option<&Tick>) -> Mapping {
         let mut account = mapping([("platform", "base".into())]);
-        if self.enabled == Some(false) {
+        if self.enabled == Some(false) || self.tick.unsure {
             account.insert("enabled".into(), false.into());
         }
         let variables = [("refresh_token", &self.refresh_token), ("proxy", &self.proxy)];
@@ -90,27 +105,42 @@ pub(super) fn read(office: &mut Office, name: &str, value: &Node) {
         }
         "UPLOAD_ACCOUNTS" => {
             office.tick.get_or_insert_default();
+            named(office, name, value);
             for (platform, accounts) in value.entries() {
+                if !matches!(accounts.data, Data::List(_)) {
+                    office
+                        .sheet
+                        .left_out(accounts.line, format!("`{name}.{platform}` is no list of accounts that can be read: add them by hand"));
+                }
                 for account in accounts.list() {
                     add(office, platform, account);
                 }
             }
         }
         "DAEMON_CONFIG" => {
-            office.tick.get_or_insert_default().read(value);
+            named(office, name, value);
+            let mut tick = office.tick.take().unwrap_or_default();
+            tick.read(office, name, value);
+            office.tick = Some(tick);
             pace_keys(office, name, value);
         }
         "ACCOUNT_SPECIFIC_CONFIG" => {
+            named(office, name, value);
             for (account, settings) in value.entries() {
+                named(office, account, settings);
                 set(office, account, settings);
             }
         }
         _ if name.ends_with("ACCOUNTS") || name.ends_with("ACCOUNT_CONFIGS") => {
             let platform = |node: &Node| node.get("platform").and_then(Node::text).unwrap_or("base").to_owned();
             value.list().iter().for_each(|account| add(office, &platform(account), account));
+            if !matches!(value.data, Data::List(_)) {
+                named(office, name, value);
+            }
             for (account, settings) in value.entries() {
-                if let Some(id) = admit(office, &platform(settings), account, settings.line) {
-                    set(office, &id, settings);
+                named(office, account, settings);
+                if admit(office, &platform(settings), account, settings.line) {
+                    set(office, account, settings);
                 }
             }
         }
@@ -121,6 +151,22 @@ pub(super) fn read(office: &mut Office, name: &str, value: &Node) {
     }
 }
 
+/// Whether shops or how they are served are told under that name.
+pub(super) fn is_known(name: &str) -> bool {
+    name == "DAEMON_CONFIG" || name == "ACCOUNT_SPECIFIC_CONFIG" || name.ends_with("ACCOUNTS") || name.ends_with("ACCOUNT_CONFIGS")
+}
+
+/// Says what has no name where only what has one is read.
+fn named(office: &mut Office, name: &str, value: &Node) {
+    let unread = match &value.data {
+        Data::Dict(pairs) => pairs.iter().find(|(key, _)| key.text().is_none()).map(|(key, _)| key.line),
+        _ => Some(value.line),
+    };
+    if let Some(line) = unread {
+        office.sheet.left_out(line, format!("`{name}` is not wholly a dict of names that can be read: write down by hand what it says"));
+    }
+}
+
 /// Adds an account that stands in a list: by its id, or as a dict with one.
 fn add(office: &mut Office, platform: &str, account: &Node) {
     let id = account.text().or_else(|| ["id", "account_id", "name"].into_iter().find_map(|key| account.get(key)?.text()));
@@ -128,39 +174,50 @@ fn add(office: &mut Office, platform: &str, account: &Node) {
         office.sheet.left_out(account.line, "an account without an id: add it under `accounts` by hand");
         return;
     };
-    if let Some(id) = admit(office, platform, id, account.line) {
-        set(office, &id, account);
+    if admit(office, platform, id, account.line) {
+        set(office, id, account);
     }
 }
 
-/// The name under which an account goes, if its marketplace is one that we can list at.
-fn admit(office: &mut Office, platform: &str, id: &str, line: usize) -> Option<String> {
-    let name = plain_name(id);
+/// Gives an account a name of its own, if its marketplace is one that we can list at.
+fn admit(office: &mut Office, platform: &str, id: &str, line: usize) -> bool {
+    let plain = if id.chars().any(|c| c.is_ascii_alphanumeric()) { plain_name(id) } else { "shop".to_owned() };
     if !platform.eq_ignore_ascii_case("base") {
         let what = if platform.eq_ignore_ascii_case("ebay") { "has settings of its own" } else { "cannot be listed at yet" };
-        office.sheet.left_out(line, format!("`{name}`: `{}` {what}; see docs/platforms.md", plain_name(platform)));
-        return None;
+        office.sheet.left_out(line, format!("`{plain}`: `{}` {what}; see docs/platforms.md", plain_name(platform)));
+        return false;
+    }
+    if office.names.contains_key(id) {
+        return true;
+    }
+    let mut name = plain.clone();
+    let mut number = 1_usize;
+    while office.accounts.contains_key(&name) {
+        number = number.saturating_add(1);
+        name = format!("{plain}_{number}");
     }
     if name != id {
-        office.sheet.differs(line, format!("an account is called `{name}` now: names have small letters, digits, `_` and `-`"));
+        office
+            .sheet
+            .differs(line, format!("an account is called `{name}` now: names have small letters, digits, `_` and `-`; it was `{id}`"));
     }
-    office.accounts.entry(name.clone()).or_default();
-    Some(name)
+    office.accounts.insert(name.clone(), Account::default());
+    office.names.insert(id.to_owned(), name);
+    true
 }
 
 /// Takes over what is said of an account.
 fn set(office: &mut Office, id: &str, settings: &Node) {
-    let name = plain_name(id);
-    let Some(mut account) = office.accounts.remove(&name) else {
-        office.sheet.left_out(settings.line, format!("`{name}` is no account that the file lists: its settings are nobody's"));
+    let known = office.names.get(id).cloned();
+    let Some((name, mut account)) = known.and_then(|name| office.accounts.remove_entry(&name)) else {
+        office.sheet.left_out(settings.line, format!("`{}` is no account that the file lists: its settings are nobody's", plain_name(id)));
         return;
     };
-    account.tick.read(settings);
-    account.enabled = ["active", "enabled"].into_iter().find_map(|key| settings.get(key)?.bool()).or(account.enabled);
+    account.tick.read(office, &name, settings);
+    account.enabled = office.yes(&name, settings, &["active", "enabled"], false).or(account.enabled);
     // Of the account, not of its uploads alone.
     account.tick.enabled = None;
-    account.daily_limit =
-        ["daily_upload_limit", "daily_limit"].into_iter().find_map(|key| settings.get(key)?.int()).or(account.daily_limit);
+    account.daily_limit = office.number(&name, settings, &["daily_upload_limit", "daily_limit"], 0..=1_000_000).or(account.daily_limit);
     let inner = settings.get("credentials").into_iter().flat_map(Node::entries);
     for (key, value) in settings.entries().chain(inner) {
         credential(office, &name, &mut account, key, value);
@@ -262,7 +319,7 @@ fn of_accounts<'n>(names: impl Iterator<Item = &'n String>) -> Mapping {
 
 fn upload(for_each: Mapping, (interval, batch_size): (i64, i64), all: &Tick) -> Mapping {
     let mut task = mapping([("handler", "upload_tick".into()), ("for_each", for_each.into())]);
-    if all.enabled == Some(false) {
+    if all.enabled == Some(false) || all.unsure {
         task.insert("enabled".into(), false.into());
     }
     task.insert("schedule".into(), mapping([("every", duration(interval).into())]).into());

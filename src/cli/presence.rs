@@ -330,7 +330,7 @@ fn loaded(config: Config, handlers: Handlers) -> Loaded {
 
 /// Root must not leave files in another user's state: that user's taskrun could not write its own log any more.
 fn refuse_root(dir: &Path) -> Result<(), Failure> {
-    let Some(owner) = os::other_owner(dir) else { return Ok(()) };
+    let Some(owner) = os::other_owner(dir).filter(|_| os::is_root()) else { return Ok(()) };
     let message =
         format!("the state in `{}` belongs to user {owner}, and root would leave files there that user could not write", dir.display());
     Err(Failure::usage(message).advise(format!("run it as that user: `sudo -u '#{owner}' taskrun ...`")))

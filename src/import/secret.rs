@@ -7,7 +7,7 @@ use crate::shop::setting::names_a_secret;
 const HIDDEN: &str = "***";
 
 /// Parts of names by which secrets go.
-const PARTS: [&str; 7] = ["pass", "secret", "token", "key", "pwd", "cred", "passphrase"];
+const PARTS: [&str; 6] = ["pass", "secret", "token", "key", "pwd", "cred"];
 
 /// Programs that take a password right behind `-p`.
 const P_PROGRAMS: [&str; 5] = ["mysql", "mariadb", "sshpass", "mongo", "7z"];

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::{
+    fs::{Access, access},
+    process::{Pid, Signal, geteuid, kill_process},
+};
 
 /// Which file it is, whatever its name: its device and its number there.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,10 +50,26 @@ pub(crate) fn has_mode(found: &Metadata, mode: u32) -> bool {
     found.mode() & 0o777 == mode
 }
 
-/// Whose a folder is, if we are root and it is somebody else's: files that we make there would be root's.
-pub(crate) fn other_owner(folder: &Path) -> Option<u32> {
-    let owner = std::fs::metadata(folder).ok()?.uid();
-    (geteuid().is_root() && owner != 0).then_some(owner)
+/// What others may do with a file, as its mode; `None`: nothing.
+pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Whether this user may make files in a folder.
+pub(crate) fn writable(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The number of the user whose file or folder it is, if it is another than ours.
+pub(crate) fn other_owner(path: &Path) -> Option<u32> {
+    let owner = std::fs::metadata(path).ok()?.uid();
+    (owner != geteuid().as_raw()).then_some(owner)
+}
+
+/// Whether we are root, who may do everything.
+pub(crate) fn is_root() -> bool {
+    geteuid().is_root()
 }
 
 /// Fills the buffer from this place of the file.

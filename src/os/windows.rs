@@ -79,9 +79,24 @@ pub(crate) fn has_mode(_found: &Metadata, _mode: u32) -> bool {
     true
 }
 
-/// Files inherit the folder's access list, whoever makes them.
-pub(crate) fn other_owner(_folder: &Path) -> Option<u32> {
+/// The folder's access list decides.
+pub(crate) fn open_to_others(_path: &Path) -> Option<u32> {
     None
+}
+
+/// Whether files may be made in a folder, as far as its attributes tell.
+pub(crate) fn writable(folder: &Path) -> io::Result<()> {
+    if std::fs::metadata(folder)?.permissions().readonly() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+}
+
+/// Files inherit the folder's access list, whoever makes them.
+pub(crate) fn other_owner(_path: &Path) -> Option<u32> {
+    None
+}
+
+/// Nobody is asked for by a number.
+pub(crate) fn is_root() -> bool {
+    false
 }
 
 /// Fills the buffer from this place of the file, where reading then goes on.

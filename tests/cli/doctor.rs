@@ -92,6 +92,9 @@ fn secrets_that_others_can_read_are_bad() {
     finds(&done, "files", "bad", &["others can get at", "taskrun.env", "mode 640", "chmod 600"]);
     fs::set_permissions(shop.file("taskrun.env"), fs::Permissions::from_mode(0o600)).unwrap();
     finds(&shop.run("doctor --json").ends(0), "files", "ok", &["1 file of secrets"]);
+    fs::create_dir_all(shop.file("state")).unwrap();
+    fs::set_permissions(shop.file("state"), fs::Permissions::from_mode(0o777)).unwrap();
+    finds(&shop.run("doctor --json").ends(1), "files", "bad", &["others can write into", "mode 777", "chmod go-w"]);
 }
 
 #[test]

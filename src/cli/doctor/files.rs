@@ -1,6 +1,5 @@
 //! The files: who can read and write them, whose they are, and whether the store is whole and of our version.
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +14,7 @@ use crate::{
     config::Config,
     errors::chain,
     http::TOKEN_FILE,
+    os,
     store::{StoreError, sqlite},
 };
 
@@ -27,6 +27,7 @@ pub(super) fn look(state: &State, config: Option<&Config>, file: &Path) -> Vec<F
     let mut findings: Vec<Finding> = secret.iter().filter_map(|path| open_to_others(path)).collect();
     let folders = [Some(&state.dir), config.map(|config| &config.log.dir)];
     findings.extend(folders.into_iter().flatten().filter_map(|folder| unwritable(folder)));
+    findings.extend(anybodys(&state.dir));
     if findings.is_empty() {
         let kept = match secret.iter().filter(|path| path.exists()).count() {
             0 => "no file of secrets yet".to_owned(),
@@ -38,46 +39,34 @@ pub(super) fn look(state: &State, config: Option<&Config>, file: &Path) -> Vec<F
 }
 
 /// A file with secrets that others can read or write.
-#[cfg(unix)]
 fn open_to_others(path: &Path) -> Option<Finding> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    (mode & 0o077 != 0).then(|| {
+    os::open_to_others(path).map(|mode| {
         Finding::bad("files", format!("others can get at `{}` (mode {mode:03o})", path.display()))
             .because("there are secrets in it: logins, tokens, what was sold")
             .advise(format!("chmod 600 '{}'", path.display()))
     })
 }
 
-/// Elsewhere the folder's access list decides.
-#[cfg(not(unix))]
-fn open_to_others(_path: &Path) -> Option<Finding> {
-    None
+/// A state folder in which others can put another file in a file's place.
+fn anybodys(folder: &Path) -> Option<Finding> {
+    let mode = os::open_to_others(folder).filter(|mode| mode & 0o022 != 0)?;
+    Some(
+        Finding::bad("files", format!("others can write into `{}` (mode {mode:03o})", folder.display()))
+            .because("they can put another store in the store's place")
+            .advise(format!("chmod go-w '{}'", folder.display())),
+    )
 }
 
 /// A folder that can't be written, or made.
 fn unwritable(folder: &Path) -> Option<Finding> {
     let there = folder.ancestors().find(|folder| folder.as_os_str().is_empty() || folder.exists())?;
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    let error = writable(there).err()?;
+    let error = os::writable(there).err()?;
     Some(
         Finding::bad("files", format!("`{}` can't be written: {error}", folder.display()))
             .because("runs are written down before they begin, so nothing would run")
             .advise("run taskrun as the user whose folder it is, or give it to that user: `sudo chown -R USER FOLDER`"),
     )
-}
-
-#[cfg(unix)]
-fn writable(folder: &Path) -> io::Result<()> {
-    use rustix::fs::Access;
-
-    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
-}
-
-#[cfg(not(unix))]
-fn writable(folder: &Path) -> io::Result<()> {
-    if fs::metadata(folder)?.permissions().readonly() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
 }
 
 /// Looks at the store without changing it; opens it where that changes nothing, for those who look further.
@@ -96,7 +85,7 @@ pub(super) async fn store(state: &State, findings: &mut Vec<Finding>) -> Option<
             return None;
         }
     }
-    if let Some(owner) = of_another(&path) {
+    if let Some(owner) = os::other_owner(&path) {
         let why = "what this user writes there, that user's taskrun could not read";
         let found = format!("`{shown}` belongs to the user with the number {owner}");
         findings
@@ -124,20 +113,6 @@ pub(super) async fn store(state: &State, findings: &mut Vec<Finding>) -> Option<
     }
     findings.push(Finding::ok("store", format!("`{shown}` is whole, schema {schema}")));
     place::open(&state.store).await.ok()
-}
-
-/// The number of another user whose file it is.
-#[cfg(unix)]
-fn of_another(path: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let owner = fs::metadata(path).ok()?.uid();
-    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
-}
-
-#[cfg(not(unix))]
-fn of_another(_path: &Path) -> Option<u32> {
-    None
 }
 
 fn ill(error: &StoreError) -> Finding {

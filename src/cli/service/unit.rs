@@ -70,11 +70,12 @@ impl Unit {
     pub(super) fn text(&self) -> Result<String, Unwritable> {
         let network =
             if self.run_as.is_some() { "Wants=network-online.target\nAfter=network-online.target time-sync.target\n" } else { "" };
+        let (user, reader) = if self.run_as.is_some() { ("", "root") } else { ("--user ", "you") };
         let target = if self.run_as.is_some() { "multi-user.target" } else { "default.target" };
         Ok(format!(
             "\
 {HEAD}: `taskrun service install --dry-run` prints this file.
-# What you change goes into `systemctl edit taskrun`, which no update touches.
+# What you change goes into `systemctl {user}edit taskrun`, which no update touches.
 [Unit]
 Description=taskrun, the jobs of the back office
 {network}# A crash is answered by a start, however many there were.
@@ -84,7 +85,7 @@ StartLimitIntervalSec=0
 # It says itself when it serves, that its engine moves (else it is killed and started again), when it reloads and when it stops.
 Type=notify
 WatchdogSec=30s
-{identity}# The values of ${{NAME}} in tasks.yaml, a NAME=VALUE a line, readable by root alone.
+{identity}# The values of ${{NAME}} in tasks.yaml, a NAME=VALUE a line, readable by {reader} alone.
 EnvironmentFile=-{environment}
 ExecStart={program} run
 # Fails, and changes nothing, where tasks.yaml has faults.
@@ -98,7 +99,7 @@ TimeoutStartSec=5min
 TimeoutStopSec=90s
 KillMode=mixed
 
-# What it may write to, and what it can't reach. A task that needs more: `systemctl edit taskrun`.
+# What it may write to, and what it can't reach. A task that needs more: `systemctl {user}edit taskrun`.
 {folders}{doors}{SYSTEM_CALLS}
 [Install]
 WantedBy={target}

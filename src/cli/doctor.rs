@@ -23,7 +23,7 @@ mod reach;
 #[command(
     after_help = "Examples:\n  taskrun doctor\n  taskrun doctor --quick || echo 'restart it'\n  taskrun doctor --json > findings.json\n\n\
     It changes nothing, and calls only hosts that tasks.yaml names. Exit codes: 0 nothing is bad (warnings may be),\n\
-    1 something is, 2 tasks.yaml has faults, 3 with --quick: no daemon answers, 74 the store is damaged."
+    1 something is, 2 tasks.yaml has faults, 3 the daemon does not answer (with --quick: or none runs), 74 the store is damaged."
 )]
 pub(crate) struct Args {
     /// Only whether the daemon lives and goes on; within a second and without network: for a container's health check

@@ -117,6 +117,14 @@ impl Failure {
         Self::Told { exit: Exit::NoDaemon, message, advice: Some("start one with `taskrun run`".to_owned()) }
     }
 
+    /// What to do next, where that was said.
+    pub fn advice(&self) -> Option<&str> {
+        match self {
+            Self::Told { advice, .. } => advice.as_deref(),
+            Self::Faults(_) | Self::Output(_) => None,
+        }
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn advise(self, advice: impl Into<String>) -> Self {

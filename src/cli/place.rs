@@ -1,5 +1,6 @@
 //! Where a command stands: which file, which state directory, which daemon, and how it talks to the user.
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,8 +19,10 @@ use crate::{
     config::{self, Config, Faults, LoadOptions, LogLevel, Secrets, StoreLocation, system_env},
     core::value::Params,
     engine::process::{self, Holder},
+    errors::chain,
     handlers::registry,
     http::client::Client,
+    os,
     store::sqlite::SqliteStore,
 };
 
@@ -174,18 +177,45 @@ impl Place {
     /// A connection to the running daemon.
     pub(crate) async fn daemon(&self) -> Result<Client, Failure> {
         let state = self.state()?;
-        let none = || match self.practice() {
-            Some(_) => Failure::no_daemon(&state.dir).advise("start one for practice with `taskrun run --sandbox`"),
-            None => Failure::no_daemon(&state.dir),
-        };
         state.can_be_entered()?;
+        let none = || self.no_daemon(&state);
         let holder = state.daemon().ok_or_else(none)?;
         let client = Client::of(&process::socket_of(&state.records, &holder.record).ok_or_else(none)?)?;
-        client.ping().await.map_err(|error| {
-            Failure::because(Exit::NoDaemon, "the daemon lives but does not answer", &error)
-                .advise("is it stopped (SIGSTOP) or out of memory?")
-        })?;
+        client.ping().await.map_err(|error| self.silent(&state, &holder, &chain(&error)))?;
         Ok(client)
+    }
+
+    /// No daemon runs there; or nobody can tell, as the file that says where is not to be had.
+    fn no_daemon(&self, state: &State) -> Failure {
+        if self.practice().is_some() {
+            return Failure::no_daemon(&state.dir).advise("start one for practice with `taskrun run --sandbox`");
+        }
+        let file = self.find_config_file().filter(|_| self.global.state_dir.is_none());
+        match file.and_then(|file| File::open(&file).err().map(|error| (file, error))) {
+            Some((file, error)) => Failure::because(Exit::Usage, format!("failed to read `{}`", file.display()), &error)
+                .advise(format!("it says where the daemon is: name another with `--config FILE` or ${FILE_VARIABLE}")),
+            None => Failure::no_daemon(&state.dir),
+        }
+    }
+
+    /// The daemon lives and says nothing.
+    fn silent(&self, state: &State, holder: &Holder, why: &str) -> Failure {
+        let pid = holder.pid;
+        let times = Times { now: self.clock.now().wall, zone: TimeZone::system(), relative: true };
+        let last = state.last_written().map(|at| format!("; its store was last written to {}", times.passed(at))).unwrap_or_default();
+        let (is_how, advice) = if os::is_halted(pid) {
+            (" and is stopped (SIGSTOP)", format!("`kill -CONT {pid}` lets it go on"))
+        } else {
+            ("", "restart it: `taskrun run --replace`, or the service (`taskrun service status` shows it); keep its log".to_owned())
+        };
+        let message = format!("the daemon, process {pid}, lives{is_how} but does not answer: {why}{last}");
+        Failure::told(Exit::NoDaemon, message).advise(advice)
+    }
+
+    /// What to say of a daemon that did not answer in time, if there is one.
+    pub(crate) fn daemon_in_silence(&self, why: &str) -> Result<Option<Failure>, Failure> {
+        let state = self.state()?;
+        Ok(state.daemon().map(|holder| self.silent(&state, &holder, why)))
     }
 
     /// Whether a daemon holds its lock, answering or not.
@@ -242,6 +272,14 @@ impl State {
         let Some((path, error)) = shut(&self.store).or_else(|| shut(&self.records)) else { return Ok(()) };
         Err(Failure::because(Exit::Store, format!("failed to look for `{}`", path.display()), &error)
             .advise("look as the user that taskrun runs as, or as root"))
+    }
+
+    /// When somebody last wrote to the store: a daemon that hangs writes nothing.
+    fn last_written(&self) -> Option<Timestamp> {
+        let mut log = self.store.clone().into_os_string();
+        log.push("-wal");
+        let written = [self.store.as_path(), Path::new(&log)].map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok());
+        written.into_iter().flatten().max().and_then(|at| Timestamp::try_from(at).ok())
     }
 
     /// The running daemon, answering or not.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     exit::Failure,
-    text::{BAD, BOLD},
+    text::{BAD, BOLD, ODD},
 };
 
 /// Stdout and stderr, and what the user wants on them.
@@ -83,6 +83,11 @@ impl Screen {
     pub(crate) fn error(self, message: &str, advice: Option<&str>) {
         let hint = advice.map(|advice| format!("\n  = help: {advice}")).unwrap_or_default();
         self.on_stderr(&format!("{BAD}error{BAD:#}{BOLD}: {message}{BOLD:#}{hint}"));
+    }
+
+    /// Says what works, and will not for long, or not as it is meant.
+    pub(crate) fn warning(self, message: &str, advice: &str) {
+        self.say(&format!("{ODD}warning{ODD:#}{BOLD}: {message}{BOLD:#}\n  = help: {advice}"));
     }
 
     /// Writes a line to stderr whatever the user wants.

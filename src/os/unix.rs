@@ -103,6 +103,13 @@ pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
     Ok(kill_process(pid, if at_once { Signal::KILL } else { Signal::TERM })?)
 }
 
+/// Whether a process is stopped (SIGSTOP, a debugger) and can do nothing; not known where there is no /proc.
+pub(crate) fn is_halted(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold anything.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
+}
+
 /// Whether a program could not be started because it is none.
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())

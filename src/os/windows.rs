@@ -147,6 +147,11 @@ pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
     taskkill.status().map(drop)
 }
 
+/// Whether a process is stopped and can do nothing; nobody can tell here.
+pub(crate) fn is_halted(_pid: u32) -> bool {
+    false
+}
+
 /// Whether a program could not be started because it is none.
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(BAD_EXE_FORMAT)

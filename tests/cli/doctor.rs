@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::shop::{Done, Shop, TASKS};
+use crate::shop::{Done, Shop, TASKS, wait_until};
 
 const CHANNEL: &str = "notify: { webhook: { url: \"${HOOK}\", enabled: false } }\n";
 
@@ -69,8 +69,24 @@ fn a_health_check_is_well_with_a_daemon_that_answers_and_only_then() {
     finds(&done, "daemon", "ok", &["answers and goes on"]);
     finds(&shop.run("doctor --json").ends(0), "daemon", "ok", &[&format!("pid {}", daemon.pid())]);
     daemon.signal(Signal::STOP);
-    shop.run("doctor --quick").ends(3).prints(&["bad", "answer"]);
+    let (lives, goes_on) = (format!("process {}, lives and is stopped (SIGSTOP)", daemon.pid()), format!("`kill -CONT {}`", daemon.pid()));
+    for line in ["doctor --quick --json", "doctor --json"] {
+        finds(&shop.run(line).ends(3), "daemon", "bad", &[&lives, "its store was last written to", &goes_on]);
+    }
+    shop.run("status").ends(3).says(&[&lives, &goes_on]);
     daemon.signal(Signal::CONT);
+    wait_until("it answers again", || shop.run("doctor --quick").code == 0);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_fault_of_the_configuration_not_of_a_daemon() {
+    let shop = Shop::new(TASKS);
+    fs::remove_file(shop.file("tasks.yaml")).unwrap();
+    for line in ["doctor --quick", "doctor", "status", "stop", "reload", "-c /nope doctor --quick"] {
+        let done = Done::of(shop.command(line).env("TASKRUN_CONFIG", "/nope").output().unwrap()).ends(2);
+        assert!(format!("{}{}", done.out, done.err).contains("/nope"), "{line}: {done:#?}");
+    }
+    shop.run("--state-dir elsewhere doctor --quick").ends(3).prints(&["no daemon runs"]);
 }
 
 #[test]

@@ -88,6 +88,46 @@ fn a_service_is_installed_once_and_taken_away_once() {
 }
 
 #[test]
+fn without_a_session_to_ask_in_the_unit_is_taken_away_all_the_same() {
+    let machine = Machine::new();
+    machine.run("service install --user").ends(0);
+    let link = machine.unit().with_file_name("default.target.wants").join("taskrun.service");
+    fs::create_dir(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(machine.unit(), &link).unwrap();
+    script(&machine.shop.file("bin/systemctl"), "echo 'Failed to connect to bus: No medium found' >&2; exit 1\n");
+    let parts = ["No medium found", "is gone", "`systemctl --user disable --now taskrun.service` failed", "`taskrun stop` ends it"];
+    machine.run("service uninstall --user").ends(1).says(&parts);
+    assert!(!machine.unit().exists() && !link.is_symlink());
+    machine.run("service uninstall --user").ends(0).says(&["is not installed"]);
+}
+
+#[test]
+fn a_service_user_who_meets_a_closed_door_is_warned_of() {
+    let machine = Machine::new();
+    fs::set_permissions(machine.shop.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let file = machine.folder.join("tasks.yaml");
+    let install = || machine.run("service install --dry-run --run-as daemon").ends(0);
+    let unread = |done: &Done| done.err.contains("`daemon`, can't read") && done.err.contains("= help: ");
+    assert!(!unread(&install()), "all may read it");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let done = install().says(&["tasks.yaml` has mode 600", "`sudo chown daemon '"]);
+    assert!(unread(&done), "{done:#?}");
+    fs::set_permissions(&machine.folder, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(unread(&install().says(&["has mode 700", "/etc/taskrun"])));
+    // A program in a folder of its owner alone, as in /root/.cargo/bin.
+    let own = machine.shop.file("own");
+    fs::create_dir(&own).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_taskrun"), own.join("taskrun")).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = Command::new(own.join("taskrun"))
+        .args(["service", "install", "--dry-run", "--run-as", "daemon"])
+        .current_dir(&machine.folder)
+        .output();
+    Done::of(output.unwrap()).ends(0).says(&["`daemon`, can't run `", "has mode 700", "/usr/local/bin/taskrun"]);
+    assert!(!machine.run("service install --user --dry-run").ends(0).err.contains("warning"), "your own service is you");
+}
+
+#[test]
 fn a_unit_of_somebody_else_is_neither_replaced_nor_taken_away() {
     let machine = Machine::new();
     fs::create_dir_all(machine.unit().parent().unwrap()).unwrap();

@@ -24,10 +24,20 @@ const LATE_MAX: SignedDuration = SignedDuration::from_mins(1);
 /// Whether the daemon lives and goes on: what a restart would mend, and nothing else.
 pub(super) async fn lives(place: &Place) -> Finding {
     let asked = async { Ok::<_, Failure>(place.daemon().await?.status().await?.status) };
-    match tokio::time::timeout(QUICK_LIMIT, asked).await {
-        Ok(Ok(status)) => goes_on(&status),
-        Ok(Err(failure)) => Finding::bad("daemon", failure.to_string()).ends(exit_of(&failure)),
-        Err(_) => Finding::bad("daemon", format!("it does not answer within {QUICK_LIMIT:?}")).ends(Exit::NoDaemon),
+    let failure = match tokio::time::timeout(QUICK_LIMIT, asked).await {
+        Ok(Ok(status)) => return goes_on(&status),
+        Ok(Err(failure)) => failure,
+        Err(_) => silent(place, QUICK_LIMIT),
+    };
+    let advice = failure.advice().map(ToOwned::to_owned);
+    Finding { advice, ..Finding::bad("daemon", failure.to_string()).ends(exit_of(&failure)) }
+}
+
+fn silent(place: &Place, limit: Duration) -> Failure {
+    let why = format!("nothing came within {limit:?}");
+    match place.daemon_in_silence(&why) {
+        Ok(Some(failure)) | Err(failure) => failure,
+        Ok(None) => Failure::told(Exit::NoDaemon, why),
     }
 }
 

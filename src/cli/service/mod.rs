@@ -10,6 +10,8 @@ use crate::engine::supervisor::Supervisor;
 #[cfg(unix)]
 mod notify_socket;
 #[cfg(unix)]
+mod person;
+#[cfg(unix)]
 mod systemd;
 #[cfg(unix)]
 mod unit;

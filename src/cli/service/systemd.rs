@@ -16,6 +16,7 @@ use super::{
     },
     InstallArgs, UninstallArgs, Which,
     notify_socket::NotifySocket,
+    person::{Person, Right},
     unit::{HEAD, Unit},
 };
 use crate::{
@@ -75,6 +76,7 @@ pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Fa
     if args.dry_run {
         place.screen.data(&text)?;
     }
+    warn_of_closed_doors(&unit, place);
     perform(steps, args.dry_run, place).await?;
     if args.dry_run {
         return Ok(Exit::Done);
@@ -99,13 +101,60 @@ pub(super) async fn uninstall(args: UninstallArgs, place: &Place) -> Result<Exit
         return Ok(Exit::Done);
     }
     let disable: &[&str] = if booted(&args.which) { &["disable", "--now", &name] } else { &["disable", &name] };
-    let mut steps = vec![Step::systemctl(&args.which, disable), Step::Remove(path)];
+    let mut steps = vec![Step::systemctl(&args.which, disable), Step::Remove(path.clone())];
     steps.extend(booted(&args.which).then(|| Step::systemctl(&args.which, &["daemon-reload"])));
-    perform(steps, args.dry_run, place).await?;
-    if !args.dry_run {
-        place.screen.say(&format!("{name} is gone; tasks.yaml and its state are as they were"));
+    let refused = take_away(steps, args.dry_run, place).await?;
+    if args.dry_run {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    let link = wanted_by(&path, &args.which);
+    if link.is_symlink() {
+        perform(vec![Step::Remove(link)], false, place).await?;
+    }
+    place.screen.say(&format!("{name} is gone; tasks.yaml and its state are as they were"));
+    let Some(first) = refused.into_iter().next() else { return Ok(Exit::Done) };
+    let user = if args.which.user { " --user" } else { "" };
+    Err(Failure::told(Exit::Failed, format!("the unit is removed, but systemd was not told: {first}")).advise(format!(
+        "what runs of it goes on: `taskrun stop` ends it; and once systemd answers, `systemctl{user} daemon-reload` makes it forget the unit"
+    )))
+}
+
+/// All steps, as far as they go: what systemd refuses (there may be no session to ask in) keeps nobody from taking the rest away. Gives what was refused.
+async fn take_away(steps: Vec<Step>, dry: bool, place: &Place) -> Result<Vec<String>, Failure> {
+    let mut refused = Vec::new();
+    for step in steps {
+        let asks = matches!(step, Step::Run(_));
+        match perform(vec![step], dry, place).await {
+            Err(failure) if asks => refused.push(failure.to_string()),
+            done => done?,
+        }
+    }
+    Ok(refused)
+}
+
+/// The link by which systemd starts a unit of ours.
+fn wanted_by(unit: &Path, which: &Which) -> PathBuf {
+    let target = if which.user { "default.target.wants" } else { "multi-user.target.wants" };
+    unit.with_file_name(target).join(unit_name(which))
+}
+
+/// The service's user has to read the one and run the other; whoever installs it may do more than that user.
+fn warn_of_closed_doors(unit: &Unit, place: &Place) {
+    let Some(name) = &unit.run_as else { return };
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let Some(person) = Person::named(name, &text("/etc/passwd"), &text("/etc/group")) else { return };
+    for (path, right, does) in [(&unit.config, Right::Read, "read"), (&unit.exe, Right::Enter, "run")] {
+        let Ok(Some(barrier)) = person.barrier(path, right) else { continue };
+        let (at, mode, path) = (barrier.path.display(), barrier.mode, path.display());
+        let advice = match right {
+            Right::Enter => format!("`sudo install -m 755 {path} /usr/local/bin/taskrun`, then install the service with that one"),
+            Right::Read if barrier.path.is_dir() => {
+                format!("move it where that user may go, /etc/taskrun for one; or `sudo chmod o+x '{at}'`")
+            }
+            Right::Read => format!("`sudo chown {name} '{path}'`, or `--run-as` its owner"),
+        };
+        place.screen.warning(&format!("the service's user, `{name}`, can't {does} `{path}`: `{at}` has mode {mode:o}"), &advice);
+    }
 }
 
 pub(super) async fn start(which: Which, place: &Place) -> Result<Exit, Failure> {

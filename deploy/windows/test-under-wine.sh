@@ -190,6 +190,9 @@ for setting in 'MultipleInstancesPolicy>Parallel' 'DisallowStartIfOnBatteries>fa
 done
 sed -e 's|@NAME@|backup|; s|@AT@|2026-11-24T02:30:00|; s|@REPETITION@||; s|@USER@|shop|; s|@FOLDER@|C:\\|; s|@EXE@|C:\\taskrun.exe|; s|@CONFIG@|C:\\tasks.yaml|' \
     "$task" >"$work/task.xml"
+# In the session that made the prefix, Wine's Task Scheduler never comes to its start; in the next one it does.
+wineserver -k
+wineserver -w
 check "task for once: it is well-formed, and taken" timeout 60 wine schtasks /create /tn "taskrun backup" /xml "$(winepath -w "$work/task.xml")"
 
 echo "$checks checks, $failed failed"

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use fd_lock::{RwLock, RwLockWriteGuard};
+use fd_lock::RwLock;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
@@ -107,7 +107,7 @@ impl ProcessRecord {
         let make = || {
             let file = os::options(0o600).read(true).write(true).create_new(true).open(&draft)?;
             let mut lock = lock(file)?.ok_or(io::ErrorKind::WouldBlock)?;
-            write_holder(&mut lock, &holder)?;
+            write_holder(&mut lock.0, &holder)?;
             os::rename(&draft, &path)?;
             Ok(lock)
         };
@@ -127,7 +127,7 @@ impl ProcessRecord {
 
     /// Whether others still find the record where they look for it.
     pub fn is_in_place(&self) -> bool {
-        is_at(&self.lock, &record_path(&self.dir, &self.holder.record))
+        is_at(&self.lock.0, &record_path(&self.dir, &self.holder.record))
     }
 
     /// What the record says.
@@ -159,8 +159,8 @@ impl DaemonLock {
             let file = os::options(0o600).read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
             let Some(mut lock) = lock(file).map_err(failed)? else { return Err(RecordError::DaemonRuns { holder: daemon(dir) }) };
             // Somebody may have removed or replaced the file between our opening and our locking it.
-            if is_at(&lock, &path) {
-                write_holder(&mut lock, &record.holder).map_err(failed)?;
+            if is_at(&lock.0, &path) {
+                write_holder(&mut lock.0, &record.holder).map_err(failed)?;
                 return Ok(Self { _lock: lock });
             }
         }
@@ -238,18 +238,27 @@ pub async fn kill_children(groups: Vec<ChildGroup>, markers: Vec<String>) {
     }
 }
 
-/// A lock that is held for the life of the process, or until it is dropped.
-type HeldLock = RwLockWriteGuard<'static, File>;
+/// A file that is locked until this is dropped.
+#[derive(Debug)]
+struct HeldLock(File);
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // A child that is just being started may have the file for an instant longer; the lock ends here.
+        os::unlock(&self.0);
+    }
+}
 
 /// `None`: somebody else has it.
 fn lock(file: File) -> io::Result<Option<HeldLock>> {
-    // The guard borrows the lock, so the lock has to live as long as the process. That is a few bytes for each record and each try.
-    let lock = Box::leak(Box::new(RwLock::new(file)));
+    let mut lock = RwLock::new(file);
     match lock.try_write() {
-        Ok(guard) => Ok(Some(guard)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
+        // It would be unlocked with the guard, which can't live beside what it guards.
+        Ok(guard) => std::mem::forget(guard),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
     }
+    Ok(Some(HeldLock(lock.into_inner())))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -283,7 +292,9 @@ fn read_holder(path: &Path) -> Option<Holder> {
 /// Makes a folder that only this user may enter; gives its absolute path back.
 fn private_dir(dir: &Path) -> io::Result<PathBuf> {
     os::make_folder(dir, 0o700)?;
-    os::set_mode(dir, 0o700)?;
+    if os::open_to_others(dir).is_some() {
+        os::set_mode(dir, 0o700)?;
+    }
     os::canonical(dir)
 }
 

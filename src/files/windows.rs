@@ -273,7 +273,10 @@ mod tests {
         symlink_dir(&outside, root.join("a/link")).unwrap();
         let root = Root::open(&root).unwrap();
         assert_eq!(root.folders().unwrap().first().unwrap().0, "a");
-        assert!(matches!(root.remove(Path::new("a/link"), &Endless), Err(FileError::Refused { .. })));
+        // Wine 8 makes no links, and says that it did.
+        if root.path().join("a/link").symlink_metadata().is_ok() {
+            assert!(matches!(root.remove(Path::new("a/link"), &Endless), Err(FileError::Refused { .. })));
+        }
         assert!(matches!(root.remove(Path::new("..\\outside"), &Endless), Err(FileError::Refused { .. })));
         assert_eq!(root.remove(Path::new("a"), &Endless).unwrap(), Swept::Gone);
         assert!(!root.path().join("a").exists());

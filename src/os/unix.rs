@@ -1,7 +1,7 @@
 //! Files and processes under Unix.
 use std::{
     borrow::Cow,
-    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -42,12 +42,8 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
 
 /// Gives a file or folder this mode, where it has another.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    if has_mode(&std::fs::metadata(path)?, mode) { Ok(()) } else { std::fs::set_permissions(path, Permissions::from_mode(mode)) }
-}
-
-/// Whether a file has exactly this mode.
-pub(crate) fn has_mode(found: &Metadata, mode: u32) -> bool {
-    found.mode() & 0o777 == mode
+    let found = std::fs::metadata(path)?.mode() & 0o777;
+    if found == mode { Ok(()) } else { std::fs::set_permissions(path, Permissions::from_mode(mode)) }
 }
 
 /// What others may do with a file, as its mode; `None`: nothing.
@@ -113,6 +109,11 @@ pub(crate) fn is_halted(pid: u32) -> bool {
 /// Whether a program could not be started because it is none.
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+}
+
+/// Ends a lock of ours on a file, whoever else has the file open by the same handle. What can't be unlocked is when it is closed.
+pub(crate) fn unlock(file: &File) {
+    drop(file.unlock());
 }
 
 /// Opens what stands for a folder when it is locked: itself.

@@ -4,7 +4,7 @@
 //! long as that takes.
 use std::{
     borrow::Cow,
-    fs::{File, Metadata, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom},
     os::windows::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -72,11 +72,6 @@ pub(crate) fn make_folder(path: &Path, _mode: u32) -> io::Result<()> {
 /// The access list is the affair of who made the folder.
 pub(crate) fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
-}
-
-/// There are no modes here.
-pub(crate) fn has_mode(_found: &Metadata, _mode: u32) -> bool {
-    true
 }
 
 /// The folder's access list decides.
@@ -156,6 +151,9 @@ pub(crate) fn is_halted(_pid: u32) -> bool {
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(BAD_EXE_FORMAT)
 }
+
+/// A lock goes with its file's handle, which no child inherits.
+pub(crate) fn unlock(_file: &File) {}
 
 /// Opens what stands for a folder when it is locked. Windows locks no folders: it is a file in it.
 pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {

@@ -29,11 +29,7 @@ const NAME_MAX: usize = 64;
 
 /// Keep taskrun running as a service of this machine: from the start of the machine on, and again after a crash
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    taskrun service install --dry-run      show what would be done\n  \
-    sudo taskrun service install           for the whole machine\n  \
-    taskrun service install --user         for yourself, without root\n  \
-    taskrun service status")]
+#[command(after_help = manager::EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: What,
@@ -42,9 +38,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Put the service in place for the tasks.yaml at hand and start it; once more changes nothing
-    #[command(
-        after_help = "Examples:\n  taskrun service install --dry-run\n  sudo taskrun service install --run-as shop\n  taskrun service install --user"
-    )]
+    #[command(after_help = manager::INSTALL_EXAMPLES)]
     Install(InstallArgs),
     /// Stop the service and take it away; tasks.yaml and its state stay
     #[command(after_help = "Example: sudo taskrun service uninstall")]
@@ -60,7 +54,7 @@ enum What {
     Status(Which),
     /// What the manager of Windows' services starts
     #[cfg(windows)]
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example: taskrun service enter --name taskrun")]
     Enter(Which),
 }
 

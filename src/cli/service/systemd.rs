@@ -24,6 +24,14 @@ use crate::{
     engine::supervisor::{Nobody, Supervisor},
 };
 
+pub(super) const EXAMPLES: &str = "Examples:\n  \
+    taskrun service install --dry-run      show what would be done\n  \
+    sudo taskrun service install           for the whole machine\n  \
+    taskrun service install --user         for yourself, without root\n  \
+    taskrun service status";
+pub(super) const INSTALL_EXAMPLES: &str =
+    "Examples:\n  taskrun service install --dry-run\n  sudo taskrun service install --run-as shop\n  taskrun service install --user";
+
 /// Where the machine's own units are; a unit here goes before the package's of the same name.
 const UNITS: &str = "/etc/systemd/system";
 /// Where packages put theirs.

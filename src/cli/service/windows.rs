@@ -37,6 +37,12 @@ use crate::{
     os,
 };
 
+pub(super) const EXAMPLES: &str = "Examples, in a terminal run as administrator:\n  \
+    taskrun service install --dry-run      show what would be done\n  \
+    taskrun service install\n  \
+    taskrun service status";
+pub(super) const INSTALL_EXAMPLES: &str = "Examples:\n  taskrun service install --dry-run\n  taskrun service install --writable C:\\shop\n  taskrun service install --run-as \"NT AUTHORITY\\LocalService\"";
+
 /// What stops without a reason is started again: at once, then more slowly; a tasks.yaml that is put right is found within the minute.
 const RESTART_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_mins(1)];
 /// After this long without a failure the first delay counts again.

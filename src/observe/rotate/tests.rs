@@ -87,6 +87,7 @@ fn a_file_that_logrotate_moved_is_left_and_a_new_one_begun() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "a folder with an open file in it is not deleted there")]
 fn a_folder_that_was_deleted_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("deep/logs");
@@ -173,6 +174,7 @@ fn writes_its_lines() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine, where it is tried, looks for the end and then writes there; Windows appends in one step, as Unix does")]
 fn processes_that_rotate_one_log_lose_and_cut_no_line() {
     let dir = tempfile::tempdir().unwrap();
     let writer = || {

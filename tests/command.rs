@@ -325,10 +325,11 @@ async fn a_shell_runs_a_script_line_when_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_is_ours_and_the_tasks_and_says_which_run_it_is() {
-    let env = Params([("GREETING".into(), text("おはよう")), ("TASKRUN_RUN".into(), text("forged"))].into_iter().collect());
-    let bench = script("echo \"$GREETING $TASKRUN_RUN $TASKRUN_TASK $TASKRUN_INSTANCE $TASKRUN_FIRE_AT $TASKRUN_ATTEMPT $TASKRUN_PROCESS\"; test -n \"$PATH\"; cat")
+    let env = [("GREETING", "おはよう"), ("TASKRUN_RUN", "forged"), ("NOTIFY_SOCKET", "their.own")];
+    let env = Params(env.into_iter().map(|(name, value)| (name.into(), text(value))).collect());
+    let bench = script("echo \"$GREETING $NOTIFY_SOCKET $TASKRUN_RUN $TASKRUN_TASK $TASKRUN_INSTANCE $TASKRUN_FIRE_AT $TASKRUN_ATTEMPT $TASKRUN_PROCESS\"; test -n \"$PATH\"; cat")
         .with("env", Value::Table(env));
-    let expected = format!("おはよう 7 report report 1970-01-01T00:00:00Z 2 {}:7:2", bench.children.marker);
+    let expected = format!("おはよう their.own 7 report report 1970-01-01T00:00:00Z 2 {}:7:2", bench.children.marker);
     assert_eq!(bench.run().await.unwrap().summary, expected);
 }
 

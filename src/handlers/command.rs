@@ -223,13 +223,13 @@ impl Invocation {
     fn spawn(&self, ctx: &AttemptContext, marker: String) -> Result<Group, HandlerError> {
         let mut command = children::command(&self.program, &self.arguments, self.is_script, &self.cwd);
         command
+            .env_remove("NOTIFY_SOCKET") // whoever looks after us is none of theirs
             .envs(self.environment.iter().map(|(name, value)| (&**name, &**value)))
             .env("TASKRUN_RUN", ctx.run.to_string())
             .env("TASKRUN_TASK", ctx.instance.task.as_str())
             .env("TASKRUN_INSTANCE", ctx.instance.name.as_str())
             .env("TASKRUN_FIRE_AT", ctx.fire_at.to_string())
             .env("TASKRUN_ATTEMPT", ctx.attempt.to_string())
-            .env_remove("NOTIFY_SOCKET") // whoever looks after us is none of theirs
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -158,16 +158,11 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ListenError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// A file that only its owner can read.
-const MODE: u32 = 0o600;
-
 /// The token in the file; made where there is none, and anew where others could have read it. Whoever can read the file is who runs taskrun.
 fn kept_token(path: &Path) -> Result<Secret, ListenError> {
     let failed = |source| ListenError::Token { path: path.to_owned(), source };
     match fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() && os::has_mode(&fs::metadata(path).map_err(failed)?, MODE) => {
-            return Ok(Secret::new(text.trim()));
-        }
+        Ok(text) if !text.trim().is_empty() && os::open_to_others(path).is_none() => return Ok(Secret::new(text.trim())),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),

@@ -72,14 +72,16 @@ fn a_reload_moves_it_and_one_that_cannot_be_followed_leaves_it() {
 }
 
 #[test]
-fn a_token_that_others_could_read_is_replaced() {
+fn a_token_that_others_could_read_is_replaced_and_no_other() {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = folder("{ listen: \"127.0.0.1:0\" }");
-    let path = folder.path().join("state/practice/http.token");
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, "a token that everybody has seen\n").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let daemon = Daemon::of(folder, &["--sandbox"]);
-    assert!(!daemon.token().contains("seen"));
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    for (mode, kept) in [(0o644, false), (0o400, true)] {
+        let folder = folder("{ listen: \"127.0.0.1:0\" }");
+        let path = folder.path().join("state/practice/http.token");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "a token somebody made\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let daemon = Daemon::of(folder, &["--sandbox"]);
+        assert_eq!(daemon.token() == "a token somebody made", kept, "{mode:o}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, if kept { mode } else { 0o600 });
+    }
 }

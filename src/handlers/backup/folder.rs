@@ -70,20 +70,21 @@ pub(super) fn part_of(name: &str, what: &str) -> String {
 
 /// Shares the folder with others who make copies there. Who comes while nobody is at work removes what killed runs left.
 pub(super) fn hold(dir: &Path) -> io::Result<fs::File> {
-    let alone = os::lock_of_folder(dir)?;
-    match alone.try_lock() {
-        Ok(()) => remove_parts(dir, Duration::ZERO),
+    let folder = os::lock_of_folder(dir)?;
+    match folder.try_lock() {
+        Ok(()) => {
+            remove_parts(dir, Duration::ZERO);
+            folder.unlock()?;
+        }
         Err(fs::TryLockError::WouldBlock) => {}
         // Some network drives know no locks.
         Err(fs::TryLockError::Error(_)) => {
             remove_parts(dir, PART_LIVES);
-            return Ok(alone);
+            return Ok(folder);
         }
     }
-    drop(alone);
-    let shared = os::lock_of_folder(dir)?;
-    shared.lock_shared()?;
-    Ok(shared)
+    folder.lock_shared()?;
+    Ok(folder)
 }
 
 /// Removes what is unfinished and at least that old.

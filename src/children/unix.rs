@@ -266,8 +266,16 @@ mod tests {
 
     use super::{super::marker, *};
 
+    /// Sleeps once it is a program of its own: just started, it still has no environment to be found by.
     fn sleeper(marker: &str) -> Child {
-        Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap()
+        let child = Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap();
+        for _ in 0..1_000_000 {
+            if marker_of(child.id()).is_some() {
+                return child;
+            }
+            std::thread::yield_now();
+        }
+        panic!("it never came to be");
     }
 
     fn group_of(child: &Child) -> ChildGroup {

@@ -1,6 +1,9 @@
 //! What `deploy/` ships is right: the package's tasks.yaml is one that taskrun takes, and what names a path or a user names the same one.
 #![cfg(test)]
-use std::fs;
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
 #[test]
 fn the_packages_tasks_are_sound_and_keep_to_the_services_folders() {
@@ -41,4 +44,40 @@ fn a_version_without_an_entry_in_the_changelog_is_not_released() {
     let version = manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"')).unwrap();
     let changelog = fs::read_to_string("CHANGELOG.md").unwrap();
     assert!(changelog.lines().any(|line| line.starts_with(&format!("## {version} "))), "CHANGELOG.md has no entry for {version}");
+}
+
+#[test]
+fn what_the_sources_take_in_is_there_when_the_image_is_built() {
+    let (file, ignored) =
+        (fs::read_to_string("deploy/docker/Dockerfile").unwrap(), fs::read_to_string("deploy/docker/Dockerfile.dockerignore").unwrap());
+    let copied = |path: &str| file.lines().any(|line| line.split(' ').next() == Some("COPY") && line.split(' ').any(|word| word == path));
+    let outside: Vec<String> = taken_in(Path::new("src")).into_iter().filter(|path| !path.starts_with("src/")).collect();
+    assert!(!outside.is_empty(), "`init` writes the shipped tasks.yaml");
+    for path in outside {
+        assert!(copied(&path), "the Dockerfile's first stage has no {path}, which the sources include");
+        assert!(ignored.lines().any(|line| line == format!("!{path}")), "Dockerfile.dockerignore keeps {path} out");
+    }
+}
+
+/// The files that `include_str!` and `include_bytes!` name, but for those of tests.
+fn taken_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let mut found: Vec<String> = folders.iter().flat_map(|folder| taken_in(folder)).collect();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "rs") && !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let named = ["include_str!(\"", "include_bytes!(\""].iter().flat_map(|word| code.split(word).skip(1));
+        found.extend(named.map(|rest| straight(&folder.join(rest.split('"').next().unwrap()))));
+    }
+    found
+}
+
+/// A path without `..`.
+fn straight(path: &Path) -> String {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        if part == Component::ParentDir { drop(parts.pop()) } else { parts.push(part.as_os_str().to_str().unwrap()) }
+    }
+    parts.join("/")
 }

@@ -1,5 +1,6 @@
 //! `taskrun import`: other systems' settings as a tasks.yaml.
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
@@ -123,8 +124,9 @@ fn from_crontab(args: &CrontabArgs, bytes: &[u8], place: &Place) -> Result<Impor
         (false, false) => Format::Auto,
     };
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let homes = homes(&users);
     let home = |user: Option<&str>| match user {
-        Some(user) => home_of(&users, user),
+        Some(user) => homes.get(user).map(|home| (*home).to_owned()),
         None => system_env("HOME"),
     };
     let surroundings = Surroundings { format, run_as: args.run_as.as_deref(), home: &home, now: place.now()? };
@@ -147,10 +149,12 @@ fn read_text(file: &Path) -> Result<String, Failure> {
     String::from_utf8(read(file)?).map_err(not_text)
 }
 
-/// The home folder of a user, by the lines of /etc/passwd.
-fn home_of(users: &str, user: &str) -> Option<String> {
-    let mut fields = users.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(user))?;
-    fields.nth(5).filter(|home| home.starts_with('/') && *home != "/nonexistent").map(str::to_owned)
+/// The users' home folders, by the lines of /etc/passwd.
+fn homes(users: &str) -> BTreeMap<&str, &str> {
+    let lines = users.lines().rev().filter_map(|line| line.split_once(':'));
+    let homes = lines.filter_map(|(user, rest)| Some((user, rest.split(':').nth(4)?)));
+    // The first line of a user counts.
+    homes.filter(|(_, home)| home.starts_with('/') && *home != "/nonexistent").collect()
 }
 
 fn shown(file: &Path) -> String {

@@ -13,6 +13,7 @@ use super::{
     place::Place,
     schema,
 };
+use crate::shop::setting::is_variable;
 
 const TASKS: &str = "tasks.yaml";
 const STARTER: &str = include_str!("init/tasks.yaml");
@@ -112,8 +113,7 @@ fn variables(tasks: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for after in tasks.split("${").skip(1) {
         let name = after.split('}').next().unwrap_or_default();
-        let is_variable = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty() && name != "NAME";
-        if is_variable && !names.contains(&name) {
+        if is_variable(name) && name != "NAME" && !names.contains(&name) {
             names.push(name);
         }
     }

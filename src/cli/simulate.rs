@@ -18,6 +18,7 @@ use crate::{
     core::{
         event::RunEnd,
         task::{Instance, InstanceName},
+        value::DURATION_MAX,
     },
     engine::forecast::{Forecast, Happening, Question, What, forecast},
     store::{HistoryFilter, RowState, RunStore as _, sqlite::SqliteStore},
@@ -29,8 +30,6 @@ mod tally;
 
 /// The period unless `--to` says otherwise.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24);
-/// A longer period is refused.
-const PERIOD_MAX: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// How long a run takes is the median of so many.
 const SAMPLE: usize = 50;
 
@@ -93,7 +92,7 @@ pub(crate) async fn run(args: Args, place: &Place) -> Result<Exit, Failure> {
         Some(to) => text::instant_after(to, from)?,
         None => from.saturating_add(PERIOD).unwrap_or(Timestamp::MAX),
     };
-    if to <= from || PERIOD_MAX < to.duration_since(from) {
+    if to <= from || DURATION_MAX < to.duration_since(from) {
         return Err(Failure::usage("the period has to be longer than nothing and no longer than a year"));
     }
     for (name, _) in &args.takes {

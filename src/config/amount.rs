@@ -2,7 +2,7 @@
 use jiff::SignedDuration;
 
 use super::fault::quote;
-use crate::core::value::decimal_text as show;
+use crate::core::value::{DURATION_MAX, decimal_text as show};
 
 /// What is wrong with a text, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +17,6 @@ impl Misfit {
         Self { message: message.into(), hint: Some(hint.into()) }
     }
 }
-
-/// No wait is longer: an instant plus a duration must stay an instant, and a longer one is a slip of the unit.
-const DAYS_MAX: u64 = 366;
 
 /// Reads a duration such as `90s` or `3h 30m`. Months and years are refused: they have no fixed length, and `5M` is seldom meant as five months.
 ///
@@ -42,8 +39,9 @@ pub fn duration(text: &str, zero: bool) -> Result<SignedDuration, Misfit> {
     if read.is_zero() && !zero {
         return Err(Misfit::new(format!("{shown}: zero makes no sense here"), "write it like `90s`, `5m` or `3h 30m`"));
     }
-    if read.as_secs() > DAYS_MAX * 86_400 {
-        return Err(Misfit::new(format!("{shown} is longer than {DAYS_MAX} days"), "check the unit: `m` is minutes, `s` seconds"));
+    if read > DURATION_MAX.unsigned_abs() {
+        let days = DURATION_MAX.as_hours() / 24;
+        return Err(Misfit::new(format!("{shown} is longer than {days} days"), "check the unit: `m` is minutes, `s` seconds"));
     }
     if !read.is_zero() && read.as_millis() == 0 {
         return Err(Misfit::new(format!("{shown} is shorter than a millisecond"), "write it like `90s`, `5m` or `3h 30m`"));

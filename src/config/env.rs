@@ -1,7 +1,10 @@
 //! What comes from outside the file: `${NAME}` from the environment, secrets from files. The only reader of the environment.
 use std::{fs, io::Read as _, ops::Range, path::Path};
 
-use crate::{core::value::Secret, shop::setting::names_a_secret};
+use crate::{
+    core::value::Secret,
+    shop::setting::{is_variable, names_a_secret},
+};
 
 /// A secret's file is a line, not a library.
 const SECRET_MAX: u64 = 64 * 1_024;
@@ -49,8 +52,7 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Expand
         match env(name) {
             Some(value) => {
                 out.text.push_str(&value);
-                // Each shell sets this one: the folder it is in.
-                if names_a_secret(name) && name != "PWD" {
+                if names_a_secret(name) {
                     out.secrets.push(Secret::new(value.clone()));
                 }
                 out.values.push(value);
@@ -60,10 +62,6 @@ pub(super) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Expand
     }
     out.text.push_str(rest);
     out
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Reads a secret from a file that nobody else can read or write; a last line feed does not belong to it.

@@ -3,6 +3,9 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use jiff::SignedDuration;
 
+/// No wait is longer: an instant plus a duration must stay an instant, and a longer one is a slip of the unit.
+pub const DURATION_MAX: SignedDuration = SignedDuration::from_hours(366 * 24);
+
 /// What is wrong with a text that should have been a schedule, a window, a date range: where in it, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -21,6 +21,7 @@ use crate::{
     config::keys::{HandlerSpec, Key, Kind},
     core::value::{Params, Value},
     os,
+    shop::setting::shell_word,
 };
 
 mod output;
@@ -278,15 +279,10 @@ fn permanent(message: String) -> HandlerError {
 impl std::fmt::Display for Invocation {
     /// The command line as one would type it in a shell.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}", quoted(&self.program))?;
+        write!(f, "`{}", shell_word(&self.program))?;
         for argument in &self.arguments {
-            write!(f, " {}", quoted(argument))?;
+            write!(f, " {}", shell_word(argument))?;
         }
         write!(f, "` in {}", self.cwd.display())
     }
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

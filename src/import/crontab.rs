@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Mapping;
 
 use self::{
-    command::Background,
     kind::{is_user, runner},
     line::{Entry, Line},
 };
 use super::{
     Imported,
-    secret::{is_setting, masked, shows_one},
-    sheet::{Sheet, SheetError, literal, mapping},
+    secret::{HIDDEN, masked, shows_one},
+    sheet::{Sheet, SheetError, mapping},
 };
 use crate::core::cron::CronExpr;
 
@@ -23,6 +22,8 @@ pub use self::kind::is_one;
 mod command;
 mod kind;
 mod line;
+mod run;
+mod setting;
 
 /// How lines are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,15 +84,12 @@ pub fn import(name: &str, bytes: &[u8], surroundings: &Surroundings<'_>) -> Resu
             import.sheet.differs(number, text);
         }
         import.line(number, line, text);
+        if import.sheet.is_lost() {
+            break;
+        }
     }
     import.sheet.finish()
 }
-
-/// More variables than this, written down for each task, are no settings but a mistake; tasks.yaml may have twice as much in all.
-const ENV_BYTES_MAX: usize = 8 << 20;
-
-/// Minutes of 366 days, the longest time that tasks.yaml knows.
-const DELAY_MAX: u64 = 366 * 24 * 60;
 
 /// An import under way.
 struct Import<'a> {
@@ -100,18 +98,23 @@ struct Import<'a> {
     /// Who runs taskrun; `None`: the crontab is a user's, and so is taskrun.
     runner: Option<String>,
     /// Variables as they stand at this line.
-    env: Vec<(String, String)>,
+    env: Mapping,
     shell: String,
     home: Option<String>,
     zone: Zone,
     /// `RANDOM_DELAY`, in minutes.
     delay: u64,
-    /// The line before this one ends with a backslash.
-    continued: bool,
+    /// The line before this one, if it ends with a backslash.
+    continued: Option<Continued>,
     /// Users whose home folder is not known, of which that was said.
     homeless: BTreeSet<String>,
-    /// How many bytes the variables of all tasks take.
-    env_bytes: usize,
+}
+
+/// What a line goes on with that stands behind a backslash: for whoever wrote it, not for cron.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Continued {
+    Comment,
+    Line,
 }
 
 /// What `CRON_TZ` says at this line.
@@ -128,14 +131,13 @@ impl<'a> Import<'a> {
             surroundings,
             sheet: Sheet::default(),
             runner,
-            env: Vec::new(),
+            env: Mapping::new(),
             shell: "/bin/sh".to_owned(),
             home: None,
             zone: Zone::Unsaid,
             delay: 0,
-            continued: false,
+            continued: None,
             homeless: BTreeSet::new(),
-            env_bytes: 0,
         }
     }
 
@@ -164,111 +166,34 @@ impl<'a> Import<'a> {
     }
 
     fn line(&mut self, number: usize, line: Line<'_>, text: &str) {
-        let continued = std::mem::replace(&mut self.continued, text.ends_with('\\') && !text.trim_start().starts_with('#'));
+        let is_comment = matches!(line, Line::Comment(_));
+        let goes_on = text.ends_with('\\').then_some(if is_comment { Continued::Comment } else { Continued::Line });
+        let continued = std::mem::replace(&mut self.continued, goes_on);
+        let is_rest = continued == Some(Continued::Line);
         match line {
             Line::Blank => self.sheet.gap(),
+            // It may be the rest of a secret.
+            Line::Comment(_) if continued.is_some() => self.sheet.comment(HIDDEN),
             Line::Comment(text) => self.sheet.verbatim(&masked(text)),
+            Line::Setting(..) if is_rest => self.refuse(number, text, is_rest, ""),
             Line::Setting(name, value) => self.setting(number, &name, value),
             Line::Entry(entry) => match self.entry(number, &entry) {
                 Ok(()) => {}
-                Err(why) => self.refuse(number, text, continued, &why),
+                Err(why) => self.refuse(number, text, is_rest, &why),
             },
-            Line::Broken(why) => self.refuse(number, text, continued, &why),
+            Line::Broken(why) => self.refuse(number, text, is_rest, &why),
         }
     }
 
-    /// Keeps a line that is no task as a comment.
-    fn refuse(&mut self, number: usize, text: &str, continued: bool, why: &str) {
-        let why = if continued { "cron joins no lines: what follows a backslash stands alone; write it on one line" } else { why };
+    /// Keeps a line that is no task as a comment, unless it may be the rest of a secret.
+    fn refuse(&mut self, number: usize, text: &str, is_rest: bool, why: &str) {
+        if is_rest {
+            let text = "cron joins no lines: what follows a backslash stands alone, and is not shown; write it on one line";
+            self.sheet.left_out(number, text);
+            return self.sheet.comment(HIDDEN);
+        }
         self.sheet.left_out(number, masked(why));
         self.sheet.comment(masked(text).trim());
-    }
-
-    fn setting(&mut self, number: usize, name: &str, value: String) {
-        match name {
-            "SHELL" if value.is_empty() => self.sheet.left_out(number, "`SHELL` is empty: the commands run as before it"),
-            "SHELL" => self.shell = value,
-            "HOME" if !value.starts_with('/') => {
-                self.sheet.left_out(number, "`HOME` is no whole path: the commands start where they would without it");
-            }
-            "HOME" => self.home = Some(value),
-            "CRON_TZ" => self.zone(number, &value),
-            "RANDOM_DELAY" => {
-                let Ok(delay) = value.trim().parse::<u64>() else {
-                    return self.sheet.left_out(number, "`RANDOM_DELAY` is no number of minutes: write `jitter` where it is needed");
-                };
-                self.delay = delay.min(DELAY_MAX);
-                let text = "`RANDOM_DELAY` becomes `jitter`: cron draws it anew at each start, here each task keeps its own";
-                self.sheet.differs(number, text);
-                if DELAY_MAX < delay {
-                    self.sheet
-                        .differs(number, format!("`RANDOM_DELAY` of {delay} minutes is more than there is: {DELAY_MAX}m is the most"));
-                }
-            }
-            "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" => self.mail(number, name, &value),
-            "LOGNAME" | "USER" => self.sheet.left_out(number, format!("`{name}` cannot be chosen; cron sets it itself, too")),
-            "TZ" => {
-                let text = "`TZ` is the programs' own, as with cron; when they are due is said by `timezone`";
-                self.sheet.differs(number, text);
-                self.set(name, &value);
-            }
-            _ => self.plain_setting(number, name, &value),
-        }
-    }
-
-    fn plain_setting(&mut self, number: usize, name: &str, value: &str) {
-        if is_setting(name, value) {
-            if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                let text = format!("`{name}` looks like a secret, and no `${{…}}` can have that name: set it where taskrun is started");
-                self.sheet.left_out(number, text);
-                return;
-            }
-            self.sheet.differs(
-                number,
-                format!("secrets do not stand in tasks.yaml: set `{name}` where taskrun is started, to what this line has"),
-            );
-            self.env.retain(|(known, _)| known != name);
-            self.env.push((name.to_owned(), format!("${{{name}}}")));
-            return;
-        }
-        if value.contains('$') {
-            let text =
-                format!("`{name}`: cron fills in no variables, and neither does taskrun here: a `$` stays one; write out what is meant");
-            self.sheet.differs(number, text);
-        } else if value.contains(" #") {
-            self.sheet.differs(number, format!("`{name}`: there are no comments behind a value, `#` and the rest belong to it"));
-        }
-        self.set(name, value);
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.env.retain(|(known, _)| known != name);
-        self.env.push((name.to_owned(), literal(value)));
-    }
-
-    fn zone(&mut self, number: usize, value: &str) {
-        let name = value.strip_prefix(':').unwrap_or(value);
-        self.zone = match name {
-            "" => Zone::Unsaid,
-            _ if TimeZone::get(name).is_ok() => Zone::Named(name.to_owned()),
-            _ => Zone::Unknown(number),
-        };
-        if let Zone::Named(name) = &self.zone {
-            let text = format!("`CRON_TZ` becomes `timezone: {name}` of the tasks below; Debian's own cron does not heed it, cronie does");
-            self.sheet.differs(number, text);
-        }
-    }
-
-    fn mail(&mut self, number: usize, name: &str, value: &str) {
-        match (name, value) {
-            ("MAILTO", "") => self.sheet.comment("MAILTO=\"\": output goes to the log; who is to hear of failures is said under `notify`"),
-            ("MAILTO", _) => {
-                let text = "`MAILTO`: output is not mailed but kept (`taskrun logs TASK`); for mails when a run fails, `notify: { email: … }`, see \
-                    docs/notifications.md";
-                self.sheet.differs(number, text);
-            }
-            _ => self.sheet.left_out(number, format!("`{name}` is about mails with output, which taskrun does not send")),
-        }
     }
 
     /// Adds a task, or says why there is none.
@@ -284,16 +209,11 @@ impl<'a> Import<'a> {
                 "`CRON_TZ` on line {at} is no time zone that is known here: write an IANA name such as `Asia/Tokyo` there"
             ));
         }
-        self.env_bytes =
-            self.env.iter().fold(self.env_bytes, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()));
-        if self.env_bytes > ENV_BYTES_MAX {
-            return Err("the variables of all lines together are too many for one tasks.yaml: split the crontab".to_owned());
-        }
         let (command, input) = command::split_input(line);
         self.remark_time(number, entry);
         self.remark_home(number, &command, user);
         let command = self.in_the_foreground(number, command);
-        if command::shows_a_secret(&command) || shows_one(&command) {
+        if shows_one(&command) || input.as_deref().is_some_and(shows_one) {
             self.sheet.differs(number, "a secret seems to stand in the command: take it from the environment instead, as in `$API_TOKEN`");
         }
         if command.contains("run-parts ") {
@@ -371,90 +291,6 @@ impl<'a> Import<'a> {
             self.sheet.differs(number, text);
         }
     }
-
-    /// Says once of each user whose home is not known that cron starts there.
-    fn remark_home(&mut self, number: usize, command: &str, user: Option<&str>) {
-        let name = user.map_or_else(|| "the owner".to_owned(), |user| format!("`{user}`"));
-        if !command.starts_with("cd /") && self.cwd(command, user).is_none() && self.homeless.insert(name.clone()) {
-            let text =
-                format!("cron starts it in the home folder of {name}, which is not known here: set `cwd`, or import on that machine");
-            self.sheet.differs(number, text);
-        }
-    }
-
-    /// The command with nothing of it in the background, where its run would not wait for it.
-    fn in_the_foreground(&mut self, number: usize, command: String) -> String {
-        match command::background(&command) {
-            Background::Nothing => command,
-            Background::Whole(command) => {
-                let text = "the `&` is gone: taskrun ends what a run leaves in the background, and waits for the command itself";
-                self.sheet.differs(number, text);
-                command
-            }
-            Background::Part => {
-                let text =
-                    "a part of it runs in the background (in /bin/sh also with `&>`), where taskrun would end it: the run now waits for it";
-                self.sheet.differs(number, text);
-                format!("{command}\nstatus=$?; wait; exit $status")
-            }
-        }
-    }
-
-    /// The parameters of the task.
-    fn with(&self, command: &str, input: Option<&str>, user: Option<&str>) -> Mapping {
-        let other = user.filter(|user| Some(*user) != self.runner.as_deref());
-        let mut words: Vec<String> = Vec::new();
-        if let Some(user) = other {
-            words.extend(["runuser", "-u", user, "--"].map(str::to_owned));
-            // It sets the user's own.
-            words.extend(self.home.iter().flat_map(|home| ["env".to_owned(), format!("HOME={home}")]));
-        }
-        let as_is = words.is_empty() && self.shell == "/bin/sh";
-        words.extend([self.shell.clone(), "-c".to_owned()]);
-        let (command, input) = (literal(command), input.map(literal));
-        let mut with = Mapping::new();
-        match input {
-            // `$1` and `$2` are the elements behind the line.
-            Some(input) => {
-                let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-                let line = format!("printf '%s\\n' \"$2\" | {} \"$1\"", words.join(" "));
-                with.insert("run".into(), vec![literal(&line), command.clone(), input].into());
-                with.insert("shell".into(), true.into());
-            }
-            None if as_is => {
-                with.insert("run".into(), command.clone().into());
-                with.insert("shell".into(), true.into());
-            }
-            None => {
-                let words = words.iter().map(|word| literal(word)).chain([command.clone()]);
-                with.insert("run".into(), words.map(Value::from).collect::<Vec<_>>().into());
-            }
-        }
-        if let Some(cwd) = self.cwd(&command, user) {
-            with.insert("cwd".into(), literal(&cwd).into());
-        }
-        let home = self.home.as_ref().map(|home| ("HOME".to_owned(), literal(home)));
-        let env: Mapping = self.env.iter().cloned().chain(home).map(|(name, value)| (name.into(), value.into())).collect();
-        if !env.is_empty() {
-            with.insert("env".into(), env.into());
-        }
-        with
-    }
-
-    /// Cron begins in the home folder; what goes elsewhere at once need not.
-    fn cwd(&self, command: &str, user: Option<&str>) -> Option<String> {
-        if command.starts_with("cd /") {
-            return None;
-        }
-        let home = self.home.clone().or_else(|| (self.surroundings.home)(user));
-        home.or_else(|| (user == Some("root")).then(|| "/root".to_owned()))
-    }
-}
-
-/// A word as the shell takes it for one.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// A command without the blanks at its end.

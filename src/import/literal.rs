@@ -1,5 +1,7 @@
 //! Literal values of a Python file, or of JSON, which looks almost the same: texts, numbers, lists and dicts. Nothing is ever run.
-use std::{iter::Peekable, str::Chars};
+use std::{collections::BTreeSet, iter::Peekable, slice::Iter, str::Chars};
+
+use crate::shop::setting::is_variable;
 
 /// Deeper than any settings are.
 const DEPTH_MAX: usize = 32;
@@ -56,57 +58,83 @@ impl Node {
     }
 }
 
-/// `NAME = VALUE`s that begin a line; the last of a name counts for Python, and all are given.
-pub(super) fn assignments(text: &str) -> Vec<(String, Node)> {
-    let mut reader = Reader::of(text);
-    let mut found = Vec::new();
-    while let Some(first) = reader.next() {
-        if first.kind == Kind::Mark('\n') {
-            continue;
+/// What a Python file says without being run.
+#[derive(Debug, Default)]
+pub(super) struct Python {
+    /// `NAME = VALUE`s that begin a line; the last of a name counts for Python, and all are given.
+    pub(super) assignments: Vec<(String, Node)>,
+    /// Lines that say something else of a name that is known, and so may change it: the name, or `*` for whatever an import brings.
+    pub(super) changes: Vec<(String, usize)>,
+}
+
+/// Reads a Python file.
+pub(super) fn python(text: &str, is_known: impl Fn(&str) -> bool) -> Python {
+    let mut python = Python::default();
+    let tokens = Scanner::of(&text.replace("\r\n", "\n")).tokens();
+    // How far in the function or class begins whose body it is.
+    let mut body = None::<usize>;
+    for line in tokens.split(|token| token.kind == Kind::Mark('\n')) {
+        let Some(first) = line.first() else { continue };
+        let indent = first.indent.unwrap_or_default();
+        body = body.filter(|outer| *outer < indent);
+        if body.is_none() && matches!(&first.kind, Kind::Name(word) if matches!(word.as_str(), "def" | "class" | "async")) {
+            body = Some(indent);
         }
-        let name = if let (Kind::Name(name), true) = (first.kind, first.begins) { Some(name) } else { None };
-        // The type that some write between the name and `=`.
-        let is_set = name.is_some() && {
-            if reader.take(':') {
-                reader.skip_to('=');
-            }
-            reader.take('=') && !reader.take('=')
+        let assignment = assignment(line);
+        let rest = if assignment.is_some() { line.get(1..).unwrap_or_default() } else { line };
+        if let Some(name) = change(rest, assignment.is_none(), body.is_some(), &is_known) {
+            python.changes.push((name, first.line));
+        }
+        python.assignments.extend(assignment);
+    }
+    python
+}
+
+/// What a line assigns that begins with a name and `=`, with or without a type between them.
+fn assignment(line: &[Token]) -> Option<(String, Node)> {
+    let (first, rest) = line.split_first()?;
+    let Kind::Name(name) = &first.kind else { return None };
+    let mut reader = Reader { tokens: rest.iter().peekable(), line: first.line };
+    if reader.take(':') {
+        reader.skip_to('=');
+    }
+    if first.indent != Some(0) || !reader.take('=') || reader.take('=') {
+        return None;
+    }
+    let mut value = reader.value(0);
+    if reader.tokens.next().is_some() {
+        value.data = Data::Unreadable;
+    }
+    Some((name.clone(), value))
+}
+
+/// The name that is known of which a line says something; in the body of a function, only what a statement begins with.
+fn change(line: &[Token], mut begins: bool, in_a_body: bool, is_known: impl Fn(&str) -> bool) -> Option<String> {
+    let mut imports = false;
+    for token in line {
+        match &token.kind {
+            Kind::Name(name) if is_known(name) && (begins || !in_a_body) => return Some(name.clone()),
+            Kind::Mark('*') if imports => return Some("*".to_owned()),
+            Kind::Mark(_) | Kind::Name(_) | Kind::Text(_) | Kind::Number(_) => {}
+        }
+        imports = matches!(&token.kind, Kind::Name(word) if word == "import");
+        begins = match &token.kind {
+            Kind::Mark(mark) => matches!(mark, ';' | ':'),
+            Kind::Name(word) => matches!(word.as_str(), "del" | "global" | "nonlocal"),
+            Kind::Text(_) | Kind::Number(_) => false,
         };
-        let value = is_set.then(|| reader.value(0));
-        let whole = reader.skip_to('\n');
-        if let Some((name, mut value)) = name.zip(value) {
-            if !whole {
-                value.data = Data::Unreadable;
-            }
-            found.push((name, value));
-        }
     }
-    found
+    None
 }
 
-/// Lines that change what has a name already, as `NAME["a"].append(1)` does: the name, and the line.
-pub(super) fn changes(text: &str) -> Vec<(String, usize)> {
-    let mut reader = Reader::of(text);
-    let mut found = Vec::new();
-    while let Some(first) = reader.next() {
-        if first.kind == Kind::Mark('\n') {
-            continue;
-        }
-        let changes = reader.tokens.peek().is_some_and(|next| matches!(next.kind, Kind::Mark('.' | '[' | '+' | '|')));
-        if let (Kind::Name(name), true, true) = (first.kind, first.begins, changes) {
-            found.push((name, first.line));
-        }
-        reader.skip_to('\n');
-    }
-    found
-}
-
-/// The one value of a JSON document.
-pub(super) fn document(text: &str) -> Node {
-    let mut reader = Reader::of(text);
-    // A line end that ends a statement ends no document.
-    while reader.take('\n') {}
-    reader.value(0)
+/// The one value of a JSON document, and the line of what stands behind it.
+pub(super) fn document(text: &str) -> (Node, Option<usize>) {
+    let mut tokens = Scanner::of(text).tokens();
+    // Statements end with lines, documents do not.
+    tokens.retain(|token| token.kind != Kind::Mark('\n'));
+    let mut reader = Reader { tokens: tokens.iter().peekable(), line: 1 };
+    let node = reader.begun(0);
+    (node, reader.tokens.next().map(|token| token.line))
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -120,101 +148,83 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Token {
     line: usize,
-    /// It is the first of its line, and nothing stands before it.
-    begins: bool,
+    /// How many blanks stand before it, if nothing else does.
+    indent: Option<usize>,
     kind: Kind,
 }
 
-struct Reader {
-    tokens: Peekable<std::vec::IntoIter<Token>>,
+struct Reader<'t> {
+    tokens: Peekable<Iter<'t, Token>>,
     line: usize,
 }
 
-impl Reader {
-    fn of(text: &str) -> Self {
-        Self { tokens: Scanner::of(text).tokens().into_iter().peekable(), line: 1 }
-    }
-
-    fn next(&mut self) -> Option<Token> {
-        self.tokens.next().inspect(|token| self.line = token.line)
-    }
-
+impl Reader<'_> {
     fn take(&mut self, mark: char) -> bool {
         self.tokens.next_if(|token| token.kind == Kind::Mark(mark)).is_some()
     }
 
-    /// Goes on to a mark outside all brackets, or the end of the line; whether nothing but comments stood before it.
-    fn skip_to(&mut self, mark: char) -> bool {
-        let (mut depth, mut nothing) = (0_usize, true);
+    /// Goes on to a mark outside all brackets.
+    fn skip_to(&mut self, mark: char) {
+        self.skip_until(|found| found == mark);
+    }
+
+    fn skip_until(&mut self, ends: impl Fn(char) -> bool) {
+        let mut depth = 0_usize;
         while let Some(token) = self.tokens.peek() {
             match token.kind {
-                Kind::Mark('\n') if depth == 0 => {
-                    if mark == '\n' {
-                        self.next();
-                    }
-                    return nothing;
-                }
-                Kind::Mark(found) if depth == 0 && found == mark => return nothing,
+                Kind::Mark(found) if depth == 0 && ends(found) => return,
                 Kind::Mark('[' | '{' | '(') => depth = depth.saturating_add(1),
                 Kind::Mark(']' | '}' | ')') => depth = depth.saturating_sub(1),
                 Kind::Mark(_) | Kind::Name(_) | Kind::Text(_) | Kind::Number(_) => {}
             }
-            nothing = false;
-            self.next();
+            self.tokens.next();
         }
-        nothing
     }
 
+    /// A value, and nothing but it up to the next comma or bracket.
     fn value(&mut self, depth: usize) -> Node {
-        let Some(token) = self.tokens.next_if(|token| !matches!(token.kind, Kind::Mark('\n' | ',' | ']' | '}' | ')'))) else {
+        let node = self.begun(depth);
+        let ends = self.tokens.peek().is_none_or(|next| matches!(next.kind, Kind::Mark(',' | ':' | ']' | '}' | ')')));
+        if ends {
+            return node;
+        }
+        self.skip_until(|mark| matches!(mark, ',' | ']' | '}' | ')'));
+        Node { line: node.line, data: Data::Unreadable }
+    }
+
+    /// The value that begins here, whatever comes behind it.
+    fn begun(&mut self, depth: usize) -> Node {
+        let Some(token) = self.tokens.next_if(|token| !matches!(token.kind, Kind::Mark(',' | ']' | '}' | ')'))) else {
             return Node { line: self.line, data: Data::Unreadable };
         };
         self.line = token.line;
-        let data = match token.kind {
+        let data = match &token.kind {
             _ if depth >= DEPTH_MAX => Data::Unreadable,
-            Kind::Text(mut text) => {
+            Kind::Text(text) => {
+                let mut text = text.clone();
                 // Texts side by side are one.
                 while let Some(Token { kind: Kind::Text(more), .. }) = self.tokens.next_if(|token| matches!(token.kind, Kind::Text(_))) {
-                    text.push_str(&more);
+                    text.push_str(more);
                 }
                 Data::Text(text)
             }
-            Kind::Number(text) => Data::Number(text),
+            Kind::Number(text) => Data::Number(text.clone()),
             Kind::Mark('-') => match self.value(depth.saturating_add(1)).data {
                 Data::Number(text) => Data::Number(format!("-{text}")),
                 _ => Data::Unreadable,
             },
-            Kind::Mark(open @ ('[' | '(')) => self.items(if open == '[' { ']' } else { ')' }, depth),
+            Kind::Mark(open @ ('[' | '(')) => self.items(if *open == '[' { ']' } else { ')' }, depth),
             Kind::Mark('{') => self.pairs(depth),
             Kind::Name(name) => match name.as_str() {
                 "True" | "true" => Data::Bool(true),
                 "False" | "false" => Data::Bool(false),
                 "None" | "null" => Data::None,
-                "os" | "environ" | "getenv" => self.variable(),
+                "os" | "environ" | "getenv" => self.variable(depth),
                 _ => Data::Unreadable,
             },
             Kind::Mark(_) => Data::Unreadable,
         };
-        let ends = self.tokens.peek().is_none_or(|next| matches!(next.kind, Kind::Mark('\n' | ',' | ':' | ']' | '}' | ')')));
-        if ends {
-            return Node { line: token.line, data };
-        }
-        self.skip_value();
-        Node { line: token.line, data: Data::Unreadable }
-    }
-
-    /// Goes on to what ends a value.
-    fn skip_value(&mut self) {
-        let mut depth = 0_usize;
-        while let Some(token) = self.tokens.peek() {
-            match token.kind {
-                Kind::Mark(',' | '\n' | ']' | '}' | ')') if depth == 0 => return,
-                Kind::Mark('[' | '{' | '(') => depth = depth.saturating_add(1),
-                Kind::Mark(']' | '}' | ')') => depth = depth.saturating_sub(1),
-                Kind::Mark(_) | Kind::Name(_) | Kind::Text(_) | Kind::Number(_) => {}
-            }
-            self.next();
-        }
+        Node { line: token.line, data }
     }
 
     fn items(&mut self, close: char, depth: usize) -> Data {
@@ -254,11 +264,16 @@ impl Reader {
                 return Data::Unreadable;
             }
         }
+        // The last of a name counts, as for Python.
+        let mut names = BTreeSet::new();
+        pairs.reverse();
+        pairs.retain(|(key, _)| key.text().is_none_or(|name| names.insert(name.to_owned())));
+        pairs.reverse();
         Data::Dict(pairs)
     }
 
     /// The rest of `os.environ["NAME"]`, `os.environ.get("NAME", ...)`, `os.getenv("NAME")`.
-    fn variable(&mut self) -> Data {
+    fn variable(&mut self, depth: usize) -> Data {
         while self.take('.') {
             if self
                 .tokens
@@ -275,11 +290,10 @@ impl Reader {
         } else {
             return Data::Unreadable;
         };
-        let name = self.value(0);
+        let name = self.value(depth.saturating_add(1));
         self.skip_to(close);
-        let variable = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match name.data {
-            Data::Text(name) if self.take(close) && variable(&name) => Data::Variable(name),
+            Data::Text(name) if self.take(close) && is_variable(&name) => Data::Variable(name),
             _ => Data::Unreadable,
         }
     }
@@ -289,19 +303,20 @@ impl Reader {
 struct Scanner<'a> {
     letters: Peekable<Chars<'a>>,
     line: usize,
-    begins: bool,
+    /// How many blanks stand before what comes, if nothing else does.
+    indent: Option<usize>,
     depth: usize,
     tokens: Vec<Token>,
 }
 
 impl<'a> Scanner<'a> {
     fn of(text: &'a str) -> Self {
-        Self { letters: text.trim_start_matches('\u{feff}').chars().peekable(), line: 1, begins: true, depth: 0, tokens: Vec::new() }
+        Self { letters: text.trim_start_matches('\u{feff}').chars().peekable(), line: 1, indent: Some(0), depth: 0, tokens: Vec::new() }
     }
 
     fn tokens(mut self) -> Vec<Token> {
         while let Some(c) = self.letters.next() {
-            let (line, begins) = (self.line, std::mem::replace(&mut self.begins, false));
+            let (line, indent) = (self.line, self.indent.take());
             let kind = match c {
                 '\n' => {
                     self.new_line();
@@ -318,20 +333,23 @@ impl<'a> Scanner<'a> {
                     while self.letters.next_if(|c| *c != '\n').is_some() {}
                     continue;
                 }
-                c if c.is_whitespace() => continue,
+                c if c.is_whitespace() => {
+                    self.indent = indent.map(|blanks| blanks.saturating_add(1));
+                    continue;
+                }
                 '"' | '\'' => Kind::Text(self.text(c, false)),
                 c if c.is_ascii_digit() => self.number(c),
                 c if c.is_alphabetic() || c == '_' => self.word(c),
                 c => self.mark(c),
             };
-            self.tokens.push(Token { line, begins, kind });
+            self.tokens.push(Token { line, indent, kind });
         }
         self.tokens
     }
 
     fn new_line(&mut self) {
         self.line = self.line.saturating_add(1);
-        self.begins = true;
+        self.indent = Some(0);
     }
 
     fn mark(&mut self, c: char) -> Kind {
@@ -390,7 +408,11 @@ impl<'a> Scanner<'a> {
                     self.line = self.line.saturating_add(1);
                     text.push(c);
                 }
-                '\\' if raw => text.extend(std::iter::once(c).chain(self.letters.next())),
+                '\\' if raw => {
+                    let escaped = self.letters.next();
+                    self.line = self.line.saturating_add(usize::from(escaped == Some('\n')));
+                    text.extend(std::iter::once(c).chain(escaped));
+                }
                 '\\' => self.escape(&mut text),
                 c => text.push(c),
             }
@@ -427,7 +449,7 @@ mod tests {
     use super::*;
 
     fn only(text: &str) -> Data {
-        let found = assignments(text);
+        let found = python(text, |_| false).assignments;
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found[0].1.data.clone()
     }
@@ -448,6 +470,7 @@ mod tests {
             ("A = -1_000", Data::Number("-1000".to_owned())),
             ("A = None", Data::None),
             ("A = os.environ['X_1']", Data::Variable("X_1".to_owned())),
+            ("A = os.environ['1X']", Data::Unreadable),
             ("A = os.getenv('X', 'hunter2')", Data::Variable("X".to_owned())),
             ("A = os.environ.get('X')", Data::Variable("X".to_owned())),
             ("A = {**B}", Data::Dict(vec![(Node { line: 1, data: Data::Unreadable }, Node { line: 1, data: Data::Unreadable })])),
@@ -465,21 +488,58 @@ mod tests {
     #[test]
     fn only_what_begins_a_line_counts() {
         let python = "\"\"\"A = 1\nB = 2\n\"\"\"\nimport os\n\ndef f():\n    C = 3\n    return {\n'D': 4}\nE == 5\n\nF.g = 6\nG = {\n  'h': [\n1,\n],  # '\n}\n\n\nH = \\\n  7\n";
-        let names: Vec<String> = assignments(python).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = super::python(python, |_| false).assignments.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["G", "H"]);
     }
 
     #[test]
     fn json_is_read_with_its_lines() {
-        let node = document("\n{\n \"a\": {\"b\": true, \"c\": null},\n \"d\": [1, 2.0]\n}\n");
+        let (node, rest) = document("\n{\n \"a\": {\"b\": true, \"c\": null},\n \"d\": [1, 2.0]\n}\n");
         let d = node.get("d").unwrap();
         assert_eq!((d.line, d.list()[1].int()), (4, Some(2)));
         assert_eq!(node.get("a").and_then(|a| a.get("b")).and_then(Node::bool), Some(true));
+        assert_eq!(rest, None);
+    }
+
+    #[test]
+    fn the_last_of_a_name_counts() {
+        let (node, rest) = document("{\"a\": 1, \"b\": 2, \"a\": 3}\n\n {}");
+        let entries: Vec<_> = node.entries().map(|(name, value)| (name, value.int())).collect();
+        assert_eq!((entries, rest), (vec![("b", Some(2)), ("a", Some(3))], Some(3)));
     }
 
     #[test]
     fn depth_does_no_harm() {
-        let deep = format!("A = {}", "[".repeat(100_000));
-        assert_eq!(assignments(&deep).len(), 1);
+        for open in ["[", "(", "{", "{1:", "-", "os(", "os.environ[", "getenv(", "[os(-"] {
+            let deep = format!("A = {}", open.repeat(100_000));
+            assert_eq!(only(&deep), Data::Unreadable, "{open}");
+        }
+    }
+
+    #[test]
+    fn whatever_may_change_what_is_known_is_found() {
+        for (text, line) in [
+            ("K = [1]\nK.append(2)", 2),
+            ("K = [1]\nif x:\n    K.append(2)", 3),
+            ("try:\n    K = [1]\nexcept E:\n    pass", 2),
+            ("a = 1; K = [1]", 1),
+            ("K = [1]; K.append(2)", 1),
+            ("if x: K.append(2)", 1),
+            ("def f():\n    global K\n", 2),
+            ("def f(): K.append(1)", 1),
+            ("class C:\n  def f():\n    a = 1; del K[0]", 3),
+            ("def f():\n    return 1\nb = K['base']", 3),
+            ("from x import (a,\n  K)", 1),
+            ("from x import *", 1),
+            ("a = K = [1]", 1),
+            ("K == 1", 1),
+            ("K +=\\\r\n  [1]", 1),
+        ] {
+            let changes = python(text, |name| name == "K").changes;
+            assert_eq!(changes.iter().map(|(_, line)| *line).collect::<Vec<_>>(), [line], "{text}");
+        }
+        for text in ["K = [1]\n", "K: List[int] = [1]", "# K\n'K'", "def f():\n    return K[1]\n", "x.K_2 = 1", "def f(a=K):\n  a *= 1"] {
+            assert_eq!(python(text, |name| name == "K").changes, [], "{text}");
+        }
     }
 }

@@ -5,14 +5,19 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde_yaml::{Mapping, Value};
 
-use self::account::{Account, Tick};
+use self::{
+    account::{Account, Hours},
+    tick::{Tick, Upload},
+};
 use super::{
     Imported,
     literal::{self, Data, Node},
-    sheet::{Sheet, SheetError, mapping},
+    sheet::{Names, Sheet, SheetError, mapping, plain_name},
 };
+use crate::{core::value::DURATION_MAX, shop::setting::is_variable};
 
 mod account;
+mod tick;
 
 /// A pass over all products takes Amazon's limits this long (1.8 h for 10,772 of them); a shorter interval means passes without a pause.
 const PASS_SECONDS: i64 = 6_500;
@@ -29,7 +34,10 @@ pub fn from_daemons(name: &str, json: &str, accounts: Option<(&str, &str)>) -> R
         office.read_accounts(python);
         office.sheet.source(name);
     }
-    let document = literal::document(json);
+    let (document, rest) = literal::document(json);
+    if let Some(line) = rest {
+        office.sheet.left_out(line, "there is more behind the first value, and JSON has only one: correct the file");
+    }
     let daemons = document.get("daemons").unwrap_or(&document);
     if !matches!(daemons.data, Data::Dict(_)) {
         office.sheet.left_out(daemons.line, "this is no JSON object with a daemon's settings under each name: correct the file");
@@ -57,17 +65,29 @@ struct Office {
     sheet: Sheet,
     /// In the order of their names.
     accounts: BTreeMap<String, Account>,
-    /// What each shop's uploads do unless it says otherwise; `None`: no file speaks of uploads.
+    /// What uploads do unless a daemon or a shop says otherwise; `None`: the accounts do not speak of uploads.
     tick: Option<Tick>,
+    /// Whether they do it at all, if that is said.
+    enabled: Option<bool>,
+    uploads: Vec<Upload>,
+    /// There is an upload daemon, and it serves another marketplace.
+    served_elsewhere: bool,
     /// Tasks that are not about uploads.
     tasks: Vec<(String, Mapping)>,
     /// What the accounts were called before, and are called now.
     names: BTreeMap<String, String>,
+    /// Names of accounts, and of variables.
+    free: Names,
+    variables: Names,
+    /// The variables that have been named, by account and setting.
+    own: BTreeMap<(String, String), String>,
     needs_amazon: bool,
 }
 
 impl Office {
     fn open(&mut self, name: &str) {
+        self.free.take(SELLER);
+        AMAZONS.iter().chain(&BASES).for_each(|name| self.variables.take(name));
         self.sheet.head(format!(
             "Made from {name} by `taskrun import`. Lines with `!` say what is different now. Then: taskrun check; taskrun list"
         ));
@@ -79,20 +99,44 @@ impl Office {
     }
 
     fn read_accounts(&mut self, python: &str) {
-        for (name, value) in literal::assignments(python) {
-            account::read(self, &name, &value);
+        let python = literal::python(python, account::is_known);
+        python.assignments.iter().for_each(|(_, value)| self.reserve(value));
+        for (name, value) in &python.assignments {
+            account::read(self, name, value);
         }
-        for (name, line) in literal::changes(python) {
-            if account::is_known(&name) {
-                let text = format!("this line changes `{name}`, and nothing of the file is run: write down by hand what it says");
-                self.sheet.left_out(line, text);
-            }
+        for (name, line) in python.changes {
+            let text = match name.as_str() {
+                "*" => {
+                    "what this line brings along is not read: if there are accounts or settings in it, write them down by hand".to_owned()
+                }
+                _ => format!("this line may change `{name}`, and nothing of the file is run: write down by hand what it says"),
+            };
+            self.sheet.left_out(line, text);
         }
+    }
+
+    /// Keeps the variables that a value names from meaning something else, too.
+    fn reserve(&mut self, value: &Node) {
+        match &value.data {
+            Data::Variable(name) => self.variables.take(name),
+            Data::List(items) => items.iter().for_each(|item| self.reserve(item)),
+            Data::Dict(pairs) => pairs.iter().for_each(|(_, value)| self.reserve(value)),
+            Data::Text(_) | Data::Number(_) | Data::Bool(_) | Data::None | Data::Unreadable => {}
+        }
+    }
+
+    /// The variable that a setting of an account is to come from.
+    fn variable(&mut self, account: &str, key: &str) -> String {
+        let wanted = format!("{account}_{key}").replace('-', "_").to_ascii_uppercase();
+        let wanted = if is_variable(&wanted) { wanted } else { format!("SHOP_{wanted}") };
+        let named = self.own.entry((account.to_owned(), key.to_owned()));
+        named.or_insert_with(|| self.variables.free(&wanted)).clone()
     }
 
     /// Reads one of the daemons.
     fn daemon(&mut self, name: &str, daemon: &Node) {
-        let is = |word: &str| name.contains(word);
+        let small = name.to_ascii_lowercase();
+        let is = |word: &str| small.contains(word);
         if !matches!(daemon.data, Data::Dict(_)) {
             self.sheet.left_out(daemon.line, format!("`{name}` has no settings under it: correct it, or write the task by hand"));
         } else if is("upload") {
@@ -107,6 +151,9 @@ impl Office {
     }
 
     fn other(&mut self, name: &str, daemon: &Node, handler: &str) {
+        if handler == "sync_inventory" && !self.is_for_base(name, daemon) {
+            return;
+        }
         let mut task = mapping([("handler", handler.into())]);
         self.frame(name, daemon, &mut task);
         for (key, value) in daemon.entries() {
@@ -133,8 +180,9 @@ impl Office {
     fn frame(&mut self, name: &str, daemon: &Node, task: &mut Mapping) {
         let is_dry = self.yes(name, daemon, &["dry_run"], true) == Some(true);
         if is_dry {
+            let task = plain_name(name);
             let text =
-                format!("`{name}` only made dry runs; a schedule has none here: it is off, and `taskrun once {name} --dry-run` makes one");
+                format!("`{name}` only made dry runs; a schedule has none here: it is off, and `taskrun once {task} --dry-run` makes one");
             self.sheet.differs(daemon.line, text);
         }
         if self.yes(name, daemon, &["enabled"], false) == Some(false) || is_dry {
@@ -161,24 +209,42 @@ impl Office {
         }
     }
 
-    /// Reads the upload daemon: what each shop's uploads start from.
+    /// Reads an upload daemon. Each stands for itself: what one does for real, another only tried.
     fn upload(&mut self, name: &str, daemon: &Node) {
-        let mut tick = self.tick.take().unwrap_or_default();
-        tick.read(self, name, daemon);
+        if !self.is_for_base(name, daemon) {
+            self.served_elsewhere = true;
+            return;
+        }
+        let tick = Tick::read(self, name, daemon);
         let known =
             ["enabled", "interval_seconds", "platform", "dry_run", "max_retries", "retry_delay_seconds", "batch_size", "business_hours"];
-        for (key, value) in daemon.entries().filter(|(key, _)| !known.contains(key)) {
+        let known = |key: &str| known.contains(&key) || key.starts_with("business_hours_");
+        for (key, value) in daemon.entries().filter(|(key, _)| !known(key)) {
             self.unknown(value.line, &format!("{name}.{key}"));
         }
-        if self.yes(name, daemon, &["dry_run"], true) == Some(true) {
-            tick.enabled = Some(false);
+        let is_dry = self.yes(name, daemon, &["dry_run"], true) == Some(true);
+        if is_dry {
             let text = format!("`{name}` only made dry runs: its tasks are off, and `taskrun once upload_tick --dry-run` makes one");
             self.sheet.differs(daemon.line, text);
         }
         if daemon.get("max_retries").is_some() {
             self.sheet.comment("An item that could not be listed is tried again by `upload_tick` itself (`with: { max_attempts: 3 }`).");
         }
-        self.tick = Some(tick);
+        let enabled = self.yes(name, daemon, &["enabled"], false).or(self.enabled);
+        self.uploads.push(Upload { name: Some(name.to_owned()), enabled: enabled != Some(false) && !is_dry, tick });
+    }
+
+    /// Whether a daemon serves the marketplace whose shops are taken over.
+    fn is_for_base(&mut self, name: &str, daemon: &Node) -> bool {
+        let Some(platform) = daemon.get("platform").filter(|platform| platform.data != Data::None) else { return true };
+        if platform.text().is_some_and(|platform| platform.eq_ignore_ascii_case("base")) {
+            return true;
+        }
+        let platform = platform.text().map_or_else(|| "something that cannot be read".to_owned(), |text| format!("`{}`", plain_name(text)));
+        let text =
+            format!("`{name}` serves {platform}, and only what serves `base` is taken over: write its task by hand, see docs/platforms.md");
+        self.sheet.left_out(daemon.line, text);
+        false
     }
 
     /// A number by the first of these names; one that taskrun does not allow becomes the nearest.
@@ -217,29 +283,50 @@ impl Office {
     fn finish(mut self) -> Result<Imported, SheetError> {
         // From here on it is about the whole.
         self.sheet.source("");
-        if self.tick.is_some() && self.accounts.is_empty() {
-            let text = "no shop is named: one stands under `accounts` as an example; `--accounts accounts.py` takes them over";
-            self.sheet.differs(0, text);
-            self.accounts.insert("base_account_1".to_owned(), Account::default());
-        }
+        self.settle_uploads();
         self.marketplaces();
         self.write_accounts();
         self.sheet.section(&[], "defaults", mapping([("catch_up", "latest".into()), ("grace", "30s".into())]));
-        let Self { mut sheet, accounts, tick, tasks, .. } = self;
+        let Self { mut sheet, accounts, uploads, tasks, .. } = self;
         let refreshes = tasks.iter().any(|(_, task)| task.get("handler").and_then(Value::as_str) == Some("refresh_tokens"));
         for (name, task) in tasks {
             sheet.task(&name, task);
         }
-        if let Some(tick) = tick {
+        if !uploads.is_empty() {
             let text = "nothing is listed until `publish: { rules: FILE }` says what may be; start from deploy/publish-rules.yaml";
             sheet.differs(0, text);
-            account::tasks(&mut sheet, &accounts, &tick);
+        }
+        for upload in &uploads {
+            tick::tasks(&mut sheet, &accounts, upload);
         }
         if !accounts.is_empty() && !refreshes {
             sheet.comment("BASE's logins end after 30 days without this.");
             sheet.task("refresh_tokens", mapping([("handler", "refresh_tokens".into()), ("schedule", "0 3 * * *".into())]));
         }
         sheet.finish()
+    }
+
+    /// Gives each upload daemon what the accounts say of all, and the shops a daemon.
+    fn settle_uploads(&mut self) {
+        if let (Some(_), []) = (&self.tick, self.uploads.as_slice()) {
+            if self.served_elsewhere {
+                self.sheet.differs(0, "no upload daemon served `base`: the task for its shops is off");
+            }
+            let enabled = self.enabled != Some(false) && !self.served_elsewhere;
+            self.uploads.push(Upload { name: None, enabled, tick: Tick::default() });
+        }
+        let all = self.tick.take().unwrap_or_default();
+        for upload in &mut self.uploads {
+            upload.tick = upload.tick.or(&all);
+        }
+        if self.uploads.iter().any(|upload| !upload.tick.has_hours()) {
+            self.sheet.differs(0, "nobody says when uploads may go out: 06:00-23:00 it is, as it was with the old daemon");
+        }
+        if !self.uploads.is_empty() && self.accounts.is_empty() {
+            let text = "no shop is named: one stands under `accounts` as an example; `--accounts accounts.py` takes them over";
+            self.sheet.differs(0, text);
+            self.accounts.insert("base_account_1".to_owned(), Account::default());
+        }
     }
 
     fn marketplaces(&mut self) {
@@ -253,12 +340,12 @@ impl Office {
                 ("client_secret", "${LWA_CLIENT_SECRET}"),
             ];
             marketplaces.insert("amazon".into(), mapping(keys.map(|(key, value)| (key, value.into()))).into());
-            names.extend(["LWA_CLIENT_ID", "LWA_CLIENT_SECRET", "LWA_REFRESH_TOKEN"]);
+            names.extend(AMAZONS);
         }
         if self.needs_amazon || !self.accounts.is_empty() {
             let keys = [("client_id", "${BASE_CLIENT_ID}"), ("client_secret", "${BASE_CLIENT_SECRET}")];
             marketplaces.insert("base".into(), mapping(keys.map(|(key, value)| (key, value.into()))).into());
-            names.extend(["BASE_CLIENT_ID", "BASE_CLIENT_SECRET"]);
+            names.extend(BASES);
         }
         if marketplaces.is_empty() {
             return;
@@ -272,10 +359,15 @@ impl Office {
         let mut accounts = Mapping::new();
         if self.needs_amazon {
             let seller = mapping([("platform", "amazon".into()), ("refresh_token", "${LWA_REFRESH_TOKEN}".into())]);
-            accounts.insert("amazon_main".into(), seller.into());
+            accounts.insert(SELLER.into(), seller.into());
         }
         for (name, account) in &self.accounts {
-            accounts.insert(name.as_str().into(), account.write(self.tick.as_ref()).into());
+            let hours = account.hours(&self.uploads);
+            if hours == Some(Hours::Unsure) && account.tick.hours().is_some() {
+                let text = format!("`{name}`: its business hours cannot be told, so it is off: give it `business_hours: 09:00-18:00`");
+                self.sheet.differs(0, text);
+            }
+            accounts.insert(name.as_str().into(), account.write(hours.as_ref()).into());
         }
         if !accounts.is_empty() {
             self.sheet.section(&[], "accounts", accounts);
@@ -283,8 +375,12 @@ impl Office {
     }
 }
 
-/// The longest time that tasks.yaml knows.
-const SECONDS_MAX: i64 = 366 * 86_400;
+/// What our Amazon seller is called, and what is set where taskrun is started.
+const SELLER: &str = "amazon_main";
+const AMAZONS: [&str; 3] = ["LWA_CLIENT_ID", "LWA_CLIENT_SECRET", "LWA_REFRESH_TOKEN"];
+const BASES: [&str; 2] = ["BASE_CLIENT_ID", "BASE_CLIENT_SECRET"];
+
+const SECONDS_MAX: i64 = DURATION_MAX.as_secs();
 
 /// Settings of every daemon.
 const FRAME: [&str; 5] = ["enabled", "interval_seconds", "dry_run", "max_retries", "retry_delay_seconds"];

@@ -151,12 +151,28 @@ pub fn env_line(name: &SettingName, value: &SettingValue) -> String {
 pub fn looks_secret(name: &SettingName, value: &SettingValue) -> bool {
     let password = value.expose().split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@')).is_some();
     let lower = value.expose().to_ascii_lowercase();
-    names_a_secret(name.as_str()) || password || OPEN_DOORS.iter().any(|door| lower.contains(door))
+    names_a_secret(name.as_str()) || password || open_doors(&lower).next().is_some()
 }
 
-/// Whether a name says that what goes by it is a secret: `API_KEY`, `DB_PASSWORD`.
+/// Where in a text of small letters an address at which everybody may post becomes secret: behind what is known of it.
+pub fn open_doors(lower: &str) -> impl Iterator<Item = usize> {
+    OPEN_DOORS.iter().flat_map(|door| lower.match_indices(door).map(|(at, door)| at.saturating_add(door.len())))
+}
+
+/// Whether a name says that what goes by it is a secret: `API_KEY`, `DB_PASSWORD`. `PWD`, which each shell sets, is the folder it is in.
 pub fn names_a_secret(name: &str) -> bool {
-    name.split('_').any(|word| SECRET_WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
+    name != "PWD" && name.split('_').any(|word| SECRET_WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
+}
+
+/// Whether `${NAME}` can stand for a variable of the environment with that name: `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A word as one would type it in a shell: in single quotes where it must be.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -225,5 +241,20 @@ mod tests {
             assert!(!is(name, value), "{name}");
         }
         assert_eq!(format!("{:?}", SettingValue::parse("hush").unwrap()), "SettingValue(***)");
+        assert!(!names_a_secret("PWD") && names_a_secret("pwd"));
+    }
+
+    #[test]
+    fn a_variable_begins_with_no_digit() {
+        for (name, is) in [("A", true), ("_a1", true), ("1A", false), ("", false), ("A-B", false), ("Ä", false)] {
+            assert_eq!(is_variable(name), is, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        for (word, expected) in [("a/b=c", "a/b=c"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$A", "'$A'"), ("~", "'~'")] {
+            assert_eq!(shell_word(word), expected);
+        }
     }
 }

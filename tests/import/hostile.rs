@@ -1,11 +1,14 @@
 //! Lines that crontabs should not have, and do: what can be imported fires as under cron, what cannot is explained.
 use std::fmt::Write as _;
 
-use taskrun::import::crontab::Format;
+use taskrun::{
+    core::value::Value,
+    import::crontab::{self, Format},
+};
 
 use crate::{
     crontabs::Judge,
-    world::{imported, instances},
+    world::{imported, instances, surroundings},
 };
 
 struct Case {
@@ -95,7 +98,7 @@ const CASES: &[Case] = &[
         &["schedule: '@start'"],
     ),
     case("quietly", b"-0 5 * * * /bin/a\n", &["0 5 * * *"], &["`-` kept cron's own log quiet"], &[]),
-    case("a line that goes on", b"0 5 * * * /bin/a \\\n  --more\n", &["0 5 * * *"], &["cron joins no lines"], &["# --more"]),
+    case("a line that goes on", b"0 5 * * * /bin/a \\\n  --more\n", &["0 5 * * *"], &["cron joins no lines"], &["# ***"]),
     case("percent signs", b"0 5 * * * date +\\%F > /tmp/a-\\%\n", &["0 5 * * *"], &[], &["run: date +%F > /tmp/a-%\n"]),
     case(
         "input",
@@ -111,8 +114,60 @@ const CASES: &[Case] = &[
         b"0 5 * * * /bin/a & /bin/b\n",
         &["0 5 * * *"],
         &["the run now waits for it"],
-        &["status=$?; wait; exit $status"],
+        &["ended=$?; wait; exit $ended"],
     ),
+    case(
+        "partly in the background, with a backslash at the end",
+        b"0 5 * * * echo a & echo b \\\n",
+        &["0 5 * * *"],
+        &["the run now waits for it"],
+        &["echo b \\\\\n        ended=$?"],
+    ),
+    case(
+        "partly in the background of a shell that knows no `wait`",
+        b"SHELL=/usr/bin/fish\n0 5 * * * /bin/a & /bin/b\n",
+        &["0 5 * * *"],
+        &["have it waited for"],
+        &["- /bin/a & /bin/b\n"],
+    ),
+    case(
+        "in the background of a shell within",
+        b"0 5 * * * bash -c \"/bin/a &\"\n1 5 * * * (/bin/b &)\n",
+        &["0 5 * * *", "1 5 * * *"],
+        &["line 1: something within quotes or brackets goes on in the background", "line 2: something within quotes"],
+        &[],
+    ),
+    case(
+        "a folder that may be gone",
+        b"0 5 * * * cd /gone; /bin/a\n0 6 * * * cd /srv && /bin/b\n",
+        &["0 5 * * *", "0 6 * * *"],
+        &[],
+        &["run: cd /gone; /bin/a\n      shell: true\n      cwd: /home/ada\n", "run: cd /srv && /bin/b\n      shell: true\n"],
+    ),
+    case(
+        "a comment that goes on",
+        b"# curl --token \\\n#  hunter2\n# C:\\\nPATH=/bin\n0 5 * * * /bin/a\n",
+        &["0 5 * * *"],
+        &[],
+        &["# ***\n", "PATH: /bin"],
+    ),
+    case(
+        "a setting that goes on with a command",
+        b"0 5 * * * env \\\nA=hunter2 --more\n0 6 * * * /bin/a \\\n0 7 * * * /bin/b\n",
+        &["0 5 * * *", "0 6 * * *", "0 7 * * *"],
+        &["line 2: left out: cron joins no lines"],
+        &[],
+    ),
+    case("the folder that a shell is in", b"PWD=/srv\n0 5 * * * /bin/a\n", &["0 5 * * *"], &[], &["PWD: /srv"]),
+    case(
+        "a secret that no variable can have the name of",
+        b"1_TOKEN=hunter2\n0 5 * * * /bin/a\n",
+        &["0 5 * * *"],
+        &["line 1: left out: `1_TOKEN` looks like a secret, and no `${…}` can have that name"],
+        &[],
+    ),
+    case("terminals' own signs", b"\x1b]0;x\x07 5\n0 5 * * * \x1b[31m/bin/a\n", &["0 5 * * *"], &["line 1: left out: "], &[]),
+    case("a secret in the input", b"0 5 * * * /bin/a%password=hunter\n", &["0 5 * * *"], &["a secret seems to stand"], &[]),
     case("bash's redirection in sh", b"0 5 * * * /bin/a &> /tmp/a\n", &["0 5 * * *"], &["also with `&>`"], &[]),
     case(
         "a secret in a variable",
@@ -222,7 +277,6 @@ const CASES: &[Case] = &[
 
 #[test]
 fn what_can_be_imported_fires_as_under_cron_and_the_rest_is_explained() {
-    assert!(50 <= CASES.len());
     let (mut judge, mut faults) = (Judge::default(), String::new());
     for Case { what, text, times, said, yaml } in CASES {
         let imported = imported(text, Format::Auto);
@@ -240,7 +294,9 @@ fn what_can_be_imported_fires_as_under_cron_and_the_rest_is_explained() {
         }
         for remark in remarks {
             assert!(imported.yaml.contains(&format!("# ! {remark}")), "{what}: {remark}\n{}", imported.yaml);
+            assert!(!remark.contains(|c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)), "{what}: {remark:?}");
         }
+        assert!(!imported.yaml.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{what}: {:?}", imported.yaml);
         for wanted in yaml.iter().filter(|wanted| !imported.yaml.contains(**wanted)) {
             writeln!(faults, "{what}: without {wanted}\n{}", imported.yaml).unwrap();
         }
@@ -259,21 +315,46 @@ fn a_user_whose_home_is_not_known_is_named_once() {
 }
 
 #[test]
-fn many_lines_and_many_variables_do_no_harm() {
-    let lines = "* * * * * a\n".repeat(5_000);
-    assert_eq!(imported(lines.as_bytes(), Format::User).tasks, 5_000);
-    let lines = format!("A={}\n{}", "x".repeat(500_000), "* * * * * a\n".repeat(40));
-    let imported = imported(lines.as_bytes(), Format::User);
-    assert!(imported.tasks < 20, "{}", imported.tasks);
-    assert!(imported.remarks.iter().all(|remark| remark.left_out && remark.text.contains("split the crontab")));
+fn many_lines_make_as_many_tasks() {
+    let imported = imported("* * * * * a\n".repeat(2_000).as_bytes(), Format::User);
+    assert_eq!((imported.tasks, instances(&imported.yaml).len()), (2_000, 2_000));
+}
+
+/// Each would be a hundred times as long as what came in.
+#[test]
+fn what_would_be_too_long_for_tasks_yaml_is_refused() {
+    let long = "x".repeat(100_000);
+    let lines = "* * * * * a\n".repeat(500);
+    for text in [
+        format!("A={long}\n{lines}"),
+        format!("HOME=/{long}\n{lines}"),
+        format!("A={}\n{lines}", "\u{1}".repeat(30_000)),
+        format!("{}{lines}", (0..3_000).map(|n| format!("A{n}=1\n")).collect::<String>()),
+    ] {
+        let failed = crontab::import("a test", text.as_bytes(), &surroundings(Format::User)).unwrap_err();
+        assert!(failed.to_string().starts_with("the tasks would take more than 8 MiB: split the file"), "{failed}");
+    }
+    let noise = "x\n".repeat(180_000);
+    let failed = crontab::import("a test", noise.as_bytes(), &surroundings(Format::User)).unwrap_err();
+    assert!(failed.to_string().starts_with("more than 16 MiB would come of it"), "{failed}");
 }
 
 #[test]
 fn a_file_of_noise_is_explained_line_by_line() {
     let noise: Vec<u8> = (0..20_000_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
     let imported = imported(&noise, Format::Auto);
-    assert!(instances(&imported.yaml).is_empty());
-    assert!(!imported.remarks.is_empty());
+    assert_eq!(instances(&imported.yaml).len(), 0);
+    let text = String::from_utf8_lossy(&noise);
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start_matches([' ', '\t']).starts_with('#') && !line.is_empty());
+    let numbers: Vec<usize> = lines.map(|(number, _)| number).collect();
+    assert!(50 < numbers.len(), "{}", numbers.len());
+    for number in numbers {
+        assert!(
+            imported.remarks.iter().any(|remark| remark.line == number && remark.left_out),
+            "{number}: {:?}",
+            text.lines().nth(number - 1)
+        );
+    }
 }
 
 #[test]
@@ -315,6 +396,13 @@ fn a_secret_is_never_shown() {
         "0 0 * * API_TOKEN=x/hunter2 x",
         "@API_TOKEN=hunter2 x",
         "DB_PASSWORD=\"hunter2",
+        "61 * * * * sshpass -p hunter2 ssh h",
+        "ALERTS=https://hooks.slack.com/services/T0/hunter2",
+        "# curl -d hi https://discord.com/api/webhooks/1/hunter2",
+        "61 * * * * curl --token \\\n  hunter2",
+        "61 * * * * curl --token \\\n\\\n  A=hunter2",
+        "61 * * * * curl --token \\\n  # hunter2",
+        "# curl --token \\\n# hunter2",
     ] {
         for format in [Format::Auto, Format::System, Format::User] {
             let imported = imported(format!("{line}\n0 5 * * * root /bin/a\n").as_bytes(), format);
@@ -323,23 +411,47 @@ fn a_secret_is_never_shown() {
             instances(&imported.yaml);
         }
     }
-    for command in ["mysqldump -phunter2 db", "curl -u me:hunter2 https://example.com", "PGPASSWORD=hunter2 pg_dump"] {
+    for (command, shows) in [
+        ("mysqldump -phunter2 db", true),
+        ("curl -u me:hunter2 https://example.com", true),
+        ("PGPASSWORD=hunter2 pg_dump", true),
+        ("sshpass -p hunter2 ssh h", true),
+        ("curl -d hi https://hooks.slack.com/services/T0/hunter2", true),
+        ("cat%token: hunter2%", true),
+        ("PWD=/srv pg_dump", false),
+        ("sshpass -p \"$PW\" ssh h", false),
+        ("cat%hello", false),
+    ] {
         let imported = imported(format!("0 5 * * * {command}\n").as_bytes(), Format::User);
-        assert!(imported.remarks.iter().any(|remark| remark.text.contains("a secret seems to stand")), "{command}");
+        assert_eq!(imported.remarks.iter().any(|remark| remark.text.contains("a secret seems to stand")), shows, "{command}");
     }
 }
 
 #[test]
 fn odd_texts_and_settings_give_a_file_that_passes_the_check() {
-    for text in [
-        "0 5 * * * echo a\u{2028}b & echo\u{85}c\n",
-        "0 5 * * * cat%a\u{2029}b%\u{feff}c\n",
-        "SHELL=\"\"\n0 5 * * * /bin/a\n",
-        "HOME=\"\"\n0 5 * * * /bin/a\n",
-        "RANDOM_DELAY=4000000000\n0 5 * * * /bin/a\n",
-        "RANDOM_DELAY=40000000000000\n0 5 * * * /bin/a\n",
+    for (text, run, yaml) in [
+        (
+            "0 5 * * * echo a\u{2028}b & echo\u{85}c\n",
+            &["echo a\u{2028}b & echo\u{85}c\nended=$?; wait; exit $ended"] as &[_],
+            "echo a\\Lb & echo\\Nc\\n",
+        ),
+        (
+            "0 5 * * * cat%a\u{2029}b%\u{feff}c\n",
+            &["printf '%s\\n' \"$2\" | /bin/sh -c \"$1\"", "cat", "a\u{2029}b\n\u{feff}c"],
+            "a\\Pb\\n\\uFEFFc",
+        ),
+        ("SHELL=\"\"\n0 5 * * * /bin/a\n", &["/bin/a"], "# ! line 1: left out: `SHELL` is empty"),
+        ("SHELL=\"/bin/a b\"\n0 5 * * * /bin/a%b\n", &["printf '%s\\n' \"$2\" | '/bin/a b' -c \"$1\"", "/bin/a", "b"], ""),
+        ("HOME=\"\"\n0 5 * * * /bin/a\n", &["/bin/a"], "# ! line 1: left out: `HOME` is no whole path"),
+        ("RANDOM_DELAY=4000000000\n0 5 * * * /bin/a\n", &["/bin/a"], "jitter: 527040m"),
+        ("RANDOM_DELAY=40000000000000000000\n0 5 * * * /bin/a\n", &["/bin/a"], "# ! line 1: left out: `RANDOM_DELAY` is no number"),
+        ("A=\0\n0 5 * * * /bin/a\n", &["/bin/a"], ""),
     ] {
         let imported = imported(text.as_bytes(), Format::User);
-        assert_eq!(instances(&imported.yaml).len(), 1, "{}", imported.yaml);
+        let instances = instances(&imported.yaml);
+        assert_eq!(instances.len(), 1, "{}", imported.yaml);
+        let texts = |value: &Value| if let Value::Text(text) = value { text.to_string() } else { panic!("{value:?}") };
+        assert_eq!(instances[0].with.list("run").iter().map(texts).collect::<Vec<_>>(), run, "{}", imported.yaml);
+        assert!(imported.yaml.contains(yaml), "{yaml}\n{}", imported.yaml);
     }
 }

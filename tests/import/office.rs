@@ -113,13 +113,119 @@ fn odd_daemons_are_explained() {
         (r#"{"sync_inventory": {"interval_seconds": "often"}}"#, "`sync_inventory.interval_seconds` is no number of seconds"),
         (r#"{"sync_inventory": {"dry_run": true}}"#, "`taskrun once sync_inventory --dry-run` makes one"),
         (r#"{"sync_inventory": {"color": "red"}}"#, "left out: `sync_inventory.color` has no counterpart"),
-        (r#"{"upload_scheduler": {"business_hours": {"start": 23, "end": 23}}}"#, "no shop is named"),
-        (r#"{"daemons": {"sync_inventory": {"enabled": false}}}"#, "`pricing` is the old simple markup"),
+        (r#"{"upload_scheduler": {"business_hours": {"start": 23, "end": 23}}}"#, "`upload_scheduler`: its business hours cannot be read"),
+        (r#"{"upload_scheduler": {}}"#, "no shop is named"),
+        (r#"{"upload_scheduler": {}}"#, "06:00-23:00 it is, as it was with the old daemon"),
+        (r#"{"daemons": {"sync_inventory": {"colour": 1}}}"#, "left out: `sync_inventory.colour` has no counterpart"),
+        (r#"{"sync_inventory": {}} {"upload_daemon": {}}"#, "line 1: left out: there is more behind the first value"),
+        ("{\"sync_inventory\": {}}\n\n]", "line 3: left out: there is more behind the first value"),
+        (r#"{"sync_inventory": {"platform": "ebay"}}"#, "left out: `sync_inventory` serves `ebay`"),
+        (r#"{"upload_ebay": {"platform": "ebay"}}"#, "left out: `upload_ebay` serves `ebay`"),
+        (r#"{"upload_ebay": {"platform": ["base", "ebay"]}}"#, "left out: `upload_ebay` serves something that cannot be read"),
+        ("{\"sync\\u001b[31m\": 5}", "`sync?[31m` has no settings under it"),
     ] {
         let imported = from_daemons("daemons.json", json, None).unwrap();
         let said: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
         assert!(said.iter().any(|said| said.contains(wanted)), "{json}: {said:?}");
         read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    }
+}
+
+/// The tasks of a `daemons.json`, with whether each is on.
+fn tasks(json: &str, python: &str) -> Vec<(String, bool)> {
+    let imported = from_daemons("d", json, Some(("a", python))).unwrap();
+    let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    let instances = config.instances.values().map(|instance| (instance.name.to_string(), instance.enabled));
+    instances.filter(|(name, _)| !name.starts_with("refresh_tokens")).collect()
+}
+
+#[test]
+fn what_was_tried_only_does_not_become_real() {
+    let shop = "UPLOAD_ACCOUNTS = {'base': ['x']}\n";
+    let is = |json: &str, python: &str, expected: &[(&str, bool)]| {
+        let expected: Vec<_> = expected.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
+        assert_eq!(tasks(json, &format!("{shop}{python}")), expected, "{json}");
+    };
+    let (dry, real) = (r#""upload_a": {"dry_run": true}"#, r#""upload_b": {"dry_run": false}"#);
+    is(&format!("{{{dry}, {real}}}"), "", &[("upload_tick@x", false), ("upload_tick_2@x", true)]);
+    is(&format!("{{{real}, {dry}}}"), "", &[("upload_tick@x", true), ("upload_tick_2@x", false)]);
+    is(r#"{"upload": {"dry_run": true}, "upload_ebay": {"platform": "ebay"}}"#, "", &[("upload_tick@x", false)]);
+    is(r#"{"upload_ebay": {"platform": "ebay", "enabled": true}}"#, "", &[("upload_tick@x", false)]);
+    is(r#"{"upload": {"dry_run": false}, "upload": {"dry_run": true}}"#, "", &[("upload_tick@x", false)]);
+    is(r#"{"upload": {}}"#, "DAEMON_CONFIG = {'enabled': False}", &[("upload_tick@x", false)]);
+    is(r#"{"upload": {"dry_run": "perhaps"}}"#, "", &[("upload_tick@x", false)]);
+    is(
+        r#"{"sync_inventory": {"dry_run": true}, "sync_inventory_ebay": {"platform": "ebay"}}"#,
+        "",
+        &[("sync_inventory", false), ("upload_tick@x", true)],
+    );
+}
+
+#[test]
+fn a_shop_that_says_one_end_of_its_hours_has_the_other_of_all() {
+    let hours = |daemon: &str, python: &str| {
+        let json = format!(r#"{{"upload_daemon": {daemon}}}"#);
+        let imported = from_daemons("d", &json, Some(("a", python))).unwrap();
+        let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+        let tick = config.instances.values().find(|instance| instance.name.as_str().starts_with("upload_tick")).unwrap();
+        (tick.enabled, tick.timing.hours.as_ref().map(|hours| hours.text.to_string()).unwrap_or_default())
+    };
+    for (daemon, all, own, expected) in [
+        ("{}", "{'business_hours_start': 8, 'business_hours_end': 20}", "'business_hours_start': 9", "09:00-20:00"),
+        ("{}", "{'business_hours_start': 8, 'business_hours_end': 20}", "'business_hours_end': 18", "08:00-18:00"),
+        (r#"{"business_hours": {"start": 7, "end": 21}}"#, "{}", "'business_hours': {'start': 10}", "10:00-21:00"),
+        (r#"{"business_hours": {"end": 21}}"#, "{'business_hours_start': 8}", "'business_hours_start': None", "08:00-21:00"),
+        ("{}", "{}", "'business_hours_start': 9", "09:00-23:00"),
+        ("{}", "{}", "'business_hours_end': 18", "06:00-18:00"),
+        ("{}", "{}", "", "06:00-23:00"),
+    ] {
+        // Whichever comes first in the file.
+        let shop = format!("UPLOAD_ACCOUNTS = {{'base': [{{'id': 'x', {own}}}]}}\n");
+        for python in [format!("{shop}DAEMON_CONFIG = {all}\n"), format!("DAEMON_CONFIG = {all}\n{shop}")] {
+            assert_eq!(hours(daemon, &python), (true, expected.to_owned()), "{daemon} {python}");
+        }
+    }
+    let clash = "UPLOAD_ACCOUNTS = {'base': [{'id': 'x', 'business_hours_start': 20}]}\nDAEMON_CONFIG = {'business_hours_end': 20}\n";
+    assert!(!hours("{}", clash).0);
+    let json = r#"{"upload_a": {"business_hours": {"start": 6, "end": 20}}, "upload_b": {"business_hours": {"start": 6, "end": 22}}}"#;
+    let imported = from_daemons("d", json, Some(("a", "UPLOAD_ACCOUNTS = {'base': [{'id': 'x', 'business_hours_start': 9}]}"))).unwrap();
+    assert!(imported.remarks.iter().any(|remark| remark.text.contains("`x`: its business hours cannot be told")), "{imported:?}");
+    read(&imported.yaml).unwrap().instances.values().filter(|i| i.name.as_str().starts_with("upload")).for_each(|i| assert!(!i.enabled));
+}
+
+#[test]
+fn each_secret_has_a_variable_of_its_own_that_the_check_takes() {
+    let python = "BASE_ACCOUNTS = [{'id': id, 'refresh_token': 'hunter2', 'proxy': 'hunter2'} for id in x]\nBASE_ACCOUNTS = [\n\
+        {'id': '123', 'refresh_token': 'hunter2'},\n{'id': 'a-b', 'refresh_token': 'hunter2'},\n{'id': 'a_b', 'refresh_token': 'hunter2'},\n\
+        {'id': 'c', 'refresh_token': os.environ['1X']},\n{'id': 'd', 'refresh_token': os.environ['E_REFRESH_TOKEN']},\n\
+        {'id': 'e', 'refresh_token': 'hunter2'},\n{'id': 'amazon_main', 'proxy': 'hunter2'}]\n\
+        ACCOUNT_SPECIFIC_CONFIG = {'123': {'refresh_token': 'hunter2'}}\n";
+    let imported = from_daemons("d", r#"{"sync_inventory": {}}"#, Some(("a", python))).unwrap();
+    assert!(!format!("{imported:?}").contains("hunter2"), "{imported:?}");
+    let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+    assert_eq!(config.accounts.len(), 8, "{}", imported.yaml);
+    for wanted in [
+        "  '123':\n    platform: base\n    refresh_token: ${SHOP_123_REFRESH_TOKEN}\n",
+        "  a-b:\n    platform: base\n    refresh_token: ${A_B_REFRESH_TOKEN}\n",
+        "  a_b:\n    platform: base\n    refresh_token: ${A_B_REFRESH_TOKEN_2}\n",
+        "  c:\n    platform: base\n    refresh_token: ${C_REFRESH_TOKEN}\n",
+        "  d:\n    platform: base\n    refresh_token: ${E_REFRESH_TOKEN}\n",
+        "  e:\n    platform: base\n    refresh_token: ${E_REFRESH_TOKEN_2}\n",
+        "  amazon_main:\n    platform: amazon\n",
+        "  amazon_main_2:\n    platform: base\n    proxy: ${AMAZON_MAIN_2_PROXY}\n",
+    ] {
+        assert!(imported.yaml.contains(wanted), "{wanted}\n{}", imported.yaml);
+    }
+}
+
+/// As deep as a file can be.
+#[test]
+fn depth_does_no_harm() {
+    for open in ["[", "(", "{", "{1:", "-", "os(", "os.environ[", "getenv(", "[os(-"] {
+        let deep = open.repeat(20_000);
+        let imported = from_accounts("a", &format!("UPLOAD_ACCOUNTS = {deep}\n")).unwrap();
+        assert!(imported.remarks[0].left_out, "{open}: {imported:?}");
+        assert_eq!(from_daemons("d", &deep, None).unwrap().tasks, 0, "{open}");
     }
 }
 
@@ -172,12 +278,25 @@ fn what_cannot_be_read_is_said_and_never_widens_the_hours() {
         "UPLOAD_ACCOUNTS['base'].append('s2')",
         "UPLOAD_ACCOUNTS += ['s2']",
         "UPLOAD_ACCOUNTS.update(base=['s2'])",
+        "if True: UPLOAD_ACCOUNTS['base'].append('s2')",
+        "x = 1; UPLOAD_ACCOUNTS = {'base': ['s2']}",
+        "from local_accounts import *",
         "ACCOUNTS = {'base': load()}",
         "UPLOAD_ACCOUNTS = {'base': 's2'}",
         "UPLOAD_ACCOUNTS = ['s2']",
     ] {
         let imported = from_accounts("a", &format!("UPLOAD_ACCOUNTS = {{'base': ['s1']}}\n{line}\n")).unwrap();
         assert!(imported.remarks.iter().any(|remark| remark.left_out && remark.line == 2), "{line}: {imported:?}");
+    }
+}
+
+#[test]
+fn what_a_block_changes_is_said() {
+    for block in ["if True:\n    UPLOAD_ACCOUNTS['base'].append('s2')", "try:\n\tUPLOAD_ACCOUNTS = {'base': ['s2']}\nexcept E:\n\tpass"] {
+        let imported = from_accounts("a", &format!("UPLOAD_ACCOUNTS = {{'base': ['s1']}}\n{block}\n")).unwrap();
+        let said: Vec<_> = imported.remarks.iter().filter(|remark| remark.left_out).map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1, "{block}: {said:?}");
+        assert!(said[0].contains("line 3: left out: this line may change `UPLOAD_ACCOUNTS`"), "{said:?}");
     }
 }
 

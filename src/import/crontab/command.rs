@@ -36,27 +36,42 @@ pub(super) enum Background {
     Part,
 }
 
-/// Looks for programs that are started in the background: taskrun ends them with their run.
-pub(super) fn background(command: &str) -> Background {
-    let mut found = Vec::new();
+/// Looks for programs that are started in the background: taskrun ends them with their run. And whether some seem to be within brackets, or quotes
+/// for another shell, where nobody can wait for them from outside.
+pub(super) fn background(command: &str) -> (Background, bool) {
+    let (mut found, mut quoted, mut brackets) = (Vec::new(), false, false);
     let (mut quote, mut escaped, mut last) = (None, false, ' ');
+    // Open brackets, and at how many of them `((` was.
+    let (mut depth, mut sums) = (0_usize, None);
     let mut letters = command.char_indices().peekable();
     while let Some((at, c)) = letters.next() {
         let next = letters.peek().map_or(' ', |(_, next)| *next);
+        let is_mark = c == '&' && next != '&' && !matches!(last, '&' | '>' | '<' | '|') && !escaped;
         match quote {
             _ if escaped => escaped = false,
+            Some(mark) if is_mark => quoted |= next == mark || next == ';' || next.is_whitespace(),
             Some('\'') if c != '\'' => {}
             _ if c == '\\' => escaped = true,
             Some(mark) if c == mark => quote = None,
             None if c == '"' || c == '\'' => quote = Some(c),
             // The rest is for people.
             None if c == '#' && last.is_whitespace() => break,
-            None if c == '&' && next != '&' && !matches!(last, '&' | '>' | '<' | '|') => found.push((at, next)),
+            None if c == '(' => {
+                depth = depth.saturating_add(1);
+                sums = sums.or((last == '(').then_some(depth));
+            }
+            None if c == ')' => {
+                depth = depth.saturating_sub(1);
+                sums = sums.filter(|sums| *sums <= depth);
+            }
+            None if is_mark && depth == 0 => found.push((at, next)),
+            // A subshell waits for nobody, either.
+            None if is_mark && sums.is_none() => brackets = true,
             Some(_) | None => {}
         }
         last = c;
     }
-    match *found.as_slice() {
+    let whole = match *found.as_slice() {
         [] => Background::Nothing,
         [(at, next)] if next != '>' => {
             let (before, rest) = command.split_at(at);
@@ -64,7 +79,21 @@ pub(super) fn background(command: &str) -> Background {
             if only_redirections(rest) { Background::Whole(format!("{}{rest}", before.trim_end())) } else { Background::Part }
         }
         _ => Background::Part,
-    }
+    };
+    (whole, brackets || quoted && hands_to_a_shell(command))
+}
+
+/// Whether another shell is told what to do, as in `bash -lc "…"`.
+fn hands_to_a_shell(command: &str) -> bool {
+    let is_shell = |word: &str| word.ends_with("sh") || word.rsplit('/').next() == Some("su");
+    let is_told =
+        |word: &str| word.strip_prefix('-').is_some_and(|letters| letters.contains('c') && letters.chars().all(char::is_alphabetic));
+    command.split_whitespace().any(is_shell) && command.split_whitespace().any(is_told)
+}
+
+/// Whether all of it is done in a folder that it goes to first, or not at all.
+pub(super) fn goes_elsewhere(command: &str) -> bool {
+    command.starts_with("cd /") && command.contains("&&") && !command.contains([';', '\n']) && !command.contains("||")
 }
 
 /// Whether nothing but `>> FILE 2>&1` and the like is left.
@@ -80,27 +109,6 @@ fn only_redirections(text: &str) -> bool {
         rest = target.get(end..).unwrap_or_default().trim_start();
     }
     true
-}
-
-/// Words before a secret that somebody typed into a command.
-const BEFORE_SECRETS: [&str; 8] = ["password=", "passwd=", "--password ", "token=", "secret=", "api_key=", "apikey=", "authorization: "];
-
-/// Whether a secret seems to be typed into it.
-pub(super) fn shows_a_secret(command: &str) -> bool {
-    let lower = command.to_ascii_lowercase();
-    let typed =
-        |rest: &str| rest.starts_with(|c: char| !c.is_whitespace() && !"$`\"'".contains(c) || "\"'".contains(c) && !is_variable(rest));
-    let named = BEFORE_SECRETS.iter().any(|word| lower.split(word).skip(1).any(typed));
-    let in_address = lower.split("://").skip(1).any(|rest| {
-        let host = rest.split(|c: char| c.is_whitespace() || "/\"'".contains(c)).next().unwrap_or_default();
-        host.split_once('@').and_then(|(who, _)| who.split_once(':')).is_some_and(|(_, word)| typed(word))
-    });
-    named || in_address
-}
-
-/// Whether a quoted word is a variable's value and no secret itself.
-fn is_variable(rest: &str) -> bool {
-    rest.trim_start_matches(['"', '\'']).starts_with('$')
 }
 
 /// Words that run another command, which gives the task its name.
@@ -180,7 +188,27 @@ mod tests {
             ("a & b &", Background::Part),
             ("a &> /tmp/l", Background::Part),
         ] {
-            assert_eq!(background(command), expected, "{command}");
+            assert_eq!(background(command), (expected, false), "{command}");
+        }
+        for command in ["bash -c \"a &\"", "su - ada -c 'a & b'", "bash -lc 'nohup a&'", "(a & b)", "x=$(a &)", "{ (a &) }"] {
+            assert_eq!(background(command), (Background::Nothing, true), "{command}");
+        }
+        for command in ["mail -s \"Tom & Jerry\" a", "bash -c 'curl http://h/?a=1&b=2'", "echo $((5 & 3))", "bash -c 'a && b' 2>&1"] {
+            assert_eq!(background(command), (Background::Nothing, false), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_command_goes_elsewhere_only_if_nothing_of_it_stays() {
+        for (command, is) in [
+            ("cd /srv && a | b", true),
+            ("cd /srv && a && b", true),
+            ("cd /gone; a", false),
+            ("cd /gone || a && b", false),
+            ("cd /gone && a; b", false),
+            ("cd srv && a", false),
+        ] {
+            assert_eq!(goes_elsewhere(command), is, "{command}");
         }
     }
 
@@ -200,21 +228,6 @@ mod tests {
             ("\"\"", "task"),
         ] {
             assert_eq!(name_of(command), name, "{command}");
-        }
-    }
-
-    #[test]
-    fn a_typed_secret_is_noticed() {
-        for yes in [
-            "mysqldump --password=hush db",
-            "curl https://me:hush@example.com/",
-            "curl -H 'Authorization: Bearer hush'",
-            "x token=\"hush\"",
-        ] {
-            assert!(shows_a_secret(yes), "{yes}");
-        }
-        for no in ["mysqldump --password=$PW db", "curl https://example.com/a:b@c", "x --password", "x token=\"$T\"", "make password"] {
-            assert!(!shows_a_secret(no), "{no}");
         }
     }
 }

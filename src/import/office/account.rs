@@ -1,15 +1,14 @@
-//! The shops of `accounts.py`: who there is, what each may do, and the upload tasks that come of it.
-use std::collections::BTreeMap;
+//! The shops of `accounts.py`: who there is, and what each may do.
+use serde_yaml::Mapping;
 
-use serde_yaml::{Mapping, Value};
-
-use super::{Office, SECONDS_MAX, duration, pricing};
-use crate::{
-    import::{
-        literal::{Data, Node},
-        sheet::{Sheet, mapping, plain_name},
-    },
-    shop::setting::names_a_secret,
+use super::{
+    Office,
+    tick::{Tick, Upload},
+};
+use crate::import::{
+    literal::{Data, Node},
+    secret::is_named,
+    sheet::{mapping, plain_name},
 };
 
 /// A shop.
@@ -20,66 +19,14 @@ pub(super) struct Account {
     /// Names of variables.
     refresh_token: Option<String>,
     proxy: Option<String>,
-    tick: Tick,
-}
-
-/// How a shop's uploads go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tick {
-    pub(super) enabled: Option<bool>,
-    interval: Option<i64>,
-    batch_size: Option<i64>,
-    hours: Option<(i64, i64)>,
-    /// There are hours, and they cannot be read.
-    unsure: bool,
-}
-
-impl Tick {
-    /// Takes over what a dict says of it.
-    pub(super) fn read(&mut self, office: &mut Office, of: &str, node: &Node) {
-        self.enabled = office.yes(of, node, &["enabled"], false).or(self.enabled);
-        self.interval = office.number(of, node, &["interval_seconds", "interval"], 1..=SECONDS_MAX).or(self.interval);
-        self.batch_size = office.number(of, node, &["batch_size", "batch"], 1..=1000).or(self.batch_size);
-        self.read_hours(office, of, node);
-    }
-
-    /// Takes over the hours. Where they cannot be read nothing is listed, rather than at all hours.
-    fn read_hours(&mut self, office: &mut Office, of: &str, node: &Node) {
-        let is_said = |node: &&Node| node.data != Data::None;
-        let whole = node.get("business_hours").filter(is_said);
-        let bound =
-            |name: &str| whole.and_then(|hours| hours.get(name)).or_else(|| node.get(&format!("business_hours_{name}"))).filter(is_said);
-        let (start, end) = (bound("start"), bound("end"));
-        let Some(first) = whole.or(start).or(end) else { return };
-        let old = self.hours.unwrap_or((0, 24));
-        let hour = |node: Option<&Node>, old| node.map_or(Some(old), Node::int);
-        self.hours = hour(start, old.0).zip(hour(end, old.1));
-        self.unsure = self.hours().is_none() || start.or(end).is_none();
-        if self.unsure {
-            let text = format!(
-                "`{of}`: its business hours cannot be read, so it is off: write `business_hours: 09:00-18:00`, then `enabled: true`"
-            );
-            office.sheet.left_out(first.line, text);
-        }
-    }
-
-    /// The hours as tasks.yaml writes them, if they are any.
-    fn hours(&self) -> Option<String> {
-        let (start, end) = self.hours.filter(|(start, end)| start != end)?;
-        ((0..24).contains(&start) && (1..=24).contains(&end)).then(|| format!("{start:02}:00-{end:02}:00"))
-    }
-
-    /// What makes a task of its own necessary: an account cannot say it.
-    fn pace(&self, all: &Self) -> (i64, i64) {
-        let or = |own: Option<i64>, all: Option<i64>, otherwise| own.or(all).unwrap_or(otherwise);
-        (or(self.interval, all.interval, 60), or(self.batch_size, all.batch_size, 10))
-    }
+    pub(super) tick: Tick,
 }
 
 impl Account {
-    pub(super) fn write(&self, all: Option<&Tick>) -> Mapping {
+    /// The account as tasks.yaml has it; what its hours are where they are its own.
+    pub(super) fn write(&self, hours: Option<&Hours>) -> Mapping {
         let mut account = mapping([("platform", "base".into())]);
-        if self.enabled == Some(false) || self.tick.unsure {
+        if self.enabled == Some(false) || hours == Some(&Hours::Unsure) {
             account.insert("enabled".into(), false.into());
         }
         let variables = [("refresh_token", &self.refresh_token), ("proxy", &self.proxy)];
@@ -89,11 +36,29 @@ impl Account {
         if let Some(limit) = self.daily_limit {
             account.insert("daily_limit".into(), limit.into());
         }
-        if let Some(hours) = self.tick.hours().filter(|hours| all.and_then(Tick::hours).as_ref() != Some(hours)) {
-            account.insert("business_hours".into(), hours.into());
+        if let Some(Hours::Sure(hours)) = hours {
+            account.insert("business_hours".into(), hours.as_str().into());
         }
         account
     }
+
+    /// Its own hours, if it has any: what it does not say is what the daemons do that serve it, as far as they agree.
+    pub(super) fn hours(&self, uploads: &[Upload]) -> Option<Hours> {
+        if !self.tick.has_hours() {
+            return None;
+        }
+        let mut hours = uploads.iter().map(|upload| self.tick.or(&upload.tick).hours());
+        let first = hours.next().unwrap_or_else(|| self.tick.hours());
+        Some(first.filter(|first| hours.all(|other| other.as_ref() == Some(first))).map_or(Hours::Unsure, Hours::Sure))
+    }
+}
+
+/// The hours of a shop.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Hours {
+    Sure(String),
+    /// There are some, and nobody can tell which: nothing is listed.
+    Unsure,
 }
 
 /// Reads one assignment of the file.
@@ -119,9 +84,9 @@ pub(super) fn read(office: &mut Office, name: &str, value: &Node) {
         }
         "DAEMON_CONFIG" => {
             named(office, name, value);
-            let mut tick = office.tick.take().unwrap_or_default();
-            tick.read(office, name, value);
-            office.tick = Some(tick);
+            let tick = Tick::read(office, name, value);
+            office.tick = Some(tick.or(&office.tick.take().unwrap_or_default()));
+            office.enabled = office.yes(name, value, &["enabled"], false).or(office.enabled);
             pace_keys(office, name, value);
         }
         "ACCOUNT_SPECIFIC_CONFIG" => {
@@ -144,7 +109,7 @@ pub(super) fn read(office: &mut Office, name: &str, value: &Node) {
                 }
             }
         }
-        _ if is_secret(name) => {
+        _ if is_named(name) => {
             office.sheet.left_out(value.line, format!("`{name}` looks like a secret: it comes from the environment where it is needed"));
         }
         _ => office.unknown(value.line, name),
@@ -190,12 +155,7 @@ fn admit(office: &mut Office, platform: &str, id: &str, line: usize) -> bool {
     if office.names.contains_key(id) {
         return true;
     }
-    let mut name = plain.clone();
-    let mut number = 1_usize;
-    while office.accounts.contains_key(&name) {
-        number = number.saturating_add(1);
-        name = format!("{plain}_{number}");
-    }
+    let name = office.free.free(&plain);
     if name != id {
         office
             .sheet
@@ -213,10 +173,8 @@ fn set(office: &mut Office, id: &str, settings: &Node) {
         office.sheet.left_out(settings.line, format!("`{}` is no account that the file lists: its settings are nobody's", plain_name(id)));
         return;
     };
-    account.tick.read(office, &name, settings);
+    account.tick = Tick::read(office, &name, settings).or(&account.tick);
     account.enabled = office.yes(&name, settings, &["active", "enabled"], false).or(account.enabled);
-    // Of the account, not of its uploads alone.
-    account.tick.enabled = None;
     account.daily_limit = office.number(&name, settings, &["daily_upload_limit", "daily_limit"], 0..=1_000_000).or(account.daily_limit);
     let inner = settings.get("credentials").into_iter().flat_map(Node::entries);
     for (key, value) in settings.entries().chain(inner) {
@@ -226,10 +184,15 @@ fn set(office: &mut Office, id: &str, settings: &Node) {
     office.accounts.insert(name, account);
 }
 
+/// Settings of an account that are secrets.
+const CREDENTIALS: [&str; 5] = ["refresh_token", "proxy", "client_id", "client_secret", "access_token"];
+
 /// Takes over where a secret is to come from. Its value is not looked at.
 fn credential(office: &mut Office, name: &str, account: &mut Account, key: &str, value: &Node) {
-    let own = format!("{}_{}", name.to_ascii_uppercase().replace('-', "_"), key.to_ascii_uppercase());
-    let variable = if let Data::Variable(variable) = &value.data { variable.clone() } else { own };
+    if !CREDENTIALS.contains(&key) {
+        return;
+    }
+    let variable = if let Data::Variable(variable) = &value.data { variable.clone() } else { office.variable(name, key) };
     let text = match key {
         "refresh_token" => {
             account.refresh_token = Some(variable.clone());
@@ -246,15 +209,14 @@ fn credential(office: &mut Office, name: &str, account: &mut Account, key: &str,
         "client_id" | "client_secret" => {
             format!("`{name}`: the keys of the application are BASE_CLIENT_ID and BASE_CLIENT_SECRET, one for all shops")
         }
-        "access_token" => format!("`{name}`: access tokens are fetched with the refresh token"),
-        _ => return,
+        _ => format!("`{name}`: access tokens are fetched with the refresh token"),
     };
     office.sheet.differs(value.line, text);
 }
 
 /// Names the settings that nothing comes of.
 fn pace_keys(office: &mut Office, of: &str, settings: &Node) {
-    const KNOWN: [&str; 22] = [
+    const KNOWN: [&str; 17] = [
         "id",
         "account_id",
         "name",
@@ -264,11 +226,6 @@ fn pace_keys(office: &mut Office, of: &str, settings: &Node) {
         "daily_upload_limit",
         "daily_limit",
         "credentials",
-        "refresh_token",
-        "proxy",
-        "client_id",
-        "client_secret",
-        "access_token",
         "interval_seconds",
         "interval",
         "batch_size",
@@ -278,7 +235,7 @@ fn pace_keys(office: &mut Office, of: &str, settings: &Node) {
         "business_hours_end",
         "owner",
     ];
-    for (key, value) in settings.entries().filter(|(key, _)| !KNOWN.contains(key)) {
+    for (key, value) in settings.entries().filter(|(key, _)| !KNOWN.contains(key) && !CREDENTIALS.contains(key)) {
         match key {
             "rate_limit_per_hour" => {
                 let text = format!(
@@ -286,50 +243,10 @@ fn pace_keys(office: &mut Office, of: &str, settings: &Node) {
                 );
                 office.sheet.left_out(value.line, text);
             }
-            _ if is_secret(key) => {
+            _ if is_named(key) => {
                 office.sheet.left_out(value.line, format!("`{of}.{key}` looks like a secret: set it where it is needed"));
             }
             _ => office.unknown(value.line, &format!("{of}.{key}")),
         }
     }
-}
-
-fn is_secret(name: &str) -> bool {
-    names_a_secret(&name.to_ascii_uppercase())
-}
-
-/// Writes the upload tasks: one for all shops, and one for each that has a pace of its own.
-pub(super) fn tasks(sheet: &mut Sheet, accounts: &BTreeMap<String, Account>, all: &Tick) {
-    let usual = all.pace(all);
-    let (own, shared): (Vec<_>, Vec<_>) = accounts.iter().partition(|(_, account)| account.tick.pace(all) != usual);
-    if !shared.is_empty() {
-        let for_each =
-            if own.is_empty() { mapping([("platform", "base".into())]) } else { of_accounts(shared.iter().map(|(name, _)| *name)) };
-        sheet.task("upload_tick", upload(for_each, usual, all));
-    }
-    for (name, account) in own {
-        sheet.comment(&format!("`{name}` has a pace of its own, so it has a task of its own."));
-        sheet.task(&format!("upload_tick_{name}"), upload(of_accounts([name].into_iter()), account.tick.pace(all), all));
-    }
-}
-
-fn of_accounts<'n>(names: impl Iterator<Item = &'n String>) -> Mapping {
-    mapping([("accounts", names.map(|name| Value::from(name.as_str())).collect::<Vec<_>>().into())])
-}
-
-fn upload(for_each: Mapping, (interval, batch_size): (i64, i64), all: &Tick) -> Mapping {
-    let mut task = mapping([("handler", "upload_tick".into()), ("for_each", for_each.into())]);
-    if all.enabled == Some(false) || all.unsure {
-        task.insert("enabled".into(), false.into());
-    }
-    task.insert("schedule".into(), mapping([("every", duration(interval).into())]).into());
-    if let Some(hours) = all.hours() {
-        task.insert("business_hours".into(), hours.into());
-    }
-    task.insert("overlap".into(), "skip".into());
-    task.insert(
-        "with".into(),
-        mapping([("batch_size", batch_size.into()), ("spacing", "2s".into()), ("pricing", pricing().into())]).into(),
-    );
-    task
 }

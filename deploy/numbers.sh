@@ -13,7 +13,7 @@ TIMEFORMAT='%R %U %S'
 
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 dist=target/dist/$version
-binary=$PWD/${TASKRUN_RELEASE_WORK:-target/release-work}/gnu/release/taskrun
+binary=$(realpath -m "${TASKRUN_RELEASE_WORK:-target/release-work}/gnu/release/taskrun")
 folder=$(mktemp -d)
 daemon=
 end() {
@@ -21,6 +21,9 @@ end() {
     rm -rf "$folder"
 }
 trap end EXIT
+
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+[ -x "$binary" ] || fail "there is no release build: deploy/release.sh --draft"
 
 took() { awk '{printf "%d s of CPU, %d s by the clock", $2 + $3, $1}'; }
 size() { awk -v bytes="$(stat -c %s "$1")" 'BEGIN {printf "%.1f MB", bytes / 1e6}'; }
@@ -34,10 +37,14 @@ if [ "${1:-}" = --keep-builds ]; then
     release=$(row "release build, from nothing")
     same=$(grep '^Two release builds' docs/numbers.md || true)
 else
-    debug=$({ time CARGO_TARGET_DIR=$folder/target cargo build --locked --quiet; } 2>&1 | tail -n 1 | took)
+    { time CARGO_TARGET_DIR=$folder/target cargo build --locked --quiet; } 2>"$folder/debug.log" || fail "the debug build fails: $(cat "$folder/debug.log")"
+    debug=$(tail -n 1 "$folder/debug.log" | took)
     debug_size=$(size "$folder/target/debug/taskrun")
     rm -rf "$folder/target"
-    release=$(deploy/release.sh --draft --check gnu 2>&1 | sed -n 's/^== both builds are the same, byte by byte: //p' | took)
+    deploy/release.sh --draft --check gnu >"$folder/release.log" 2>&1 || fail "the release build fails: $(tail -n 20 "$folder/release.log")"
+    # The second build is the one from nothing: the first may have found half of its work done.
+    release=$(sed -n 's/^== both builds are the same, byte by byte: //p' "$folder/release.log" | took)
+    [ -n "$release" ] || fail "deploy/release.sh --check does not say how long the build took"
     # release.sh fails where they differ.
     same='Two release builds of the same sources in two folders are the same, byte by byte.'
 fi
@@ -55,7 +62,8 @@ warm=$(for _ in {1..51}; do list; done | fastest)
 
 ./taskrun run --quiet >/dev/null 2>&1 &
 daemon=$!
-until ./taskrun status >/dev/null 2>&1; do sleep 0.1; done
+for _ in {1..300}; do ./taskrun status >/dev/null 2>&1 && break; sleep 0.1; done
+./taskrun status >/dev/null || fail "the daemon does not start"
 sleep 10
 ticks() { awk '{print $14 + $15}' "/proc/$daemon/stat"; }
 before=$(ticks)

@@ -77,7 +77,10 @@ fn taken_in(folder: &Path) -> Vec<String> {
 fn straight(path: &Path) -> String {
     let mut parts = Vec::new();
     for part in path.components() {
-        if part == Component::ParentDir { drop(parts.pop()) } else { parts.push(part.as_os_str().to_str().unwrap()) }
+        match part {
+            Component::ParentDir => _ = parts.pop(),
+            part => parts.push(part.as_os_str().to_str().unwrap()),
+        }
     }
     parts.join("/")
 }

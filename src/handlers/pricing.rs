@@ -36,6 +36,11 @@ pub(super) const PRICING: &[Key] = &[
         Kind::Table(LEAST),
         "A price that is off by less stays, unless it is below the margin; default nothing, so each difference is written.",
     ),
+    key(
+        "max_fall",
+        Kind::Percent,
+        "A price that would fall by more than this waits until a second reading of the cost says so, too; default 50%.",
+    ),
     key("warn_ratio", Kind::Table(RATIO), "Prices that are written with a warning, by price divided by cost; default none."),
 ];
 
@@ -74,6 +79,7 @@ pub(super) fn read(table: &Params) -> Pricing {
         margin: table.table("min_margin").map_or(usual.margin, least),
         threshold: table.table("threshold").map_or(usual.threshold, least),
         usual: table.table("warn_ratio").map(ratio),
+        max_fall: table.decimal("max_fall").unwrap_or(usual.max_fall),
     }
 }
 

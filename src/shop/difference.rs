@@ -112,6 +112,9 @@ pub enum Want {
     /// It would have to cost `price` yen, which is more than `max`: that is never written, and a person told. Where it is being sold below the margin
     /// floor, `edit` hides it; otherwise it is empty.
     AboveMax { price: i64, edit: Edit },
+    /// It would have to cost `price` yen, so much less than it does that one reading is not believed: the price stays until the next one says so, too,
+    /// and a person is told. `edit` is the rest.
+    Fell { price: i64, edit: Edit },
     /// It is for sale, or would be, below the margin floor, and this run writes no prices: it is not shown, and a person told.
     BelowFloor,
 }
@@ -139,7 +142,7 @@ pub fn compare(product: &Product, shown: Shown, rules: &Rules, now: Timestamp) -
         Stock::InStock => {
             let is_checked = rules.checked_since <= stock.fetched_at && stock.fetched_at <= now;
             match product.cost.filter(|cost| cost.is_fresh(now, rules.data_max_age)) {
-                Some(cost) => sell(cost.value, is_checked, shown, rules),
+                Some(cost) => sell(Costs { now: cost.value, before: product.cost_before }, is_checked, shown, rules),
                 None => Want::Stale,
             }
         }
@@ -162,11 +165,18 @@ fn hide(shown: Shown, rules: &Rules) -> Edit {
     Edit { visible: (shown.visible && rules.phases.visibility).then_some(false), ..Edit::default() }
 }
 
+/// What it costs us, in yen, and what the reading before that found.
+#[derive(Clone, Copy)]
+struct Costs {
+    now: i64,
+    before: Option<i64>,
+}
+
 /// What it takes to sell what costs us so much. `is_checked`: its offers were read in this run.
-fn sell(cost: i64, is_checked: bool, shown: Shown, rules: &Rules) -> Want {
+fn sell(costs: Costs, is_checked: bool, shown: Shown, rules: &Rules) -> Want {
     let Rules { pricing, phases, .. } = rules;
-    let is_at_a_loss = shown.price < pricing.floor(cost);
-    let right = match selling_price(cost, pricing) {
+    let is_at_a_loss = shown.price < pricing.floor(costs.now);
+    let right = match selling_price(costs.now, pricing) {
         Price::Sell(price) => price,
         Price::AboveMax(price) => {
             let edit = if is_at_a_loss { hide(shown, rules) } else { Edit::default() };
@@ -181,11 +191,16 @@ fn sell(cost: i64, is_checked: bool, shown: Shown, rules: &Rules) -> Want {
         Restock::AfterFreshCheck => is_checked,
         Restock::Never => false,
     };
-    Want::of(Edit {
-        price: (phases.price && pricing.is_off(shown.price, right, cost)).then_some(right),
+    let edit = Edit {
+        price: (phases.price && pricing.is_off(shown.price, right, costs.now)).then_some(right),
         visible: (phases.visibility && !shown.visible).then_some(true),
         stock: (phases.visibility && may_restock && shown.stock <= 0).then_some(1),
-    })
+    };
+    let was_deep = || costs.before.is_some_and(|before| pricing.is_deep(shown.price, pricing.price(before)));
+    if edit.price.is_some() && pricing.is_deep(shown.price, right) && !was_deep() {
+        return Want::Fell { price: right, edit: Edit { price: None, ..edit } };
+    }
+    Want::of(edit)
 }
 
 /// Fewer than this never trip the brake: in a shop of ten, one item that sold out at Amazon is no fault of Amazon's.

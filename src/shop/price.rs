@@ -39,6 +39,9 @@ pub struct Pricing {
     pub threshold: Least,
     /// A price outside these multiples of the cost, in millionths, is written and a person told.
     pub usual: Option<Usual>,
+    /// A price that would fall by more than this share, in millionths, is held until a second reading of the cost says so, too: what one reading
+    /// alone finds that cheap may be a mistake of the seller's, gone before anything can be bought there.
+    pub max_fall: i64,
 }
 
 /// A markup for costs up to an edge.
@@ -78,6 +81,7 @@ impl Default for Pricing {
             margin: Least::default(),
             threshold: Least::default(),
             usual: None,
+            max_fall: ONE / 2,
         }
     }
 }
@@ -106,7 +110,7 @@ pub struct Fall {
 
 /// The selling price for a cost in yen.
 pub fn selling_price(cost: i64, pricing: &Pricing) -> Price {
-    let price = pricing.settle(cost, pricing.exact(cost));
+    let price = pricing.price(cost);
     if price > pricing.max { Price::AboveMax(price) } else { Price::Sell(price) }
 }
 
@@ -127,6 +131,11 @@ impl Pricing {
         difference > 0 && (shown < self.floor(cost) || difference >= self.threshold.of(right))
     }
 
+    /// Whether going from one price to another, both in yen, is a deeper fall than one reading is believed.
+    pub fn is_deep(&self, from: i64, to: i64) -> bool {
+        times(to, ONE) < times(from, ONE.saturating_sub(self.max_fall))
+    }
+
     /// Whether a person should look at a price for that cost.
     pub fn is_unusual(&self, price: i64, cost: i64) -> bool {
         self.usual.is_some_and(|usual| {
@@ -145,6 +154,11 @@ impl Pricing {
             (to < from).then_some(Fall { tier: index.saturating_add(1), up_to: tier.up_to, from, to })
         };
         edges.filter_map(fall).collect()
+    }
+
+    /// The price in yen, be it above `max` or not.
+    pub fn price(&self, cost: i64) -> i64 {
+        self.settle(cost, self.exact(cost))
     }
 
     /// The price before rounding, in millionths of a yen: the tier's own, or the highest of those below it where that is more.

@@ -87,6 +87,8 @@ pub struct Product {
     pub asin: Asin,
     /// The lowest offer that passes the rule, in yen. Out of stock, it stays what it was.
     pub cost: Option<Dated<i64>>,
+    /// What the reading before that one found, in yen; `None`: there was none.
+    pub cost_before: Option<i64>,
     pub stock: Option<Dated<Stock>>,
 }
 
@@ -95,6 +97,7 @@ impl Product {
     pub fn learn(&mut self, finding: &Finding, at: Timestamp) {
         match finding {
             Finding::Ok { cost } => {
+                self.cost_before = self.cost.map(|cost| cost.value);
                 self.cost = Some(Dated { value: *cost, fetched_at: at });
                 self.stock = Some(Dated { value: Stock::InStock, fetched_at: at });
             }
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_error_changes_nothing_and_no_offer_keeps_the_price() {
-        let mut product = Product { asin: Asin::parse("B0TEST0001").unwrap(), cost: None, stock: None };
+        let mut product = Product { asin: Asin::parse("B0TEST0001").unwrap(), cost: None, cost_before: None, stock: None };
         product.learn(&Finding::Ok { cost: 1980 }, at(1));
         let known = product.clone();
         product.learn(&Finding::Error { code: "QuotaExceeded".into(), message: "…".into(), retry: true }, at(2));
@@ -170,6 +173,8 @@ mod tests {
         product.learn(&Finding::NoOffer, at(3));
         assert_eq!(product.cost, Some(Dated { value: 1980, fetched_at: at(1) }));
         assert_eq!(product.stock, Some(Dated { value: Stock::NoOffer, fetched_at: at(3) }));
+        product.learn(&Finding::Ok { cost: 700 }, at(4));
+        assert_eq!((product.cost.map(|cost| cost.value), product.cost_before), (Some(700), Some(1980)));
     }
 
     #[test]

@@ -10,9 +10,10 @@ use taskrun::{
     clock::Clock,
     core::{task::Instance, value::Secret},
     handlers::{Access, AttemptContext, Handler, HandlerError, Plan},
+    notify::Event,
     sandbox::{self, Entry, Fault, FaultKind, Force, seed},
     shop::{offer::Finding, product::Asin},
-    store::shop::{Catalogue as _, Guarded, Intent, Intents as _, Tokens as _},
+    store::shop::{Catalogue as _, Guarded, Intent, Intents as _, NewListing, Tokens as _},
 };
 
 use crate::bench::*;
@@ -446,6 +447,48 @@ async fn acceptance_14_an_item_that_became_too_dear_is_not_sold_below_its_cost()
     let after = bench.item(dear_item);
     assert_eq!((after.visible, after.price), (false, before.price), "it would have been sold for less than it costs");
     assert_eq!(bench.item(bearable_item), item, "not at a loss: it is left alone");
+}
+
+#[tokio::test]
+async fn a_price_that_one_reading_alone_says_fell_far_waits_for_the_next_and_a_slip_is_never_written() {
+    let (bench, told) = Bench::new().await.told();
+    let ((fallen, fallen_item), (slip, slip_item)) = (bench.sold(0), bench.sold(1));
+    for asin in [&fallen, &slip] {
+        bench.sandbox.force(asin, Some(Force::Cost(20_000)));
+        bench.live().await.summary();
+    }
+    assert_eq!((bench.item(fallen_item).price, bench.item(slip_item).price), (26_000, 26_000));
+    bench.sandbox.force(&fallen, Some(Force::Cost(2_000)));
+    bench.sandbox.force(&slip, Some(Force::Cost(20)));
+    let held = bench.live().await;
+    assert!(held.summary().contains(" held, as a price that falls so far waits for a second reading"), "{}", held.summary());
+    let told = told.of(Event::NeedsEye);
+    assert!(told.iter().any(|notice| notice.text.contains(&format!("{fallen} (26000 to 2600 yen)"))), "{told:?}");
+    assert_eq!((bench.item(fallen_item).price, bench.item(slip_item).price), (26_000, 26_000));
+    bench.sandbox.force(&slip, Some(Force::Cost(20_000)));
+    bench.clock.advance(MINUTE);
+    bench.live().await.summary();
+    assert_eq!((bench.item(fallen_item).price, bench.item(slip_item).price), (2_600, 26_000));
+}
+
+#[tokio::test]
+async fn a_listing_whose_number_is_none_is_named() {
+    let (bench, told) = Bench::new().await.told();
+    let lost = NewListing {
+        asin: Asin::parse("B0TESTLOST").unwrap(),
+        title: None,
+        shop: shop_key("base_account_1"),
+        item_id: Some("item-7".into()),
+        sku: "lost".into(),
+    };
+    bench.store.add_listings(vec![lost], bench.clock.now().wall).await.unwrap();
+    let ended = bench.live().await;
+    assert!(ended.summary().contains("1 without an item number"), "{}", ended.summary());
+    assert!(
+        told.of(Event::NeedsEye)
+            .iter()
+            .any(|notice| notice.text.contains("no item number of theirs") && notice.text.contains("B0TESTLOST"))
+    );
 }
 
 #[tokio::test]

@@ -124,6 +124,17 @@ async fn what_would_cost_too_much_fails_and_is_never_sold_for_less() {
 }
 
 #[tokio::test]
+async fn what_one_reading_alone_says_fell_far_is_not_listed_at_that_price() {
+    let (desk, id) = one(rules(), details("水筒", 1), Finding::Ok { cost: 20_000 }).await;
+    desk.offer(1, Finding::Ok { cost: 20 }).await;
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 put back");
+    assert_eq!((desk.code(id).await.as_str(), desk.item(id).await.attempts, desk.bench.calls(ADD).len()), ("fell", 0, 0));
+    desk.offer(1, Finding::Ok { cost: 20 }).await;
+    desk.later(jiff::SignedDuration::from_mins(10));
+    assert_eq!(desk.tick(SHOP).await.summary(), "1 listed");
+}
+
+#[tokio::test]
 async fn what_is_sold_out_or_known_too_long_waits_for_a_sync() {
     let (desk, id) = one(rules(), details("水筒", 1), sold()).await;
     desk.later(jiff::SignedDuration::from_hours(5));

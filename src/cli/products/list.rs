@@ -175,13 +175,14 @@ mod tests {
             product: Product {
                 asin: asin.clone(),
                 cost: Some(Dated { value: 1500, fetched_at: at }),
+                cost_before: None,
                 stock: Some(Dated { value: Stock::NoOffer, fetched_at: at }),
             },
             title: Some(Dated { value: "水筒".to_owned(), fetched_at: at }),
             listings: vec![on("a", ListingState::Listed, Some(1980), Some(false)), on("b", ListingState::Pending, None, None)],
         };
         let bare = CatalogueRow {
-            product: Product { asin: Asin::parse("B0TEST0002").unwrap(), cost: None, stock: None },
+            product: Product { asin: Asin::parse("B0TEST0002").unwrap(), cost: None, cost_before: None, stock: None },
             title: None,
             listings: Vec::new(),
         };

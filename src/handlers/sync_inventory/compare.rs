@@ -36,9 +36,12 @@ pub(super) struct Change {
 /// What a person should look at, by name.
 #[derive(Debug, Default)]
 pub(super) struct Named {
+    /// Listed, as the books say, under no number that the shop could know.
+    pub(super) numberless: Vec<String>,
     pub(super) banned: Vec<String>,
     pub(super) too_dear: Vec<String>,
     pub(super) below_floor: Vec<String>,
+    pub(super) fallen: Vec<String>,
     pub(super) unusual: Vec<String>,
 }
 
@@ -61,7 +64,10 @@ impl Sync<'_> {
         }
         let mut compared = Compared::default();
         for listing in listings {
-            let Some(item_id) = listing.item_id.as_deref().and_then(|item_id| item_id.parse().ok()) else { continue };
+            let Some(item_id) = listing.item_id.as_deref().and_then(|item_id| item_id.parse().ok()) else {
+                compared.named.numberless.push(listing.asin.to_string());
+                continue;
+            };
             let Some(shown) = shown.get(&item_id) else {
                 compared.gone.push(Gone { asin: listing.asin.clone(), item_id });
                 continue;
@@ -80,12 +86,13 @@ impl Sync<'_> {
             let Some(product) = catalogue.products.get(&listing.asin) else { continue };
             let want = compare(product, *shown, &self.settings.rules, self.now());
             let target = || Target { asin: listing.asin.clone(), item_id, shown: *shown };
-            if let Some((edit, reason)) = self.wanted(want, product, &mut compared.named, tally) {
+            if let Some((edit, reason)) = self.wanted(want, product, *shown, &mut compared.named, tally) {
                 compared.take(Change { target: target(), edit, reason });
             }
         }
         tally.hides = compared.hides.len();
         tally.missing = compared.gone.len();
+        tally.numberless = compared.named.numberless.len();
         tracing::info!(
             "{account}: {} listed, {} visible, {} to change and {} to hide",
             listings.len(),
@@ -97,7 +104,7 @@ impl Sync<'_> {
     }
 
     /// The change that a listing needs, and why; what else is wanted is noted.
-    fn wanted(&self, want: Want, product: &Product, named: &mut Named, tally: &mut Tally) -> Option<(Edit, String)> {
+    fn wanted(&self, want: Want, product: &Product, shown: Shown, named: &mut Named, tally: &mut Tally) -> Option<(Edit, String)> {
         let asin = &product.asin;
         let (edit, reason) = match want {
             Want::Right => return None,
@@ -114,6 +121,11 @@ impl Sync<'_> {
                 tally.too_dear += 1;
                 named.too_dear.push(format!("{asin} ({price} yen)"));
                 (edit, format!("would cost {price} yen, more than `max`"))
+            }
+            Want::Fell { price, edit } => {
+                tally.fallen += 1;
+                named.fallen.push(format!("{asin} ({} to {price} yen)", shown.price));
+                (edit, reason(product))
             }
             Want::Change(edit) => (edit, reason(product)),
         };

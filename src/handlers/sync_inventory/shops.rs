@@ -161,9 +161,11 @@ impl Sync<'_> {
     fn tell_named(&self, account: &Arc<str>, named: &Named) {
         let mut text = String::new();
         for (names, what) in [
+            (&named.numberless, "not looked at, as the books have no item number of theirs; `taskrun products import` takes one"),
             (&named.banned, "hidden, as they may not be listed"),
             (&named.too_dear, "not priced, as they would cost more than `max`"),
             (&named.below_floor, "below the margin, in a run that writes no prices"),
+            (&named.fallen, "not priced yet, as one reading alone says that they fell so far"),
             (&named.unusual, "unusual prices were written"),
         ] {
             if !names.is_empty() {

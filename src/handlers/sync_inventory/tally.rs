@@ -13,8 +13,11 @@ pub(super) struct Tally {
     pub(super) stale: usize,
     /// Listings that the shop does not know and that are still in the books.
     pub(super) missing: usize,
+    /// Listings without an item's number, which nobody can look at.
+    pub(super) numberless: usize,
     pub(super) too_dear: usize,
     pub(super) below_floor: usize,
+    pub(super) fallen: usize,
     /// Hides that were to be made, of so many visible listings: what the brake is judged by.
     pub(super) hides: usize,
     pub(super) visible: usize,
@@ -41,8 +44,10 @@ impl Tally {
         self.errors += other.errors;
         self.stale += other.stale;
         self.missing += other.missing;
+        self.numberless += other.numberless;
         self.too_dear += other.too_dear;
         self.below_floor += other.below_floor;
+        self.fallen += other.fallen;
         self.hides += other.hides;
         self.visible += other.visible;
         self.is_closed |= other.is_closed;
@@ -72,6 +77,8 @@ impl fmt::Display for Tally {
             (self.stale, "left alone as their data is too old"),
             (self.too_dear, "without a price, as they would cost more than `max`"),
             (self.below_floor, "below the margin in a run that writes no prices"),
+            (self.fallen, "held, as a price that falls so far waits for a second reading"),
+            (self.numberless, "without an item number"),
             (self.missing, "not found at the shop"),
         ];
         for (count, what) in asides.iter().filter(|(count, _)| *count > 0) {

@@ -96,15 +96,20 @@ impl Tick<'_> {
         if !cost.is_fresh(now, max_age) {
             return Err(later(now, "stale", format!("its cost is from {:.0}; a sync reads it anew", cost.fetched_at)));
         }
-        match selling_price(cost.value, &self.settings.pricing) {
+        let pricing = &self.settings.pricing;
+        match selling_price(cost.value, pricing) {
             Price::Sell(price) => {
-                if self.settings.pricing.is_unusual(price, cost.value) {
+                if let Some(before) = product.cost_before.filter(|before| pricing.is_deep(pricing.price(*before), price)) {
+                    let text = format!("its cost fell from {before} to {} yen; a second sync has to say so", cost.value);
+                    return Err(later(now, "fell", text));
+                }
+                if pricing.is_unusual(price, cost.value) {
                     tracing::warn!("{}: {price} yen is unusual for a cost of {} yen", product.asin, cost.value);
                 }
                 Ok(price)
             }
             Price::AboveMax(price) => {
-                let text = format!("it would cost {price} yen, and `max` is {}: it is not sold for less", self.settings.pricing.max);
+                let text = format!("it would cost {price} yen, and `max` is {}: it is not sold for less", pricing.max);
                 Err(Settled::Failed(item_error("too_dear", text)))
             }
         }

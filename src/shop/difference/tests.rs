@@ -19,6 +19,7 @@ fn product(stock: Option<(Stock, i64)>, cost: Option<(i64, i64)>) -> Product {
     Product {
         asin: Asin::parse("B0TEST0001").unwrap(),
         cost: cost.map(|(value, age)| Dated { value, fetched_at: at(age) }),
+        cost_before: None,
         stock: stock.map(|(value, age)| Dated { value, fetched_at: at(age) }),
     }
 }
@@ -107,6 +108,29 @@ fn acceptance_14_a_drift_of_98_yen_below_the_floor_is_corrected() {
 }
 
 #[test]
+fn a_price_that_falls_deep_waits_for_a_second_reading() {
+    let seen = |before, cost| Product { cost_before: before, ..costs(cost) };
+    let (dear, fallen) = (shown(10_400, true, 1), Want::Fell { price: 3900, edit: NOTHING });
+    let change = |price| Want::Change(Edit { price: Some(price), ..NOTHING });
+    assert_eq!(compared(&seen(Some(8000), 3000), dear, &rules()), fallen, "one reading of 3,000 yen is not believed");
+    assert_eq!(compared(&seen(None, 3000), dear, &rules()), fallen, "nor is the first of all");
+    assert_eq!(compared(&seen(Some(3100), 3000), dear, &rules()), change(3900), "two are");
+    assert_eq!(compared(&seen(Some(200_000), 4000), dear, &rules()), change(5200), "half is not more than half");
+    assert_eq!(compared(&seen(Some(3000), 8000), shown(3900, true, 1), &rules()), change(10_400), "a rise is written at once");
+    let sold_out = shown(10_400, false, 0);
+    let back = Edit { visible: Some(true), stock: Some(1), ..NOTHING };
+    assert_eq!(
+        compared(&seen(Some(8000), 3000), sold_out, &rules()),
+        Want::Fell { price: 3900, edit: back },
+        "shown again, at the price it has"
+    );
+    let believing = Rules { pricing: Pricing { max_fall: ONE, ..Pricing::default() }, ..rules() };
+    assert_eq!(compared(&seen(Some(8000), 3000), dear, &believing), change(3900));
+    let no_prices = Rules { phases: Phases { price: false, ..Phases::ALL }, ..rules() };
+    assert_eq!(compared(&seen(Some(8000), 3000), dear, &no_prices), Want::Right, "a run that writes no prices has nothing to hold");
+}
+
+#[test]
 fn what_sold_is_sold_again_only_after_a_check_in_this_run() {
     let restocked = Want::Change(Edit { stock: Some(1), ..NOTHING });
     let sold = shown(2580, true, 0);
@@ -183,8 +207,9 @@ prop_compose! {
     fn any_product()(
         stock in prop::option::of((prop::sample::select(Stock::ALL), -6 * HOUR..6 * HOUR)),
         cost in prop::option::of((1_i64..120_000, -6 * HOUR..6 * HOUR)),
+        cost_before in prop::option::of(1_i64..120_000),
     ) -> Product {
-        product(stock, cost)
+        Product { cost_before, ..product(stock, cost) }
     }
 }
 
@@ -210,7 +235,7 @@ proptest! {
         let before = shown(price, visible, stock);
         let want = compared(&product, before, &rules);
         let edit = match want {
-            Want::Change(edit) | Want::AboveMax { edit, .. } => edit,
+            Want::Change(edit) | Want::AboveMax { edit, .. } | Want::Fell { edit, .. } => edit,
             Want::Right | Want::Stale | Want::BelowFloor => NOTHING,
         };
         let after = edited(before, edit);
@@ -221,6 +246,10 @@ proptest! {
             prop_assert!(cost.is_fresh(at(0), rules.data_max_age));
             prop_assert!(after.price >= rules.pricing.floor(cost.value), "sold at a loss");
             prop_assert!(edit.price.is_none_or(|price| price <= rules.pricing.max && price % 10 == 0));
+        }
+        if edit.price.is_some_and(|right| right < price / 2) {
+            let seen_before = product.cost_before.map(|cost| rules.pricing.price(cost));
+            prop_assert!(seen_before.is_some_and(|seen| seen <= price / 2), "a fall that one reading alone has seen");
         }
         prop_assert!(rules.phases.price || edit.price.is_none());
         prop_assert!(rules.phases.visibility || (edit.visible, edit.stock) == (None, None));
@@ -238,7 +267,7 @@ proptest! {
         let rules = Rules { phases: Phases::ALL, ..rules };
         let before = shown(price, true, 1);
         let after = match compared(&product, before, &rules) {
-            Want::Change(edit) | Want::AboveMax { edit, .. } => edited(before, edit),
+            Want::Change(edit) | Want::AboveMax { edit, .. } | Want::Fell { edit, .. } => edited(before, edit),
             want @ (Want::Right | Want::Stale | Want::BelowFloor) => {
                 prop_assert!(want != Want::BelowFloor);
                 before

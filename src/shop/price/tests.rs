@@ -129,7 +129,7 @@ prop_compose! {
         (margin, threshold) in (any_least(3_000), any_least(500)),
     ) -> Pricing {
         let tiers = tiers.into_iter().map(|(up_to, markup)| Tier { up_to, markup }).collect();
-        Pricing { tiers, markup, step, rounding, min, max, margin, threshold, usual: None }
+        Pricing { tiers, markup, step, rounding, min, max, margin, threshold, usual: None, max_fall: ONE }
     }
 }
 

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0015_removals.sql"),
     include_str!("../migrations/0016_feeds.sql"),
     include_str!("../migrations/0017_health.sql"),
+    include_str!("../migrations/0018_cost_before.sql"),
 ];
 
 /// Marks a file as ours: "task" in ASCII.

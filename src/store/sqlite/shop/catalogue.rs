@@ -100,7 +100,7 @@ fn row_of(new: NewListing) -> import::Row {
 
 fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
     conn.prepare_cached(
-        "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products
+        "SELECT asin, cost_yen, cost_before_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products
          WHERE asin IN (SELECT asin FROM listings WHERE state = 'listed') ORDER BY coalesce(stock_fetched_at_ms, 0), asin",
     )?
     .query_map([], product)?
@@ -108,14 +108,14 @@ fn listed_products(conn: &Connection) -> rusqlite::Result<Vec<Product>> {
 }
 
 /// Products that nobody has said a shop of yet.
-const WITHOUT_SHOP: &str = "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
+const WITHOUT_SHOP: &str = "SELECT asin, cost_yen, cost_before_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
     WHERE NOT EXISTS (SELECT 1 FROM listings l WHERE l.asin = p.asin) ORDER BY coalesce(stock_fetched_at_ms, 0), asin LIMIT ?1";
 
 fn products_to_list(conn: &Connection, shop: &AccountKey, due: Timestamp, limit: usize) -> rusqlite::Result<Vec<Product>> {
     let most = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut found = conn
         .prepare_cached(
-            "SELECT asin, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
+            "SELECT asin, cost_yen, cost_before_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms FROM products p
          WHERE asin IN (SELECT asin FROM listings WHERE platform = ?1 AND account = ?2 AND state = 'pending')
            AND asin NOT IN (SELECT asin FROM listings WHERE state = 'listed')
          ORDER BY EXISTS (SELECT 1 FROM queue q WHERE q.subject = p.asin AND q.platform = ?1 AND q.account = ?2 AND q.state = 'pending'
@@ -135,6 +135,7 @@ fn product(row: &Row<'_>) -> rusqlite::Result<Product> {
     Ok(Product {
         asin: asin(row)?,
         cost: dated(row, row.get("cost_yen")?, "cost_fetched_at_ms")?,
+        cost_before: row.get("cost_before_yen")?,
         stock: dated(row, stock, "stock_fetched_at_ms")?,
     })
 }
@@ -186,7 +187,7 @@ fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> ru
         .execute(params![asin.as_str(), cost, at.as_millisecond()])?;
     }
     conn.prepare_cached(
-        "UPDATE products SET cost_yen = coalesce(?2, cost_yen), cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
+        "UPDATE products SET cost_before_yen = iif(?2 IS NULL, cost_before_yen, cost_yen), cost_yen = coalesce(?2, cost_yen), cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
            stock = ?3, stock_fetched_at_ms = ?4 WHERE asin = ?1",
     )?
     .execute(params![asin.as_str(), cost, stock.word(), at.as_millisecond()])

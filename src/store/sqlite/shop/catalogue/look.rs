@@ -26,7 +26,7 @@ macro_rules! is_listed {
 /// What a row of a list shows.
 macro_rules! columns {
     () => {
-        "asin, title, title_fetched_at_ms, cost_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms"
+        "asin, title, title_fetched_at_ms, cost_yen, cost_before_yen, cost_fetched_at_ms, stock, stock_fetched_at_ms"
     };
 }
 

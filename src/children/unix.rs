@@ -269,13 +269,12 @@ mod tests {
     /// Sleeps once it is a program of its own: just started, it still has no environment to be found by.
     fn sleeper(marker: &str) -> Child {
         let child = Command::new("sleep").arg("60").env(MARKER, marker).process_group(0).spawn().unwrap();
-        for _ in 0..1_000_000 {
-            if marker_of(child.id()).is_some() {
-                return child;
-            }
+        let came_to_be = (0..1_000_000).any(|_| {
             std::thread::yield_now();
-        }
-        panic!("it never came to be");
+            marker_of(child.id()).is_some()
+        });
+        assert!(came_to_be);
+        child
     }
 
     fn group_of(child: &Child) -> ChildGroup {

@@ -1,5 +1,5 @@
 //! `taskrun logs`: all log files as one stream.
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 
 use clap::builder::styling::{AnsiColor, Style};
 use jiff::tz::TimeZone;
@@ -18,6 +18,7 @@ use crate::{
         log::printable,
         read::{Line, Logs, Wanted},
     },
+    os,
     view::logs::LogView,
 };
 
@@ -95,7 +96,7 @@ fn logs(place: &Place) -> Result<(Logs, TimeZone), Failure> {
     if let Ok(config) = place.read_config(&file, Secrets::NotNeeded)? {
         return Ok((Logs::new(&config.log.dir, config.timezone.clone()), config.timezone));
     }
-    let dir = file.parent().unwrap_or(Path::new(".")).join("logs");
+    let dir = os::above(&file).join("logs");
     place.screen.say(&format!("{} has faults (`taskrun check`); these are the logs in {}", file.display(), dir.display()));
     Ok((Logs::new(&dir, TimeZone::system()), TimeZone::system()))
 }

@@ -16,8 +16,7 @@ use tokio::task::spawn_blocking;
 
 pub use crate::children::{boot_id, kill_groups, kill_marked};
 use crate::{
-    drive::network_drive,
-    os::{self, FileId},
+    os::{self, FileId, network_drive},
     store::ChildGroup,
 };
 

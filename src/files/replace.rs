@@ -11,6 +11,7 @@ use rustix::{
 };
 
 use super::{Difference, FileError, LENGTH_MAX, open_folder, refused, system};
+use crate::os;
 
 /// A folder in which one file is looked after. Whoever has one is alone at it: nobody else has one for the same folder.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Folder {
     /// When there is no such folder, or it can't be used.
     pub fn take(path: &Path) -> Result<Option<Self>, FileError> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refused(path, "is no path of a file"))?;
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let above = os::above(path);
         let folder = open_folder(above)?;
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -172,7 +172,7 @@ fn kept_token(path: &Path) -> Result<Secret, ListenError> {
     random.fill(&mut bytes).map_err(|_| failed(io::Error::other("the system gives no randomness")))?;
     let token = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     // 0600, and under its name only when it is whole.
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(os::above(path)).map_err(failed)?;
     io::Write::write_all(&mut file, format!("{token}\n").as_bytes()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(Secret::new(token))

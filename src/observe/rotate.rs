@@ -143,13 +143,14 @@ impl LogFile {
 
     /// Renames the file after the time, later than any before it, and removes the oldest.
     fn move_aside(&self, now: Now) -> io::Result<()> {
-        let (folder, name) = (self.path.parent().unwrap_or(Path::new(".")), self.path.file_stem().unwrap_or_default());
+        let (folder, name) = (os::above(&self.path), self.path.file_stem().unwrap_or_default());
         let mut rotated = rotated(folder, name)?;
         let mut stamp = Offset::UTC.to_datetime(now.wall);
         if let Some(newest) = rotated.last().filter(|newest| **newest >= truncated(stamp)) {
             stamp = newest.checked_add(1.millisecond()).unwrap_or(stamp);
         }
-        os::rename(&self.path, &rotated_path(folder, name, stamp))?;
+        // Without patience, unlike `os::rename`: all that log wait for us. Who has the file now is out of the way at the next try.
+        fs::rename(&self.path, rotated_path(folder, name, stamp))?;
         rotated.push(stamp);
         let excess = rotated.len().saturating_sub(self.limits.keep);
         for oldest in rotated.iter().take(excess) {
@@ -167,7 +168,7 @@ impl Open {
         let open = || os::options(0o640).read(true).append(true).create(true).open(path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                os::make_folder(path.parent().unwrap_or(Path::new(".")), 0o750)?;
+                os::make_folder(os::above(path), 0o750)?;
                 open()?
             }
             opened => opened?,

@@ -12,6 +12,11 @@ use rustix::{
     process::{Pid, Signal, geteuid, kill_process},
 };
 
+/// What Linux calls its network file systems (statfs(2)).
+#[cfg(target_os = "linux")]
+const NETWORKS: &[(u32, &str)] =
+    &[(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB2"), (0x5346_414f, "AFS"), (0x00c3_6400, "Ceph")];
+
 /// Which file it is, whatever its name: its device and its number there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FileId(u64, u64);
@@ -88,6 +93,25 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The kind of network drive that a folder is on, if it is on one: there, locks and shared memory do not hold what taskrun needs of them.
+#[cfg(target_os = "linux")]
+pub(crate) fn network_drive(folder: &Path) -> Option<&'static str> {
+    let kind = u32::try_from(rustix::fs::statfs(folder).ok()?.f_type).ok()?;
+    NETWORKS.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn network_drive(_folder: &Path) -> Option<&'static str> {
+    None
+}
+
+/// How many bytes this user may still write there.
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    let drive = rustix::fs::statvfs(folder)?;
+    Ok(drive.f_bavail.saturating_mul(drive.f_frsize))
+}
+
 /// What this machine calls itself.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -109,11 +133,6 @@ pub(crate) fn is_halted(pid: u32) -> bool {
 /// Whether a program could not be started because it is none.
 pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
-}
-
-/// Ends a lock of ours on a file, whoever else has the file open by the same handle. What can't be unlocked is when it is closed.
-pub(crate) fn unlock(file: &File) {
-    drop(file.unlock());
 }
 
 /// Opens what stands for a folder when it is locked: itself.

@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom},
     os::windows::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf, Prefix},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -15,16 +15,16 @@ use std::{
 use crate::config::system_env;
 
 /// Access denied; also said of a file that somebody has open, or that is about to go.
-const ACCESS_DENIED: i32 = 5;
+pub(crate) const ACCESS_DENIED: i32 = 5;
 /// Somebody has the file open and shares it with nobody.
-const SHARING_VIOLATION: i32 = 32;
+pub(crate) const SHARING_VIOLATION: i32 = 32;
 /// Neither a program nor a script.
 const BAD_EXE_FORMAT: i32 = 193;
 
 /// The right to look at what is known of a file (`FILE_READ_ATTRIBUTES`).
 const LOOK: u32 = 0x80;
 /// Opens folders, too (`FILE_FLAG_BACKUP_SEMANTICS`).
-const ALSO_FOLDERS: u32 = 0x0200_0000;
+pub(crate) const ALSO_FOLDERS: u32 = 0x0200_0000;
 
 /// How often, and how long between, something is tried that somebody else may be in the way of: half a second in all.
 const TRIES: u32 = 25;
@@ -79,9 +79,9 @@ pub(crate) fn open_to_others(_path: &Path) -> Option<u32> {
     None
 }
 
-/// Whether files may be made in a folder, as far as its attributes tell.
+/// Whether this user may make files in a folder. Only trying tells; the file goes at once.
 pub(crate) fn writable(folder: &Path) -> io::Result<()> {
-    if std::fs::metadata(folder)?.permissions().readonly() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 /// Files inherit the folder's access list, whoever makes them.
@@ -102,14 +102,15 @@ pub(crate) fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Re
 
 /// Gives a file another name; what has that name is replaced, unless somebody keeps it open for longer.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    patiently(|| std::fs::rename(from, to))
+    patiently(&[ACCESS_DENIED, SHARING_VIOLATION], || std::fs::rename(from, to))
 }
 
+/// Tries for up to half a second, as long as Windows refuses with one of these codes.
 #[expect(clippy::disallowed_methods, reason = "a wait of this thread for the file, in real time whatever the clock of the schedules says")]
-fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn patiently<T>(passing: &[i32], mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match attempt() {
-            Err(error) if matches!(error.raw_os_error(), Some(ACCESS_DENIED | SHARING_VIOLATION)) => std::thread::sleep(BETWEEN_TRIES),
+            Err(error) if error.raw_os_error().is_some_and(|code| passing.contains(&code)) => std::thread::sleep(BETWEEN_TRIES),
             other => return other,
         }
     }
@@ -124,6 +125,21 @@ pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
 /// The file system sees to it.
 pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// The kind of network drive that a folder is on, if it is on one: there, locks and shared memory do not hold what taskrun needs of them. A drive
+/// letter is followed to the share that it stands for.
+pub(crate) fn network_drive(folder: &Path) -> Option<&'static str> {
+    let whole = folder.canonicalize().ok()?;
+    match whole.components().next() {
+        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..)) => Some("SMB"),
+        _ => None,
+    }
+}
+
+/// How many bytes this user may still write there.
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    fs4::available_space(folder)
 }
 
 /// What this machine calls itself.
@@ -152,9 +168,6 @@ pub(crate) fn is_no_program(error: &io::Error) -> bool {
     error.raw_os_error() == Some(BAD_EXE_FORMAT)
 }
 
-/// A lock goes with its file's handle, which no child inherits.
-pub(crate) fn unlock(_file: &File) {}
-
 /// Opens what stands for a folder when it is locked. Windows locks no folders: it is a file in it.
 pub(crate) fn lock_of_folder(folder: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(".lock"))
@@ -172,6 +185,21 @@ pub(crate) fn text(printed: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_passes_is_waited_for_and_what_does_not_is_told_at_once() {
+        let tries = |code, free_after| {
+            let mut tries = 0;
+            let done = patiently(&[ACCESS_DENIED], || {
+                tries += 1;
+                if free_after < tries { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+            });
+            (tries, done.is_ok())
+        };
+        assert_eq!(tries(ACCESS_DENIED, 3), (4, true));
+        assert_eq!(tries(ACCESS_DENIED, u32::MAX), (TRIES, false), "not for ever");
+        assert_eq!(tries(SHARING_VIOLATION, 3), (1, false), "that is an answer here");
+    }
 
     #[test]
     fn what_a_japanese_windows_prints_is_read_as_it_was_meant() {

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::Finding;
-use crate::{cli::place::State, config::Config, drive::free_space};
+use crate::{cli::place::State, config::Config, os::free_space};
 
 /// With less, the next days fill the disk.
 const FREE_LOW: u64 = 1_000_000_000;

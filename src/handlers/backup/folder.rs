@@ -74,7 +74,8 @@ pub(super) fn hold(dir: &Path) -> io::Result<fs::File> {
     match folder.try_lock() {
         Ok(()) => {
             remove_parts(dir, Duration::ZERO);
-            folder.unlock()?;
+            // Under Windows the other lock would not take its place, but come to it.
+            os::unlock(&folder);
         }
         Err(fs::TryLockError::WouldBlock) => {}
         // Some network drives know no locks.

@@ -11,6 +11,7 @@ use crate::{
     errors::chain,
     handlers::backup::{self, Retention},
     observe::sweep::OldLogs,
+    os,
 };
 
 /// Where files grow old.
@@ -84,7 +85,7 @@ impl Places {
 
     /// Plain files beside the store whose names begin so, and that are old by their name or by when they were last written.
     fn beside_store(&self, prefix: &str, is_old: impl Fn(&Path, Timestamp) -> bool) -> Result<Vec<PathBuf>, String> {
-        let folder = self.store.parent().unwrap_or(Path::new("."));
+        let folder = os::above(&self.store);
         let entries = fs::read_dir(folder).map_err(|error| unread(folder, &error))?;
         let is_old = |entry: &fs::DirEntry| {
             let found = entry.metadata().ok().filter(fs::Metadata::is_file);

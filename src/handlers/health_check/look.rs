@@ -10,7 +10,6 @@ use crate::{
         task::InstanceName,
         value::{Params, Secret},
     },
-    drive::free_space,
     errors::chain,
     handlers::{
         AttemptContext, Handler as _, HandlerError,
@@ -18,6 +17,7 @@ use crate::{
         expect::{self, Expect, Unexpected},
     },
     marketplace::refresh_lives,
+    os::free_space,
     outbound::{CallFault, Outbound, Request},
     shop::{product::Platform, upload::Work},
     store::{

@@ -113,6 +113,30 @@ fn lines_that_found_no_file_are_counted_and_the_count_is_written() {
     assert!(!log.is_failing());
 }
 
+#[cfg(windows)]
+#[test]
+fn a_log_that_somebody_holds_on_to_grows_without_delay_and_is_moved_aside_afterwards() {
+    use std::os::windows::fs::OpenOptionsExt as _;
+
+    use crate::clock::{Clock as _, SystemClock};
+    // Others may read and write (`FILE_SHARE_READ`, `FILE_SHARE_WRITE`), not rename.
+    const STAYS: u32 = 3;
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogFile::new(dir.path(), "sync", SMALL);
+    append(&mut log, &"x".repeat(900), 0).unwrap();
+    let scanner = fs::OpenOptions::new().read(true).share_mode(STAYS).open(dir.path().join("sync.log")).unwrap();
+    let clock = SystemClock::start();
+    (1..21).for_each(|line| append(&mut log, &format!("{line:0>199}"), line).unwrap());
+    let took = clock.now().uptime;
+    assert_eq!(files(dir.path()).len(), 1, "it can't be moved");
+    // With half a second for each of the twenty it would be ten.
+    assert!(took < SignedDuration::from_secs(5), "{took:#}");
+    drop(scanner);
+    append(&mut log, "after", 21).unwrap();
+    let lines = lines(dir.path());
+    assert_eq!((files(dir.path()).len(), lines.len()), (2, 22), "nothing is lost");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_full_disk_loses_lines_and_says_so() {

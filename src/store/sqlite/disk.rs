@@ -7,15 +7,14 @@ use std::{
 use rusqlite::{ErrorCode, ffi};
 
 use crate::{
-    drive::network_drive,
-    os,
+    os::{self, network_drive},
     store::{StoreError, StoreResult},
 };
 
 /// Creates what is missing and shuts out other users, whatever the umask says.
 pub(super) fn prepare(path: &Path) -> StoreResult<()> {
     let failed = |source: io::Error| StoreError::Open { path: path.to_owned(), source: source.into() };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = os::above(path);
     make_folder(folder).map_err(failed)?;
     if let Some(kind) = network_drive(folder) {
         return Err(StoreError::Network { path: path.to_owned(), kind });
@@ -64,7 +63,7 @@ fn shut_out_others(file: &Path) -> io::Result<()> {
 
 /// New names in a file's folder are safe on the disk when the folder is.
 pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
-    os::sync_folder(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    os::sync_folder(os::above(file))
 }
 
 /// A file that SQLite keeps beside the database.

@@ -15,7 +15,7 @@ use super::{DEPTH_MAX, Difference, FileError, LENGTH_MAX, LINK, Limit, Swept, TO
 use crate::os;
 
 /// Opens a folder, and the link itself, not what it leads to.
-const FOLDER_ITSELF: u32 = 0x0200_0000 | FILE_ITSELF;
+const FOLDER_ITSELF: u32 = os::ALSO_FOLDERS | FILE_ITSELF;
 /// Opens the link itself (`FILE_FLAG_OPEN_REPARSE_POINT`).
 const FILE_ITSELF: u32 = 0x0020_0000;
 /// The file goes when it is closed, or its process ends (`FILE_FLAG_DELETE_ON_CLOSE`).
@@ -24,8 +24,6 @@ const UNTIL_CLOSED: u32 = 0x0400_0000;
 const STAYS: u32 = 3;
 /// The right to write and to delete (`GENERIC_WRITE`, `DELETE`).
 const WRITE_AND_DELETE: u32 = 0x4001_0000;
-/// Somebody else has the file.
-const SHARING_VIOLATION: i32 = 32;
 
 /// A folder in which one file is looked after. Whoever has one is alone at it: nobody else has one for the same file.
 #[derive(Debug)]
@@ -44,14 +42,15 @@ impl Folder {
         if path.file_name().and_then(OsStr::to_str).is_none() {
             return Err(refused(path, "is no path of a file"));
         }
-        let above = above(path);
+        let above = os::above(path);
         let folder = hold(above).map_err(system("open the folder", above))?.ok_or_else(|| refused(above, "is no folder"))?;
         let lock = beside(path, "lock");
         let mut options = OpenOptions::new();
         options.access_mode(WRITE_AND_DELETE).share_mode(0).custom_flags(UNTIL_CLOSED).create(true).truncate(false).write(true);
-        match options.open(&lock) {
+        // Access is denied to the lock of who had it before, as long as a scanner still looks at that.
+        match os::patiently(&[os::ACCESS_DENIED], || options.open(&lock)) {
             Ok(alone) => Ok(Some(Self { _folder: folder, _alone: alone, path: path.to_owned() })),
-            Err(error) if error.raw_os_error() == Some(SHARING_VIOLATION) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(os::SHARING_VIOLATION) => Ok(None),
             Err(error) => Err(system("lock", &lock)(error)),
         }
     }
@@ -117,6 +116,8 @@ impl Folder {
 pub struct Root {
     _folder: File,
     path: PathBuf,
+    /// The same with `\\?\`, where a name stands for itself: without it, `a.` and `a ` are `a`.
+    literal: PathBuf,
 }
 
 impl Root {
@@ -125,7 +126,8 @@ impl Root {
     /// # Errors
     /// When it is not there, or so high up that nobody can mean it: a drive, a folder in one, or a home.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let whole = os::canonical(path).map_err(system("find the folder", path))?;
+        let literal = path.canonicalize().map_err(system("find the folder", path))?;
+        let whole = dunce::simplified(&literal).to_owned();
         let names: Vec<&OsStr> =
             whole.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None }).collect();
         let is_home = names.len() == 2 && names.first().is_some_and(|name| name.eq_ignore_ascii_case("users"))
@@ -133,8 +135,8 @@ impl Root {
         if names.len() < 2 || is_home {
             return Err(refused(&whole, TOO_HIGH));
         }
-        let folder = hold(&whole).map_err(system("open the folder", &whole))?.ok_or_else(|| refused(&whole, "is no folder"))?;
-        Ok(Self { _folder: folder, path: whole })
+        let folder = hold(&literal).map_err(system("open the folder", &whole))?.ok_or_else(|| refused(&whole, "is no folder"))?;
+        Ok(Self { _folder: folder, path: whole, literal })
     }
 
     /// Where it is.
@@ -166,7 +168,7 @@ impl Root {
     /// When the path leads outside, is or crosses a link or another file system, or something in it can't be removed. What is gone by then is gone.
     pub fn remove(&self, below: &Path, limit: &dyn Limit) -> Result<Swept, FileError> {
         let whole = self.path.join(below);
-        let (mut held, mut path) = (Vec::new(), self.path.clone());
+        let (mut held, mut path) = (Vec::new(), self.literal.clone());
         for part in below.components() {
             let Component::Normal(name) = part else { return Err(refused(below, "does not lie within its folder")) };
             path.push(name);
@@ -236,14 +238,10 @@ fn hold(path: &Path) -> io::Result<Option<File>> {
     Ok(is_folder.then_some(file))
 }
 
-fn above(path: &Path) -> &Path {
-    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// What a writer keeps beside a file.
 fn beside(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    above(path).join(format!(".{name}.taskrun-{what}"))
+    os::above(path).join(format!(".{name}.taskrun-{what}"))
 }
 
 #[cfg(test)]
@@ -281,6 +279,23 @@ mod tests {
         assert_eq!(root.remove(Path::new("a"), &Endless).unwrap(), Swept::Gone);
         assert!(!root.path().join("a").exists());
         assert!(outside.join("canary").exists());
+    }
+
+    #[test]
+    fn a_name_that_ends_in_a_dot_or_a_space_is_no_other_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let kept = temp.path().join("images/a/1.jpg");
+        fs::create_dir_all(os::above(&kept)).unwrap();
+        fs::write(&kept, "x").unwrap();
+        let root = Root::open(&temp.path().join("images")).unwrap();
+        for name in ["a.", "a ", "A..", "a./"] {
+            assert_eq!(root.remove(Path::new(name), &Endless).unwrap(), Swept::Gone, "`{name}` was not there");
+            assert!(kept.exists(), "{name}");
+        }
+        fs::create_dir(root.literal.join("a.")).unwrap();
+        assert_eq!(root.remove(Path::new("a."), &Endless).unwrap(), Swept::Gone);
+        assert!(kept.exists() && !root.literal.join("a.").exists());
+        assert!(!root.path().to_string_lossy().contains(r"\\?\"), "people see it as they write it");
     }
 
     #[test]

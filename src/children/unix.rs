@@ -19,12 +19,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// More environment than the kernel lets anybody have by default; what lies behind it is not looked at.
 const ENVIRONMENT_MAX: usize = 4 << 20;
 
-/// Whether elements behind a script line are its arguments.
-pub const SCRIPT_TAKES_WORDS: bool = true;
-
-/// A script line for the shell, with its arguments, as a program and its arguments.
-pub fn script(line: Arc<str>, words: Vec<Arc<str>>) -> (Arc<str>, Vec<Arc<str>>) {
-    ("/bin/sh".into(), ["-c".into(), line, "sh".into()].into_iter().chain(words).collect())
+/// A script for the shell, with its arguments, as a program and its arguments; or why it can't be one, which no script is here.
+pub fn script(line: &str, words: &[Arc<str>]) -> Result<(Arc<str>, Vec<Arc<str>>), &'static str> {
+    Ok(("/bin/sh".into(), ["-c", line, "sh"].map(Arc::from).into_iter().chain(words.iter().cloned()).collect()))
 }
 
 /// A command over a program and its arguments.

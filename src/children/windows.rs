@@ -9,12 +9,19 @@ use windows::Win32::System::Threading::CREATE_NO_WINDOW;
 use super::{MARKER, Push};
 use crate::{core::task::RunId, store::ChildGroup};
 
-/// Whether elements behind a script line are its arguments.
-pub const SCRIPT_TAKES_WORDS: bool = false;
-
-/// A script line for cmd.exe, as a program and its arguments.
-pub fn script(line: Arc<str>, _words: Vec<Arc<str>>) -> (Arc<str>, Vec<Arc<str>>) {
-    ("cmd.exe".into(), ["/d", "/s", "/c"].map(Arc::from).into_iter().chain([line]).collect())
+/// A script line for cmd.exe, as a program and its arguments; or why it can't be one.
+pub fn script(line: &str, words: &[Arc<str>]) -> Result<(Arc<str>, Vec<Arc<str>>), &'static str> {
+    if !words.is_empty() {
+        return Err("a script line has no arguments under Windows; write them into it");
+    }
+    // What YAML leaves behind a block is no second line.
+    let line = line.trim_end();
+    if line.contains(['\r', '\n']) {
+        return Err(
+            "cmd.exe would run the first line of the script alone; join its lines by ` && `, or put them into a .bat file and run that",
+        );
+    }
+    Ok(("cmd.exe".into(), ["/d", "/s", "/c", line].map(Arc::from).to_vec()))
 }
 
 /// A command over a program and its arguments. Those of a script line go as they are: cmd.exe has its own way to quote. A program that is named
@@ -126,7 +133,7 @@ mod tests {
     use super::*;
 
     fn started(line: &str) -> Group {
-        let (program, arguments) = script(line.into(), Vec::new());
+        let (program, arguments) = script(line, &[]).unwrap();
         let mut command = command(&program, &arguments, true, Path::new("."));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         Group::spawn(command, "children-1:7:1".to_owned()).unwrap()
@@ -145,5 +152,15 @@ mod tests {
         let text = printed(&mut group).await;
         assert!(text.contains("\"a b\"") && text.contains("children-1:7:1"), "{text}");
         assert!(group.wait().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_script_of_which_cmd_would_run_the_first_line_alone_is_refused() {
+        for script_of_lines in ["echo one\necho two", "echo one\r\necho two\r\n"] {
+            assert!(script(script_of_lines, &[]).unwrap_err().contains(".bat"));
+        }
+        assert!(script("echo", &["word".into()]).is_err());
+        let text = printed(&mut started("echo one& echo two\n")).await;
+        assert_eq!(text.lines().collect::<Vec<_>>(), ["one", "two"], "a line feed at the end makes no second line");
     }
 }

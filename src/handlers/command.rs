@@ -191,10 +191,9 @@ impl Invocation {
         let mut words = words(params).into_iter();
         let Some(first) = words.next() else { return Err(permanent("`run` is empty: it needs a program".to_owned())) };
         let is_script = params.bool("shell").unwrap_or(false);
-        if is_script && !children::SCRIPT_TAKES_WORDS && words.len() > 0 {
-            return Err(permanent("a script line has no arguments under Windows; write them into it".to_owned()));
-        }
-        let (program, arguments) = if is_script { children::script(first, words.collect()) } else { (first, words.collect()) };
+        let words: Vec<_> = words.collect();
+        let (program, arguments) =
+            if is_script { children::script(&first, &words).map_err(|why| permanent(why.to_owned()))? } else { (first, words) };
         let environment = params.table("env").into_iter().flat_map(|env| &env.0).filter_map(|(name, value)| match value {
             Value::Text(value) => Some((name.clone(), value.clone())),
             Value::Bool(_)

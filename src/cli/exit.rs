@@ -125,6 +125,16 @@ impl Failure {
         }
     }
 
+    /// The code that the command ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Faults(_) => Exit::Usage,
+            Self::Told { exit, .. } => *exit,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Output(_) => Exit::Failed,
+        }
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn advise(self, advice: impl Into<String>) -> Self {
@@ -172,6 +182,13 @@ impl From<ClientError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_another_is() {
+        assert_eq!(Failure::Output(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Done);
+        assert_eq!(Failure::Output(io::ErrorKind::StorageFull.into()).exit(), Exit::Failed);
+        assert_eq!(Failure::told(Exit::Store, "").advise("look").exit(), Exit::Store);
+    }
 
     #[test]
     fn of_several_ends_the_worst_counts() {

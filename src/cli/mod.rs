@@ -232,21 +232,14 @@ fn perform(command: Command, place: &Place) -> Result<Exit, Failure> {
 
 /// Shows why a command failed, all of it at once.
 fn told(failure: Failure, screen: Screen) -> Exit {
+    let exit = failure.exit();
     match failure {
-        Failure::Faults(faults) => {
-            screen.on_stderr(render::faults(&faults, screen.err_has_color()).trim_end());
-            Exit::Usage
-        }
-        Failure::Told { exit, message, advice } => {
-            screen.error(&message, advice.as_deref());
-            exit
-        }
-        Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
-        Failure::Output(error) => {
-            screen.error(&format!("failed to write the output: {error}"), None);
-            Exit::Failed
-        }
+        Failure::Faults(faults) => screen.on_stderr(render::faults(&faults, screen.err_has_color()).trim_end()),
+        Failure::Told { message, advice, .. } => screen.error(&message, advice.as_deref()),
+        Failure::Output(_) if exit == Exit::Done => {}
+        Failure::Output(error) => screen.error(&format!("failed to write the output: {error}"), None),
     }
+    exit
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) async fn lives(place: &Place) -> Finding {
         Err(_) => silent(place, QUICK_LIMIT),
     };
     let advice = failure.advice().map(ToOwned::to_owned);
-    Finding { advice, ..Finding::bad("daemon", failure.to_string()).ends(exit_of(&failure)) }
+    Finding { advice, ..Finding::bad("daemon", failure.to_string()).ends(failure.exit()) }
 }
 
 fn silent(place: &Place, limit: Duration) -> Failure {
@@ -38,14 +38,6 @@ fn silent(place: &Place, limit: Duration) -> Failure {
     match place.daemon_in_silence(&why) {
         Ok(Some(failure)) | Err(failure) => failure,
         Ok(None) => Failure::told(Exit::NoDaemon, why),
-    }
-}
-
-fn exit_of(failure: &Failure) -> Exit {
-    match failure {
-        Failure::Told { exit, .. } => *exit,
-        Failure::Faults(_) => Exit::Usage,
-        Failure::Output(_) => Exit::Failed,
     }
 }
 
@@ -73,7 +65,7 @@ fn goes_on(status: &StatusView) -> Finding {
 pub(super) async fn look(place: &Place, config: Option<&Config>) -> Result<Vec<Finding>, Failure> {
     let runs = match place.daemon_lives() {
         Ok(runs) => runs,
-        Err(failure) => return Ok(vec![Finding::bad("daemon", failure.to_string()).ends(exit_of(&failure))]),
+        Err(failure) => return Ok(vec![Finding::bad("daemon", failure.to_string()).ends(failure.exit())]),
     };
     let mut findings = if runs {
         std::iter::once(lives(place).await).chain(reasons(place).await).chain(another_version(place).await).collect()

@@ -3,39 +3,31 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
-use jiff::SignedDuration;
-use tokio::{process::Command, sync::mpsc};
+use tokio::process::Command;
 use windows_service::{
-    define_windows_service,
     service::{
-        Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceErrorControl,
-        ServiceExitCode, ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceStartType, ServiceState, ServiceStatus,
-        ServiceType,
+        Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceConfig, ServiceErrorControl, ServiceFailureActions,
+        ServiceFailureResetPeriod, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
     },
-    service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle},
-    service_dispatcher,
-    service_manager::{ServiceManager, ServiceManagerAccess},
+    service_manager::ServiceManagerAccess,
 };
 
+use self::manager::{ENTER, Installed, begin, connect, find, halt, installed, refused};
 use super::{
     super::{
         exit::{Exit, Failure},
         place::Place,
-        run, text,
     },
     InstallArgs, UninstallArgs, Which,
 };
-use crate::{
-    engine::{
-        signal::Signal,
-        supervisor::{Nobody, Supervisor},
-    },
-    os,
-};
+use crate::{engine::supervisor::Supervisor, os};
+
+mod manager;
+mod served;
 
 pub(super) const EXAMPLES: &str = "Examples, in a terminal run as administrator:\n  \
     taskrun service install --dry-run      show what would be done\n  \
@@ -51,30 +43,17 @@ const FORGIVEN_AFTER: Duration = Duration::from_hours(24);
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// How long the start may take; a large store has to be looked through.
 const START_LIMIT: Duration = Duration::from_mins(5);
-/// How often we look how the service is.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What the service may do with files, as icacls calls it.
 const READ: &str = "RX";
 const WRITE: &str = "M";
-/// Why the last start failed, in the state folder: a service has no screen.
-const LAST_WORDS: &str = "service-error.txt";
-
-/// What Windows says where a service is not there, runs already, or does not run.
-const DOES_NOT_EXIST: i32 = 1060;
-const RUNS_ALREADY: i32 = 1056;
-const NOT_ACTIVE: i32 = 1062;
-const ACCESS_DENIED: i32 = 5;
-
-/// Where the service stands, and its name; Windows calls it through a plain function, which is given nothing.
-static PLACE: OnceLock<(Place, String)> = OnceLock::new();
-/// Whom the service tells how it is; a process is one service.
-static MANAGER: OnceLock<Arc<Manager>> = OnceLock::new();
-
-define_windows_service!(enter, serve);
+/// What we do with a service that we put in place.
+const CHANGES: ServiceAccess = ServiceAccess::START.union(ServiceAccess::CHANGE_CONFIG);
 
 pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Failure> {
     let config = place.load_without_secrets()?;
-    let wanted = Wanted::of(&args, place)?;
+    let looks = ServiceAccess::QUERY_STATUS;
+    let there = find(&args.which, if args.dry_run { looks } else { looks | ServiceAccess::STOP | CHANGES })?;
+    let wanted = Wanted::of(&args, there.as_ref().map(|there| &there.config), place)?;
     let mut written = vec![config.state_dir.clone(), config.log.dir.clone()];
     for folder in &args.writable {
         written.push(std::path::absolute(folder)?);
@@ -92,7 +71,7 @@ pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Fa
         return Ok(Exit::Done);
     }
     // The account comes into being with the service.
-    let service = wanted.put(patience(place)).map_err(|error| refused("install the service", &error))?;
+    let (service, has_changed) = wanted.put(there, patience(place)).map_err(|error| refused("install the service", &error))?;
     for folder in &written {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::because(Exit::Failed, format!("failed to make `{}`", folder.display()), &error))?;
@@ -100,13 +79,18 @@ pub(super) async fn install(args: InstallArgs, place: &Place) -> Result<Exit, Fa
     for (path, right) in rights {
         grant(path, &wanted.account, right).await?;
     }
+    if has_changed && manager::state(&service)? != ServiceState::Stopped {
+        place.screen.say(&format!("restarts {}, which runs as it was set up before", args.which.name));
+        halt(&service, &args.which, place).await?;
+    }
     begin(&service, &args.which, place).await?;
     place.screen.say(&format!("{} is installed and runs", args.which.name));
     Ok(Exit::Done)
 }
 
 pub(super) async fn uninstall(args: UninstallArgs, place: &Place) -> Result<Exit, Failure> {
-    let Some(service) = open(&args.which, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS | ServiceAccess::DELETE)? else {
+    let Some(Installed { service, .. }) = find(&args.which, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS | ServiceAccess::DELETE)?
+    else {
         place.screen.say(&format!("{} is not installed", args.which.name));
         return Ok(Exit::Done);
     };
@@ -136,7 +120,7 @@ pub(super) async fn stop(which: Which, place: &Place) -> Result<Exit, Failure> {
 
 /// How the service is. One that doesn't run is a daemon that doesn't answer.
 pub(super) async fn status(which: Which, place: &Place) -> Result<Exit, Failure> {
-    let Some(service) = open(&which, ServiceAccess::QUERY_STATUS | ServiceAccess::QUERY_CONFIG)? else {
+    let Some(Installed { service, config }) = find(&which, ServiceAccess::QUERY_STATUS)? else {
         place.screen.data(&format!("{}: not installed\n", which.name))?;
         return Ok(Exit::NoDaemon);
     };
@@ -150,16 +134,23 @@ pub(super) async fn status(which: Which, place: &Place) -> Result<Exit, Failure>
     };
     let process = status.process_id.filter(|pid| *pid != 0).map(|pid| format!(" (process {pid})")).unwrap_or_default();
     place.screen.data(&format!("{}: {state}{process}\n", which.name))?;
-    if let Ok(config) = service.query_config() {
-        let account = config.account_name.unwrap_or_else(|| "LocalSystem".into());
-        place.screen.data(&format!("  {}\n  as {}\n", config.executable_path.display(), account.to_string_lossy()))?;
-    }
+    place.screen.data(&format!("  {}\n  as {}\n", config.executable_path.display(), account(&config)))?;
     if status.current_state != ServiceState::Running
-        && let Some(words) = last_words(place).and_then(|path| std::fs::read_to_string(path).ok())
+        && let Some(words) = served::last_words(place)
     {
         place.screen.data(&format!("  the last start failed:\n{words}"))?;
     }
     Ok(if status.current_state == ServiceState::Running { Exit::Done } else { Exit::NoDaemon })
+}
+
+/// What the manager starts.
+pub(super) fn enter_service(which: &Which, place: &Place) -> Result<Exit, Failure> {
+    served::give(&which.name, place)
+}
+
+/// The manager, where this process is a service.
+pub(super) fn supervisor() -> Arc<dyn Supervisor> {
+    served::supervisor()
 }
 
 /// The service as it should be.
@@ -169,10 +160,13 @@ struct Wanted {
     config: PathBuf,
     arguments: Vec<OsString>,
     account: String,
+    /// The account is to be this one, whichever it was.
+    is_chosen: bool,
 }
 
 impl Wanted {
-    fn of(args: &InstallArgs, place: &Place) -> Result<Self, Failure> {
+    /// `there`: the service that is to be changed. Its account may have been chosen elsewhere, and stays.
+    fn of(args: &InstallArgs, there: Option<&ServiceConfig>, place: &Place) -> Result<Self, Failure> {
         let exe = std::env::current_exe().and_then(|exe| os::canonical(&exe));
         let exe = exe.map_err(|error| Failure::because(Exit::Failed, "failed to find the path of this program", &error))?;
         let config = std::path::absolute(place.config_file()?)?;
@@ -180,9 +174,12 @@ impl Wanted {
         if let Some(dir) = place.state_dir()? {
             arguments.extend(["--state-dir".into(), dir.into()]);
         }
-        arguments.extend(["service", "enter", "--name", &args.which.name].map(OsString::from));
-        let account = args.run_as.clone().unwrap_or_else(|| format!(r"NT SERVICE\{}", args.which.name));
-        Ok(Self { name: args.which.name.clone(), exe, config, arguments, account })
+        arguments.extend(ENTER.map(OsString::from));
+        arguments.push(args.which.name.clone().into());
+        let is_chosen = args.run_as.is_some() || there.is_none();
+        let own = || format!(r"NT SERVICE\{}", args.which.name);
+        let account = args.run_as.clone().or_else(|| there.map(account)).unwrap_or_else(own);
+        Ok(Self { name: args.which.name.clone(), exe, config, arguments, account, is_chosen })
     }
 
     fn line(&self) -> String {
@@ -190,8 +187,8 @@ impl Wanted {
         format!("{} {}", self.exe.display(), words.collect::<Vec<_>>().join(" "))
     }
 
-    /// Makes the service, or changes the one that is there.
-    fn put(&self, patience: Duration) -> windows_service::Result<Service> {
+    /// Makes the service, or changes the one that is there; and says whether one that runs now runs another way.
+    fn put(&self, there: Option<Installed>, patience: Duration) -> windows_service::Result<(Service, bool)> {
         let info = ServiceInfo {
             name: self.name.clone().into(),
             display_name: self.name.clone().into(),
@@ -201,18 +198,17 @@ impl Wanted {
             executable_path: self.exe.clone(),
             launch_arguments: self.arguments.clone(),
             dependencies: Vec::new(),
-            account_name: Some(self.account.clone().into()),
+            account_name: self.is_chosen.then(|| self.account.clone().into()),
             account_password: None,
         };
-        let access = ServiceAccess::QUERY_STATUS | ServiceAccess::START | ServiceAccess::CHANGE_CONFIG;
-        let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?;
-        let service = match manager.open_service(&self.name, access) {
-            Ok(service) => {
-                service.change_config(&info)?;
-                service
-            }
-            Err(error) if code(&error) == Some(DOES_NOT_EXIST) => manager.create_service(&info, access)?,
-            Err(error) => return Err(error),
+        let (service, has_changed) = if let Some(Installed { service, config: before }) = there {
+            service.change_config(&info)?;
+            let after = service.query_config()?;
+            let has_changed = before.executable_path != after.executable_path || before.account_name != after.account_name;
+            (service, has_changed)
+        } else {
+            let access = ServiceAccess::QUERY_STATUS | ServiceAccess::STOP | CHANGES;
+            (connect(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?.create_service(&info, access)?, false)
         };
         service.set_description("Runs the tasks of tasks.yaml at their times. `taskrun service status` says how it is.")?;
         // What Windows lets a service do beyond being started; an older Windows, or Wine, may not know of each.
@@ -227,7 +223,22 @@ impl Wanted {
                 tracing::warn!("{what} could not be set: {}", crate::errors::chain(&error));
             }
         }
-        Ok(service)
+        Ok((service, has_changed))
+    }
+}
+
+/// The account that a service runs as.
+fn account(config: &ServiceConfig) -> String {
+    config.account_name.as_ref().map_or_else(|| "LocalSystem".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// An account as icacls knows it: the system's own by their numbers, as their names differ between languages; and not with `.` for this machine.
+fn trustee(account: &str) -> String {
+    match account.to_ascii_lowercase().trim_start_matches(r"nt authority\") {
+        "localsystem" | "system" => "*S-1-5-18".to_owned(),
+        "localservice" | "local service" => "*S-1-5-19".to_owned(),
+        "networkservice" | "network service" => "*S-1-5-20".to_owned(),
+        _ => account.strip_prefix(r".\").map_or_else(|| account.to_owned(), |user| format!(r"{}\{user}", os::host_name())),
     }
 }
 
@@ -245,7 +256,7 @@ fn restarts() -> ServiceFailureActions {
 async fn grant(path: &Path, account: &str, right: &str) -> Result<(), Failure> {
     let inherited = if path.is_dir() { "(OI)(CI)" } else { "" };
     let mut icacls = Command::new("icacls");
-    icacls.arg(path).arg("/grant").arg(format!("{account}:{inherited}({right})")).arg("/q").stdout(Stdio::null());
+    icacls.arg(path).arg("/grant").arg(format!("{}:{inherited}({right})", trustee(account))).arg("/q").stdout(Stdio::null());
     let status = icacls.status().await.map_err(|error| Failure::because(Exit::Failed, "failed to run `icacls`", &error))?;
     if status.success() {
         return Ok(());
@@ -254,200 +265,26 @@ async fn grant(path: &Path, account: &str, right: &str) -> Result<(), Failure> {
         .advise("run this as administrator; what it says above is the reason"))
 }
 
-fn open(which: &Which, access: ServiceAccess) -> Result<Option<Service>, Failure> {
-    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
-        .map_err(|error| refused("reach the service control manager", &error))?;
-    match manager.open_service(&which.name, access) {
-        Ok(service) => Ok(Some(service)),
-        Err(error) if code(&error) == Some(DOES_NOT_EXIST) => Ok(None),
-        Err(error) => Err(refused("open the service", &error)),
-    }
-}
-
-fn installed(which: &Which, access: ServiceAccess) -> Result<Service, Failure> {
-    open(which, access)?.ok_or_else(|| {
-        Failure::usage(format!("there is no service `{}`", which.name)).advise("`taskrun service install`, as administrator, makes it")
-    })
-}
-
 /// How long the service may take to stop.
 fn patience(place: &Place) -> Duration {
     place.load_without_secrets().map_or(STOP_MARGIN, |config| config.shutdown_grace.unsigned_abs().saturating_add(STOP_MARGIN))
 }
 
-/// Starts the service and waits until it runs.
-async fn begin(service: &Service, which: &Which, place: &Place) -> Result<(), Failure> {
-    if let Err(error) = service.start(&[] as &[&str])
-        && code(&error) != Some(RUNS_ALREADY)
-    {
-        return Err(refused("start the service", &error));
-    }
-    match reached(service, ServiceState::Running, START_LIMIT).await? {
-        ServiceState::Running => Ok(()),
-        _ => {
-            let words = last_words(place).and_then(|path| std::fs::read_to_string(path).ok());
-            let words = words.map(|words| format!(": {}", words.trim_end())).unwrap_or_default();
-            Err(Failure::told(Exit::Failed, format!("{} did not start{words}", which.name))
-                .advise("`taskrun check` shows faults of tasks.yaml"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn icacls_is_told_accounts_by_names_that_it_knows() {
+        for (account, known) in [
+            (r"NT SERVICE\taskrun", r"NT SERVICE\taskrun"),
+            (r"SHOP\tanaka", r"SHOP\tanaka"),
+            ("LocalSystem", "*S-1-5-18"),
+            (r"NT AUTHORITY\LocalService", "*S-1-5-19"),
+            (r"nt authority\Network Service", "*S-1-5-20"),
+        ] {
+            assert_eq!(trustee(account), known);
         }
+        assert_eq!(trustee(r".\tanaka"), format!(r"{}\tanaka", os::host_name()));
     }
-}
-
-/// Stops the service and waits until it has.
-async fn halt(service: &Service, which: &Which, place: &Place) -> Result<(), Failure> {
-    if let Err(error) = service.stop() {
-        return if code(&error) == Some(NOT_ACTIVE) { Ok(()) } else { Err(refused("stop the service", &error)) };
-    }
-    let patience = patience(place);
-    match reached(service, ServiceState::Stopped, patience).await? {
-        ServiceState::Stopped => Ok(()),
-        _ => Err(Failure::told(Exit::Failed, format!("{} is still stopping after {}", which.name, text::took(text::real(patience))))),
-    }
-}
-
-/// Waits for a state of the service, or until it has stopped; gives the last one.
-async fn reached(service: &Service, wanted: ServiceState, limit: Duration) -> Result<ServiceState, Failure> {
-    let look = || service.query_status().map(|status| status.current_state).map_err(|error| refused("ask how the service is", &error));
-    let reached = async {
-        loop {
-            let state = look()?;
-            if state == wanted || state == ServiceState::Stopped {
-                return Ok(state);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    match tokio::time::timeout(limit, reached).await {
-        Ok(state) => state,
-        Err(_) => look(),
-    }
-}
-
-fn code(error: &windows_service::Error) -> Option<i32> {
-    match error {
-        windows_service::Error::Winapi(error) => error.raw_os_error(),
-        _ => None,
-    }
-}
-
-fn refused(what: &str, error: &windows_service::Error) -> Failure {
-    let failure = Failure::because(Exit::Failed, format!("failed to {what}"), error);
-    if code(error) == Some(ACCESS_DENIED) {
-        return failure.advise("services are the administrator's: open the terminal with `Run as administrator`");
-    }
-    failure
-}
-
-fn last_words(place: &Place) -> Option<PathBuf> {
-    Some(place.state().ok()?.dir.join(LAST_WORDS))
-}
-
-/// What the manager starts: gives it this process, and comes back when the service has ended.
-pub(super) fn enter_service(which: &Which, place: &Place) -> Result<Exit, Failure> {
-    drop(PLACE.set((place.clone(), which.name.clone())));
-    service_dispatcher::start(&which.name, enter).map_err(|error| {
-        Failure::because(Exit::Usage, "this is for the service control manager, not for people", &error).advise("`taskrun service start`")
-    })?;
-    Ok(Exit::Done)
-}
-
-/// The manager, where this process is a service.
-pub(super) fn supervisor() -> Arc<dyn Supervisor> {
-    match MANAGER.get() {
-        Some(manager) => Arc::clone(manager) as Arc<dyn Supervisor>,
-        None => Arc::new(Nobody),
-    }
-}
-
-/// The service, on a thread of the manager's.
-fn serve(_arguments: Vec<OsString>) {
-    let Some((place, name)) = PLACE.get() else { return };
-    let (signals, heard) = mpsc::channel(16);
-    let registered = service_control_handler::register(name, move |control| {
-        let signal = match control {
-            ServiceControl::Stop | ServiceControl::Preshutdown => Signal::Terminate,
-            ServiceControl::ParamChange => Signal::HangUp,
-            ServiceControl::Interrogate => return ServiceControlHandlerResult::NoError,
-            _ => return ServiceControlHandlerResult::NotImplemented,
-        };
-        // Full: it has been told often enough.
-        signals.try_send(signal).unwrap_or_default();
-        ServiceControlHandlerResult::NoError
-    });
-    let Ok(handle) = registered else { return };
-    let manager = MANAGER.get_or_init(|| Arc::new(Manager(handle)));
-    manager.tell(ServiceState::StartPending, START_LIMIT, ServiceExitCode::NO_ERROR);
-    let exit = daemon(place, heard);
-    let code = if exit == Exit::Done { ServiceExitCode::NO_ERROR } else { ServiceExitCode::ServiceSpecific(u32::from(exit as u8)) };
-    manager.tell(ServiceState::Stopped, Duration::ZERO, code);
-}
-
-/// The daemon, as `taskrun run` is one; it tells the manager itself how it is.
-fn daemon(place: &Place, signals: mpsc::Receiver<Signal>) -> Exit {
-    let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => {
-            let result = runtime.block_on(async { run::under(run::Args::default(), place.load()?, signals, place).await });
-            runtime.shutdown_background();
-            result
-        }
-        Err(error) => Err(Failure::because(Exit::Failed, "failed to start", &error)),
-    };
-    let words = last_words(place);
-    match result {
-        Ok(exit) => {
-            drop(words.map(std::fs::remove_file));
-            exit
-        }
-        Err(failure) => {
-            if let Some(path) = words {
-                drop(path.parent().map(std::fs::create_dir_all));
-                drop(std::fs::write(path, format!("{failure}\n")));
-            }
-            match failure {
-                Failure::Told { exit, .. } => exit,
-                Failure::Faults(_) => Exit::Usage,
-                Failure::Output(_) => Exit::Failed,
-            }
-        }
-    }
-}
-
-/// The service control manager, and what it is told.
-#[derive(Debug)]
-struct Manager(ServiceStatusHandle);
-
-impl Manager {
-    /// `within`: how long what is going on may take.
-    fn tell(&self, state: ServiceState, within: Duration, exit_code: ServiceExitCode) {
-        let controls_accepted = match state {
-            ServiceState::Running => ServiceControlAccept::STOP | ServiceControlAccept::PRESHUTDOWN | ServiceControlAccept::PARAM_CHANGE,
-            _ => ServiceControlAccept::empty(),
-        };
-        let status = ServiceStatus {
-            service_type: ServiceType::OWN_PROCESS,
-            current_state: state,
-            controls_accepted,
-            exit_code,
-            checkpoint: 0,
-            wait_hint: within,
-            process_id: None,
-        };
-        if let Err(error) = self.0.set_service_status(status) {
-            tracing::warn!("the service control manager was not told: {}", crate::errors::chain(&error));
-        }
-    }
-}
-
-impl Supervisor for Manager {
-    fn serves(&self) {
-        self.tell(ServiceState::Running, Duration::ZERO, ServiceExitCode::NO_ERROR);
-    }
-
-    fn reloads(&self) {}
-
-    fn stops(&self, within: Duration) {
-        self.tell(ServiceState::StopPending, within, ServiceExitCode::NO_ERROR);
-    }
-
-    fn moves(&self, _uptime: SignedDuration, _status: &dyn Fn() -> String) {}
 }

@@ -69,6 +69,10 @@ fn imported_commands_do_what_they_did() {
 
 #[test]
 fn a_line_of_another_user_runs_as_that_user() {
+    let line = "0 5 * * * root id -un\n0 5 * * * nobody id -un; cat%and reads\n";
+    let as_nobody = &instances(&imported(line.as_bytes(), Format::System).yaml)[1];
+    let Some(Value::Text(run)) = as_nobody.with.list("run").first() else { panic!("{as_nobody:?}") };
+    assert_eq!(&**run, "printf '%s\\n' \"$2\" | runuser -u nobody -- /bin/sh -c \"$1\"");
     let by_root = done(&Command::new("id").arg("-u").output().unwrap()).0.trim() == "0";
     if !by_root || Command::new("runuser").arg("--version").output().is_err() {
         // Only root can be somebody else.
@@ -76,7 +80,6 @@ fn a_line_of_another_user_runs_as_that_user() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let line = "0 5 * * * root id -un\n0 5 * * * nobody id -un; cat%and reads\n";
     let mut import = taskrun(path, &["import", "crontab", "--quiet"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     import.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
     let (yaml, _) = done(&import.wait_with_output().unwrap());
@@ -112,7 +115,8 @@ fn a_file_that_is_not_there_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let output = taskrun(folder.path(), &["import", "crontab", "nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("failed to read nowhere"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: failed to read nowhere: No such file"), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
 }
 
 proptest! {

@@ -326,7 +326,6 @@ fn what_would_be_too_long_for_tasks_yaml_is_refused() {
     let long = "x".repeat(100_000);
     let lines = "* * * * * a\n".repeat(500);
     for text in [
-        format!("A={long}\n{lines}"),
         format!("HOME=/{long}\n{lines}"),
         format!("A={}\n{lines}", "\u{1}".repeat(30_000)),
         format!("{}{lines}", (0..3_000).map(|n| format!("A{n}=1\n")).collect::<String>()),

@@ -1,5 +1,6 @@
 //! The handler `command`, with real processes: what they print, how they end, and that nothing of them is left.
 #![cfg(test)]
+#![cfg(unix)]
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

@@ -3,6 +3,7 @@
 //! `STRESS=1` repeats what is repeated as often as the project promises it (200 kills, 500 reloads). `TASKRUN_BIN`
 //! names another binary to test, such as a release.
 #![cfg(test)]
+#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "these tests measure real time, and look again after a while")]
 
 #[path = "daemon/harness.rs"]

@@ -2,6 +2,7 @@
 //!
 //! What is in `text` blocks (services, other machines) is only read: where a service would be started there, the daemon is.
 #![cfg(test)]
+#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "this test waits for real processes, and gives them its own PATH")]
 use std::{
     fs,

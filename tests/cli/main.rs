@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the real binary, its output and its exit codes. No test needs the network.
 #![cfg(test)]
+#![cfg(unix)]
 
 mod accounts;
 mod backup;

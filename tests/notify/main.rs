@@ -5,10 +5,12 @@
 mod bench;
 mod chatwork;
 mod config;
+#[cfg(unix)]
 mod crash;
 mod daily;
 mod email;
 mod fold;
+#[cfg(unix)]
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code, reason = "the tests of the daemon use the rest")]
 mod harness;

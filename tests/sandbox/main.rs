@@ -7,5 +7,6 @@ mod control;
 mod ebay;
 mod faults;
 mod feeds;
+#[cfg(unix)]
 mod process;
 mod wire;

@@ -1,5 +1,5 @@
 //! Settings: set together, dated by their last change, kept over a restart, and private.
-use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::sync::Arc;
 
 use taskrun::{
     shop::setting::{SettingName, SettingValue},
@@ -31,5 +31,6 @@ async fn settings_are_dated_by_their_last_change_and_outlive_the_process() {
     assert_eq!(store.setting(name("B")).await.unwrap().unwrap().value.expose(), "2");
     assert_eq!(store.unset_settings(vec![name("B"), name("C")]).await.unwrap(), [name("B")]);
     assert_eq!(store.setting(name("B")).await.unwrap(), None);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
 }

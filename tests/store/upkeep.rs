@@ -1,5 +1,5 @@
 //! Old history goes in portions, the newest of each instance stays, and a copy is whole while others write.
-use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::sync::Arc;
 
 use taskrun::{
     core::{
@@ -81,7 +81,8 @@ async fn a_copy_is_whole_private_and_of_one_instant_while_others_write() {
     for n in 0..5 {
         let path = folder.path().join(format!("copy{n}.db"));
         store.copy(path.clone()).await.unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
         assert!(store.copy(path.clone()).await.is_err(), "nothing is overwritten");
         let copy = SqliteStore::open(&path).unwrap();
         let rows = copy.history(HistoryFilter { limit: 1000, ..HistoryFilter::default() }).await.unwrap();

@@ -3,6 +3,7 @@
 //!
 //! Every day it is a day and a night of a small shop; with `STRESS=1` a week of 500 products.
 #![cfg(test)]
+#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "real processes, and a look again after a while")]
 
 mod agree;

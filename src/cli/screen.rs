@@ -86,6 +86,7 @@ impl Screen {
     }
 
     /// Says what works, and will not for long, or not as it is meant.
+    #[cfg_attr(windows, expect(dead_code, reason = "only systemd's side has something to say yet"))]
     pub(crate) fn warning(self, message: &str, advice: &str) {
         self.say(&format!("{ODD}warning{ODD:#}{BOLD}: {message}{BOLD:#}\n  = help: {advice}"));
     }

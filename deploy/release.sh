@@ -79,7 +79,7 @@ debian_cargo() {
 prepare_musl() {
     [ -x "$work/bin/musl-gcc" ] && return
     mkdir -p "$work/bin" "$work/mlib" "$work/unwind"
-    (cd "$work/unwind" && apt-get download -qq libunwind-14-dev && dpkg -x libunwind-14-dev_*.deb .)
+    (cd "$work/unwind" && apt-get -o APT::Sandbox::User=root download -qq libunwind-14-dev && dpkg -x libunwind-14-dev_*.deb .)
     cp "$work/unwind/usr/lib/llvm-14/lib/libunwind.a" "$work/mlib/"
     # It wants one function that only glibc has.
     cat >"$work/mlib/chk.c" <<'C'

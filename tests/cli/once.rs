@@ -1,7 +1,7 @@
 //! `taskrun once`: runs, their exit codes, dry runs.
 use rustix::process::Signal;
 
-use crate::shop::{Shop, TASKS, wait_until};
+use crate::shop::{Done, Shop, TASKS, wait_until};
 
 #[test]
 fn the_exit_code_tells_the_end() {
@@ -141,4 +141,15 @@ fn quiet_says_nothing_but_the_end() {
     let shop = Shop::new(TASKS);
     let done = shop.run("once hello -q").ends(0);
     assert_eq!(done.err, "");
+}
+
+#[test]
+fn a_machine_without_certificates_is_told_of_once() {
+    let market = "marketplaces: { base: { client_id: x, client_secret: \"${S}\", endpoint: \"http://127.0.0.1:9\" } }\n";
+    let accounts = "accounts: { one: { platform: base }, two: { platform: base } }\n";
+    let shop = Shop::new(&format!("{market}{accounts}{TASKS}"));
+    let none = shop.file("none");
+    let output = shop.command("once hello").env("S", "secret").env("SSL_CERT_FILE", &none).env("SSL_CERT_DIR", &none).output().unwrap();
+    let done = Done::of(output).ends(0);
+    assert_eq!(done.err.matches("using those built in").count(), 1, "{done:#?}");
 }

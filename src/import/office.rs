@@ -42,6 +42,9 @@ pub fn from_daemons(name: &str, json: &str, accounts: Option<(&str, &str)>) -> R
     if !matches!(daemons.data, Data::Dict(_)) {
         office.sheet.left_out(daemons.line, "this is no JSON object with a daemon's settings under each name: correct the file");
     }
+    if document.get("daemons").is_some() {
+        document.entries().filter(|(key, _)| *key != "daemons").for_each(|(key, value)| office.unknown(value.line, key));
+    }
     for (name, daemon) in daemons.entries() {
         office.daemon(name, daemon);
     }

@@ -11,8 +11,8 @@ const PARTS: [&str; 6] = ["pass", "secret", "token", "key", "pwd", "cred"];
 
 /// Options behind which programs take a secret.
 const OPTIONS: &[(&[&str], &[&str], Shape)] = &[
-    (&["mysql", "mariadb", "7z"], &["-p"], Shape::Joined),
     (&["sshpass", "mongo"], &["-p"], Shape::Word),
+    (&["mysql", "mariadb", "7z"], &["-p"], Shape::Joined),
     (&["redis-cli"], &["-a"], Shape::Word),
     (&["ldap"], &["-w"], Shape::Word),
     (&["curl", "lftp"], &["--proxy-user", "--user", "-u", "-U"], Shape::Login),
@@ -239,6 +239,7 @@ mod tests {
             ("x token=\"hunter2\"", "x token=***"),
             ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
             ("sshpass -phunter2 ssh h", "sshpass -p*** ssh h"),
+            ("sshpass -p hunter2 ssh h mysqldump db", "sshpass -p *** ssh h mysqldump db"),
             ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
             ("curl https://hooks.slack.com/services/T0/hunter2 x", "curl https://hooks.slack.com/*** x"),
             ("curl 'https://Discord.com/api/webhooks/1/hunter2'", "curl 'https://Discord.com/api/webhooks/***'"),

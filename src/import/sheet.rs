@@ -235,7 +235,7 @@ fn written(key: &str, value: Value) -> Result<String, SheetError> {
 
 /// What some YAML readers take for a line end or refuse, and `serde_yaml` does not always escape.
 fn is_odd(c: char) -> bool {
-    c != '\n' && c != '\t' && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'))
+    c != '\n' && c != '\t' && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
 }
 
 fn push_line(yaml: &mut String, indent: &str, line: &str) {

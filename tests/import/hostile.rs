@@ -439,6 +439,7 @@ fn odd_texts_and_settings_give_a_file_that_passes_the_check() {
             &["printf '%s\\n' \"$2\" | /bin/sh -c \"$1\"", "cat", "a\u{2029}b\n\u{feff}c"],
             "a\\Pb\\n\\uFEFFc",
         ),
+        ("A=x \u{ffff}\n0 5 * * * echo\u{2028}c\n", &["echo\u{2028}c"], "x \\uffff"),
         ("SHELL=\"\"\n0 5 * * * /bin/a\n", &["/bin/a"], "# ! line 1: left out: `SHELL` is empty"),
         ("SHELL=\"/bin/a b\"\n0 5 * * * /bin/a%b\n", &["printf '%s\\n' \"$2\" | '/bin/a b' -c \"$1\"", "/bin/a", "b"], ""),
         ("HOME=\"\"\n0 5 * * * /bin/a\n", &["/bin/a"], "# ! line 1: left out: `HOME` is no whole path"),

@@ -116,6 +116,8 @@ fn odd_daemons_are_explained() {
         (r#"{"upload_scheduler": {"business_hours": {"start": 23, "end": 23}}}"#, "`upload_scheduler`: its business hours cannot be read"),
         (r#"{"upload_scheduler": {}}"#, "no shop is named"),
         (r#"{"upload_scheduler": {}}"#, "06:00-23:00 it is, as it was with the old daemon"),
+        (r#"{"daemons": {}, "upload_daemon": {}}"#, "left out: `upload_daemon` has no counterpart"),
+        (r#"{"upload_daemon": {"business_hours": {"start": 6, "end": 0}}}"#, "its business hours cannot be read"),
         (r#"{"daemons": {"sync_inventory": {"colour": 1}}}"#, "left out: `sync_inventory.colour` has no counterpart"),
         (r#"{"sync_inventory": {}} {"upload_daemon": {}}"#, "line 1: left out: there is more behind the first value"),
         ("{\"sync_inventory\": {}}\n\n]", "line 3: left out: there is more behind the first value"),

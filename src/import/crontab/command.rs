@@ -93,7 +93,8 @@ fn hands_to_a_shell(command: &str) -> bool {
 
 /// Whether all of it is done in a folder that it goes to first, or not at all.
 pub(super) fn goes_elsewhere(command: &str) -> bool {
-    command.starts_with("cd /") && command.contains("&&") && !command.contains([';', '\n']) && !command.contains("||")
+    let is_one = !command.contains([';', '|', '\n']) && background(command).0 != Background::Part;
+    command.starts_with("cd /") && command.contains("&&") && is_one
 }
 
 /// Whether nothing but `>> FILE 2>&1` and the like is left.
@@ -201,7 +202,9 @@ mod tests {
     #[test]
     fn a_command_goes_elsewhere_only_if_nothing_of_it_stays() {
         for (command, is) in [
-            ("cd /srv && a | b", true),
+            ("cd /srv && a >> /tmp/l 2>&1", true),
+            ("cd /gone && a | b", false),
+            ("cd /gone && a & b", false),
             ("cd /srv && a && b", true),
             ("cd /gone; a", false),
             ("cd /gone || a && b", false),

@@ -1,5 +1,5 @@
 //! How uploads go: their pace, their hours, and the tasks that come of them.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde_yaml::{Mapping, Value};
 
@@ -96,12 +96,12 @@ fn read_hours(office: &mut Office, of: &str, node: &Node) -> (Bound, Bound) {
         |name: &str| whole.and_then(|hours| hours.get(name)).or_else(|| node.get(&format!("business_hours_{name}"))).filter(is_said);
     let (start, end) = (bound("start"), bound("end"));
     let Some(first) = whole.or(start).or(end) else { return (Bound::Unsaid, Bound::Unsaid) };
-    let read = |node: Option<&Node>, most: i64| match node.map(|node| node.int().filter(|hour| (0..=most).contains(hour))) {
+    let read = |node: Option<&Node>, hours: RangeInclusive<i64>| match node.map(|node| node.int().filter(|hour| hours.contains(hour))) {
         None => Bound::Unsaid,
         Some(Some(hour)) => Bound::Hour(hour),
         Some(None) => Bound::Unreadable,
     };
-    let hours = (read(start, 23), read(end, 24));
+    let hours = (read(start, 0..=23), read(end, 1..=24));
     let is_nothing = start.or(end).is_none() || hours.0 == hours.1;
     if !is_nothing && hours.0 != Bound::Unreadable && hours.1 != Bound::Unreadable {
         return hours;

@@ -243,7 +243,8 @@ struct HeldLock(File);
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        // A child that is just being started may have the file for an instant longer; the lock ends here.
+        // A child that is just being started may have the file for an instant longer; the lock ends here. Under Windows, where no child has it,
+        // closing the file ends it.
         os::unlock(&self.0);
     }
 }

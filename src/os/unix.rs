@@ -51,9 +51,9 @@ pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     if found == mode { Ok(()) } else { std::fs::set_permissions(path, Permissions::from_mode(mode)) }
 }
 
-/// What others may do with a file, as its mode; `None`: nothing.
+/// What others may do with a file or folder, as its mode with the sticky bit; `None`: nothing.
 pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o1777;
     (mode & 0o077 != 0).then_some(mode)
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn end_process(pid: u32, at_once: bool) -> io::Result<()> {
 pub(crate) fn is_halted(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Behind the name, which may hold anything.
-    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 /// Whether a program could not be started because it is none.

@@ -196,8 +196,8 @@ fn sell(costs: Costs, is_checked: bool, shown: Shown, rules: &Rules) -> Want {
         visible: (phases.visibility && !shown.visible).then_some(true),
         stock: (phases.visibility && may_restock && shown.stock <= 0).then_some(1),
     };
-    let was_deep = || costs.before.is_some_and(|before| pricing.is_deep(shown.price, pricing.price(before)));
-    if edit.price.is_some() && pricing.is_deep(shown.price, right) && !was_deep() {
+    let is_backed = || costs.before.is_some_and(|before| !pricing.is_deep(pricing.price(before), right));
+    if edit.price.is_some() && pricing.is_deep(shown.price, right) && !is_backed() {
         return Want::Fell { price: right, edit: Edit { price: None, ..edit } };
     }
     Want::of(edit)

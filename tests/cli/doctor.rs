@@ -109,8 +109,14 @@ fn secrets_that_others_can_read_are_bad() {
     fs::set_permissions(shop.file("taskrun.env"), fs::Permissions::from_mode(0o600)).unwrap();
     finds(&shop.run("doctor --json").ends(0), "files", "ok", &["1 file of secrets"]);
     fs::create_dir_all(shop.file("state")).unwrap();
-    fs::set_permissions(shop.file("state"), fs::Permissions::from_mode(0o777)).unwrap();
-    finds(&shop.run("doctor --json").ends(1), "files", "bad", &["others can write into", "mode 777", "chmod go-w"]);
+    for (mode, code, found, said) in [
+        (0o777, 1, "bad", ["everybody can write into", "mode 777", "chmod go-w"]),
+        (0o775, 0, "warning", ["its group can write into", "mode 775", "chmod go-w"]),
+        (0o1777, 0, "ok", ["1 file of secrets", "state and logs", "can be written"]),
+    ] {
+        fs::set_permissions(shop.file("state"), fs::Permissions::from_mode(mode)).unwrap();
+        finds(&shop.run("doctor --json").ends(code), "files", found, &said);
+    }
 }
 
 #[test]

@@ -47,12 +47,18 @@ fn open_to_others(path: &Path) -> Option<Finding> {
     })
 }
 
-/// A state folder in which others can put another file in a file's place.
+/// A state folder in which others can put another file in a file's place. A group may have nobody else in it.
 fn anybodys(folder: &Path) -> Option<Finding> {
-    let mode = os::open_to_others(folder).filter(|mode| mode & 0o022 != 0)?;
+    const STICKY: u32 = 0o1000;
+    let mode = os::open_to_others(folder).filter(|mode| mode & STICKY == 0)?;
+    let (finding, who): (fn(_, String) -> _, _) = match (mode & 0o002, mode & 0o020) {
+        (0, 0) => return None,
+        (0, _) => (Finding::warning, "its group"),
+        (_, _) => (Finding::bad, "everybody"),
+    };
     Some(
-        Finding::bad("files", format!("others can write into `{}` (mode {mode:03o})", folder.display()))
-            .because("they can put another store in the store's place")
+        finding("files", format!("{who} can write into `{}` (mode {mode:03o})", folder.display()))
+            .because("who can may put another store in the store's place")
             .advise(format!("chmod go-w '{}'", folder.display())),
     )
 }

@@ -100,7 +100,10 @@ impl Tick<'_> {
         match selling_price(cost.value, pricing) {
             Price::Sell(price) => {
                 if let Some(before) = product.cost_before.filter(|before| pricing.is_deep(pricing.price(*before), price)) {
-                    let text = format!("its cost fell from {before} to {} yen; a second sync has to say so", cost.value);
+                    let text = format!(
+                        "its cost fell from {before} to {} yen, more than `max_fall` lets pass; a second sync has to say so",
+                        cost.value
+                    );
                     return Err(later(now, "fell", text));
                 }
                 if pricing.is_unusual(price, cost.value) {

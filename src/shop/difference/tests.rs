@@ -115,6 +115,11 @@ fn a_price_that_falls_deep_waits_for_a_second_reading() {
     assert_eq!(compared(&seen(Some(8000), 3000), dear, &rules()), fallen, "one reading of 3,000 yen is not believed");
     assert_eq!(compared(&seen(None, 3000), dear, &rules()), fallen, "nor is the first of all");
     assert_eq!(compared(&seen(Some(3100), 3000), dear, &rules()), change(3900), "two are");
+    assert_eq!(
+        compared(&seen(Some(3000), 20), dear, &rules()),
+        Want::Fell { price: 500, edit: NOTHING },
+        "the second is a slip of its own"
+    );
     assert_eq!(compared(&seen(Some(200_000), 4000), dear, &rules()), change(5200), "half is not more than half");
     assert_eq!(compared(&seen(Some(3000), 8000), shown(3900, true, 1), &rules()), change(10_400), "a rise is written at once");
     let sold_out = shown(10_400, false, 0);
@@ -247,9 +252,9 @@ proptest! {
             prop_assert!(after.price >= rules.pricing.floor(cost.value), "sold at a loss");
             prop_assert!(edit.price.is_none_or(|price| price <= rules.pricing.max && price % 10 == 0));
         }
-        if edit.price.is_some_and(|right| right < price / 2) {
-            let seen_before = product.cost_before.map(|cost| rules.pricing.price(cost));
-            prop_assert!(seen_before.is_some_and(|seen| seen <= price / 2), "a fall that one reading alone has seen");
+        if let Some(right) = edit.price.filter(|right| *right < price / 2) {
+            let backed = product.cost_before.is_some_and(|cost| rules.pricing.price(cost) / 2 <= right);
+            prop_assert!(backed, "a fall that one reading alone has seen");
         }
         prop_assert!(rules.phases.price || edit.price.is_none());
         prop_assert!(rules.phases.visibility || (edit.visible, edit.stock) == (None, None));

@@ -187,7 +187,8 @@ fn learn(conn: &Connection, asin: &Asin, finding: &Finding, at: Timestamp) -> ru
         .execute(params![asin.as_str(), cost, at.as_millisecond()])?;
     }
     conn.prepare_cached(
-        "UPDATE products SET cost_before_yen = iif(?2 IS NULL, cost_before_yen, cost_yen), cost_yen = coalesce(?2, cost_yen), cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
+        "UPDATE products SET cost_before_yen = iif(?2 IS NULL, cost_before_yen, cost_yen), cost_yen = coalesce(?2, cost_yen),
+           cost_fetched_at_ms = iif(?2 IS NULL, cost_fetched_at_ms, ?4),
            stock = ?3, stock_fetched_at_ms = ?4 WHERE asin = ?1",
     )?
     .execute(params![asin.as_str(), cost, stock.word(), at.as_millisecond()])

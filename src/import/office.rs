@@ -72,6 +72,8 @@ struct Office {
     tick: Option<Tick>,
     /// Whether they do it at all, if that is said.
     enabled: Option<bool>,
+    /// Whether they only try.
+    dry: Option<bool>,
     uploads: Vec<Upload>,
     /// There is an upload daemon, and it serves another marketplace.
     served_elsewhere: bool,
@@ -234,6 +236,7 @@ impl Office {
             self.sheet.comment("An item that could not be listed is tried again by `upload_tick` itself (`with: { max_attempts: 3 }`).");
         }
         let enabled = self.yes(name, daemon, &["enabled"], false).or(self.enabled);
+        let is_dry = is_dry || self.dry == Some(true);
         self.uploads.push(Upload { name: Some(name.to_owned()), enabled: enabled != Some(false) && !is_dry, tick });
     }
 
@@ -315,7 +318,7 @@ impl Office {
             if self.served_elsewhere {
                 self.sheet.differs(0, "no upload daemon served `base`: the task for its shops is off");
             }
-            let enabled = self.enabled != Some(false) && !self.served_elsewhere;
+            let enabled = self.enabled != Some(false) && self.dry != Some(true) && !self.served_elsewhere;
             self.uploads.push(Upload { name: None, enabled, tick: Tick::default() });
         }
         let all = self.tick.take().unwrap_or_default();
@@ -364,12 +367,15 @@ impl Office {
             let seller = mapping([("platform", "amazon".into()), ("refresh_token", "${LWA_REFRESH_TOKEN}".into())]);
             accounts.insert(SELLER.into(), seller.into());
         }
-        for (name, account) in &self.accounts {
+        for (name, account) in &mut self.accounts {
             let hours = account.hours(&self.uploads);
             if hours == Some(Hours::Unsure) && account.tick.hours().is_some() {
-                let text = format!("`{name}`: its business hours cannot be told, so it is off: give it `business_hours: 09:00-18:00`");
+                let text = format!(
+                    "`{name}`: its business hours cannot be told, so its uploads are off: see which fit, and remove `enabled: false`"
+                );
                 self.sheet.differs(0, text);
             }
+            account.held = account.is_held(hours.as_ref());
             accounts.insert(name.as_str().into(), account.write(hours.as_ref()).into());
         }
         if !accounts.is_empty() {

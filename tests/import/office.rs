@@ -156,6 +156,20 @@ fn what_was_tried_only_does_not_become_real() {
     is(r#"{"upload": {"dry_run": false}, "upload": {"dry_run": true}}"#, "", &[("upload_tick@x", false)]);
     is(r#"{"upload": {}}"#, "DAEMON_CONFIG = {'enabled': False}", &[("upload_tick@x", false)]);
     is(r#"{"upload": {"dry_run": "perhaps"}}"#, "", &[("upload_tick@x", false)]);
+    // Who says so: of all uploads, and of one shop.
+    let all = "DAEMON_CONFIG = {'dry_run': True}";
+    is("{}", all, &[("upload_tick@x", false)]);
+    is(r#"{"upload": {"enabled": true}}"#, all, &[("upload_tick@x", false)]);
+    is(r#"{"upload": {"dry_run": false}}"#, all, &[("upload_tick@x", false)]);
+    is("{}", "DAEMON_CONFIG = {'dry_run': 'perhaps'}", &[("upload_tick@x", false)]);
+    is("{}", "DAEMON_CONFIG = {'dry_run': False}", &[("upload_tick@x", true)]);
+    for shop in ["{'dry_run': True}", "{'dry_run': 'perhaps'}", "{'active': 'perhaps'}", "{'business_hours': 'late'}"] {
+        let python = format!("UPLOAD_ACCOUNTS = {{'base': ['x', 'y']}}\nACCOUNT_SPECIFIC_CONFIG = {{'x': {shop}}}");
+        is("{}", &python, &[("upload_tick@y", true), ("upload_tick_x@x", false)]);
+    }
+    let said = from_accounts("a", &format!("{shop}{all}\nACCOUNT_SPECIFIC_CONFIG = {{'x': {{'dry_run': True}}}}")).unwrap().remarks;
+    assert!(!said.iter().any(|remark| remark.text.contains("has no counterpart")), "{said:?}");
+    assert_eq!(said.iter().filter(|remark| remark.text.contains("only made dry runs")).count(), 2, "{said:?}");
     is(
         r#"{"sync_inventory": {"dry_run": true}, "sync_inventory_ebay": {"platform": "ebay"}}"#,
         "",
@@ -193,6 +207,42 @@ fn a_shop_that_says_one_end_of_its_hours_has_the_other_of_all() {
     let imported = from_daemons("d", json, Some(("a", "UPLOAD_ACCOUNTS = {'base': [{'id': 'x', 'business_hours_start': 9}]}"))).unwrap();
     assert!(imported.remarks.iter().any(|remark| remark.text.contains("`x`: its business hours cannot be told")), "{imported:?}");
     read(&imported.yaml).unwrap().instances.values().filter(|i| i.name.as_str().starts_with("upload")).for_each(|i| assert!(!i.enabled));
+}
+
+/// What sold out at Amazon must not stay on sale where only the uploads are in doubt.
+#[test]
+fn a_shop_whose_uploads_are_off_is_still_looked_after() {
+    let ends = r#""upload_a": {"business_hours": {"start": 6, "end": 20}}, "upload_b": {"business_hours": {"start": 6, "end": 22}}"#;
+    for (daemons, x) in [
+        (ends, "'business_hours_start': 9"),
+        (r#""upload": {}"#, "'business_hours': 'late'"),
+        (r#""upload": {}"#, "'business_hours_start': 9, 'business_hours_end': 9"),
+        (r#""upload": {"business_hours": "late"}"#, "'business_hours_start': 9"),
+        (r#""upload": {}"#, "'dry_run': True"),
+        (r#""upload": {}"#, "'active': 'perhaps'"),
+    ] {
+        let python = format!("UPLOAD_ACCOUNTS = {{'base': ['x', 'y']}}\nACCOUNT_SPECIFIC_CONFIG = {{'x': {{{x}}}}}");
+        let imported = from_daemons("d", &format!(r#"{{"sync_inventory": {{}}, {daemons}}}"#), Some(("a", &python))).unwrap();
+        let config = read(&imported.yaml).unwrap_or_else(|faults| panic!("{faults}\n{}", imported.yaml));
+        assert!(config.accounts["x"].enabled && config.accounts["y"].enabled, "{}", imported.yaml);
+        let uploads: Vec<_> = config.instances.values().filter(|instance| instance.name.as_str().ends_with("@x")).collect();
+        assert!(!uploads.is_empty() && uploads.iter().all(|upload| !upload.enabled), "{}", imported.yaml);
+        assert!(imported.remarks.iter().any(|remark| remark.text.starts_with("`x`") && remark.text.contains(" off")), "{imported:?}");
+    }
+    // Whoever put the shop itself out of use meant all of it; what follows is said.
+    let imported = from_accounts("a", "UPLOAD_ACCOUNTS = {'base': [{'id': 'x', 'active': False}]}").unwrap();
+    assert!(!read(&imported.yaml).unwrap().accounts["x"].enabled);
+    assert!(imported.remarks.iter().any(|remark| remark.line == 1 && remark.text.contains("stays on sale")), "{imported:?}");
+}
+
+/// Two daemons with ends of their own: the tasks of a shop that names its start have the hours that each would have given it.
+#[test]
+fn the_hours_of_uploads_that_are_off_are_those_to_decide_between() {
+    let json = r#"{"upload_a": {"business_hours": {"start": 6, "end": 20}}, "upload_b": {"business_hours": {"start": 6, "end": 22}}}"#;
+    let imported = from_daemons("d", json, Some(("a", "UPLOAD_ACCOUNTS = {'base': [{'id': 'x', 'business_hours_start': 9}]}"))).unwrap();
+    let config = read(&imported.yaml).unwrap();
+    let hours = |name: &str| config.instances[&name.into()].timing.hours.as_ref().unwrap().text.to_string();
+    assert_eq!((hours("upload_tick_x@x"), hours("upload_tick_x_2@x")), ("09:00-20:00".to_owned(), "09:00-22:00".to_owned()));
 }
 
 #[test]

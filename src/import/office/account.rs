@@ -15,18 +15,28 @@ use crate::import::{
 #[derive(Debug, Default)]
 pub(super) struct Account {
     enabled: Option<bool>,
+    /// It is said whether the shop is in use, and nobody can read what.
+    unclear: bool,
+    dry: Option<bool>,
     daily_limit: Option<i64>,
     /// Names of variables.
     refresh_token: Option<String>,
     proxy: Option<String>,
     pub(super) tick: Tick,
+    /// Its uploads are off, and the shop is not: its stock is to be looked after all the same.
+    pub(super) held: bool,
 }
 
 impl Account {
+    /// Whether its uploads are to wait for somebody who looks at them.
+    pub(super) fn is_held(&self, hours: Option<&Hours>) -> bool {
+        self.dry == Some(true) || self.unclear || hours == Some(&Hours::Unsure)
+    }
+
     /// The account as tasks.yaml has it; what its hours are where they are its own.
     pub(super) fn write(&self, hours: Option<&Hours>) -> Mapping {
         let mut account = mapping([("platform", "base".into())]);
-        if self.enabled == Some(false) || hours == Some(&Hours::Unsure) {
+        if self.enabled == Some(false) && !self.unclear {
             account.insert("enabled".into(), false.into());
         }
         let variables = [("refresh_token", &self.refresh_token), ("proxy", &self.proxy)];
@@ -87,6 +97,11 @@ pub(super) fn read(office: &mut Office, name: &str, value: &Node) {
             let tick = Tick::read(office, name, value);
             office.tick = Some(tick.or(&office.tick.take().unwrap_or_default()));
             office.enabled = office.yes(name, value, &["enabled"], false).or(office.enabled);
+            office.dry = office.yes(name, value, &["dry_run"], true).or(office.dry);
+            if value.get("dry_run").is_some() && office.dry == Some(true) {
+                let text = format!("`{name}` only made dry runs: the uploads are off, and `taskrun once upload_tick --dry-run` makes one");
+                office.sheet.differs(value.line, text);
+            }
             pace_keys(office, name, value);
         }
         "ACCOUNT_SPECIFIC_CONFIG" => {
@@ -174,7 +189,7 @@ fn set(office: &mut Office, id: &str, settings: &Node) {
         return;
     };
     account.tick = Tick::read(office, &name, settings).or(&account.tick);
-    account.enabled = office.yes(&name, settings, &["active", "enabled"], false).or(account.enabled);
+    in_use(office, &name, &mut account, settings);
     account.daily_limit = office.number(&name, settings, &["daily_upload_limit", "daily_limit"], 0..=1_000_000).or(account.daily_limit);
     let inner = settings.get("credentials").into_iter().flat_map(Node::entries);
     for (key, value) in settings.entries().chain(inner) {
@@ -182,6 +197,31 @@ fn set(office: &mut Office, id: &str, settings: &Node) {
     }
     pace_keys(office, &name, settings);
     office.accounts.insert(name, account);
+}
+
+/// Takes over whether the shop is in use, and whether its uploads were only tried.
+fn in_use(office: &mut Office, name: &str, account: &mut Account, settings: &Node) {
+    const KEYS: [&str; 2] = ["active", "enabled"];
+    if let Some(enabled) = office.yes(name, settings, &KEYS, false) {
+        account.enabled = Some(enabled);
+        account.unclear = KEYS.iter().find_map(|key| settings.get(key)).is_some_and(|value| value.bool().is_none());
+        if account.unclear {
+            let text = format!("`{name}`: its uploads are off; the stock of what it sells is looked after");
+            office.sheet.differs(settings.line, text);
+        } else if !enabled {
+            let text = format!(
+                "`{name}` is not in use, so no task calls it, `sync_inventory` neither: what is listed there stays on sale. To have only its \
+                    uploads off, `enabled: false` belongs to their task"
+            );
+            office.sheet.differs(settings.line, text);
+        }
+    }
+    account.dry = office.yes(name, settings, &["dry_run"], true).or(account.dry);
+    if settings.get("dry_run").is_some() && account.dry == Some(true) {
+        let task = plain_name(&format!("upload_tick_{name}"));
+        let text = format!("`{name}` only made dry runs: its uploads are off, and `taskrun once {task} --dry-run` makes one");
+        office.sheet.differs(settings.line, text);
+    }
 }
 
 /// Settings of an account that are secrets.
@@ -216,13 +256,14 @@ fn credential(office: &mut Office, name: &str, account: &mut Account, key: &str,
 
 /// Names the settings that nothing comes of.
 fn pace_keys(office: &mut Office, of: &str, settings: &Node) {
-    const KNOWN: [&str; 17] = [
+    const KNOWN: [&str; 18] = [
         "id",
         "account_id",
         "name",
         "platform",
         "active",
         "enabled",
+        "dry_run",
         "daily_upload_limit",
         "daily_limit",
         "credentials",

@@ -106,27 +106,32 @@ fn read_hours(office: &mut Office, of: &str, node: &Node) -> (Bound, Bound) {
     if !is_nothing && hours.0 != Bound::Unreadable && hours.1 != Bound::Unreadable {
         return hours;
     }
-    let text =
-        format!("`{of}`: its business hours cannot be read, so it is off: write `business_hours: 09:00-18:00`, then `enabled: true`");
+    let text = format!(
+        "`{of}`: its business hours cannot be read, so its uploads are off: write `business_hours: 09:00-18:00` for them, then `enabled: true`"
+    );
     office.sheet.left_out(first.line, text);
     (Bound::Unreadable, Bound::Unreadable)
 }
 
-/// Writes the tasks of an upload daemon: one for all shops, and one for each that has a pace of its own.
+/// Writes the tasks of an upload daemon: one for all shops, and one for each that has a pace of its own or whose uploads are off.
 pub(super) fn tasks(sheet: &mut Sheet, accounts: &BTreeMap<String, Account>, upload: &Upload) {
     let usual = upload.tick.pace();
-    let (own, shared): (Vec<_>, Vec<_>) = accounts.iter().partition(|(_, account)| account.tick.or(&upload.tick).pace() != usual);
+    let (own, shared): (Vec<_>, Vec<_>) =
+        accounts.iter().partition(|(_, account)| account.held || account.tick.or(&upload.tick).pace() != usual);
     if let Some(name) = &upload.name {
         sheet.comment(&format!("`{name}`:"));
     }
     if !shared.is_empty() {
         let for_each =
             if own.is_empty() { mapping([("platform", "base".into())]) } else { of_accounts(shared.iter().map(|(name, _)| *name)) };
-        sheet.task("upload_tick", task(for_each, usual, upload));
+        let is_on = upload.enabled && upload.tick.hours().is_some();
+        sheet.task("upload_tick", task(for_each, is_on, &upload.tick));
     }
     for (name, account) in own {
-        sheet.comment(&format!("`{name}` has a pace of its own, so it has a task of its own."));
-        sheet.task(&format!("upload_tick_{name}"), task(of_accounts([name].into_iter()), account.tick.or(&upload.tick).pace(), upload));
+        let what = if account.held { "only its own uploads are off" } else { "it has a pace of its own" };
+        sheet.comment(&format!("`{name}`: {what}, so it has a task of its own."));
+        let is_on = upload.enabled && upload.tick.hours().is_some() && !account.held;
+        sheet.task(&format!("upload_tick_{name}"), task(of_accounts([name].into_iter()), is_on, &account.tick.or(&upload.tick)));
     }
 }
 
@@ -134,14 +139,14 @@ fn of_accounts<'n>(names: impl Iterator<Item = &'n String>) -> Mapping {
     mapping([("accounts", names.map(|name| Value::from(name.as_str())).collect::<Vec<_>>().into())])
 }
 
-fn task(for_each: Mapping, (interval, batch_size): (i64, i64), upload: &Upload) -> Mapping {
+fn task(for_each: Mapping, is_on: bool, tick: &Tick) -> Mapping {
     let mut task = mapping([("handler", "upload_tick".into()), ("for_each", for_each.into())]);
-    let hours = upload.tick.hours();
-    if !upload.enabled || hours.is_none() {
+    if !is_on {
         task.insert("enabled".into(), false.into());
     }
+    let (interval, batch_size) = tick.pace();
     task.insert("schedule".into(), mapping([("every", duration(interval).into())]).into());
-    if let Some(hours) = hours {
+    if let Some(hours) = tick.hours() {
         task.insert("business_hours".into(), hours.into());
     }
     task.insert("overlap".into(), "skip".into());

@@ -211,8 +211,8 @@ impl<'a> Import<'a> {
         }
         let (command, input) = command::split_input(line);
         self.remark_time(number, entry);
-        self.remark_home(number, &command, user);
         let command = self.in_the_foreground(number, command);
+        self.remark_home(number, &command, user);
         if shows_one(&command) || input.as_deref().is_some_and(shows_one) {
             self.sheet.differs(number, "a secret seems to stand in the command: take it from the environment instead, as in `$API_TOKEN`");
         }

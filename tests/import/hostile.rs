@@ -312,6 +312,10 @@ fn a_user_whose_home_is_not_known_is_named_once() {
     let said: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("line 2: cron starts it in the home folder of `eve`"), "{said:?}");
+    for (command, is_named) in [("cd /srv && a & b", true), ("cd /srv && a 'it\\'s' & b 'c'", true), ("cd /srv && a &", false)] {
+        let imported = self::imported(format!("SHELL=/usr/bin/fish\n0 5 * * * eve {command}\n").as_bytes(), Format::System);
+        assert_eq!(imported.remarks.iter().any(|remark| remark.text.contains("home folder of `eve`")), is_named, "{command}");
+    }
 }
 
 #[test]

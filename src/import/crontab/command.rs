@@ -91,10 +91,10 @@ fn hands_to_a_shell(command: &str) -> bool {
     command.split_whitespace().any(is_shell) && command.split_whitespace().any(is_told)
 }
 
-/// Whether all of it is done in a folder that it goes to first, or not at all.
+/// Whether all of it is done in a folder that it goes to first, or not at all. What a single `&` may end is not all, whoever quotes it: shells differ.
 pub(super) fn goes_elsewhere(command: &str) -> bool {
-    let is_one = !command.contains([';', '|', '\n']) && background(command).0 != Background::Part;
-    command.starts_with("cd /") && command.contains("&&") && is_one
+    let apart = ["&&", ">&1", ">&2"].iter().fold(command.to_owned(), |text, mark| text.replace(mark, " "));
+    command.starts_with("cd /") && command.contains("&&") && !apart.contains([';', '|', '\n', '&'])
 }
 
 /// Whether nothing but `>> FILE 2>&1` and the like is left.
@@ -205,6 +205,12 @@ mod tests {
             ("cd /srv && a >> /tmp/l 2>&1", true),
             ("cd /gone && a | b", false),
             ("cd /gone && a & b", false),
+            // In fish, the quotes end behind the `s`.
+            (r"cd /gone && a 'it\'s' & b 'c'", false),
+            ("cd /gone && a ${x#(} & b", false),
+            ("cd /gone && a &", false),
+            ("cd /gone && a &> /tmp/l", false),
+            ("cd /srv && a 2>&1 && b >&2", true),
             ("cd /srv && a && b", true),
             ("cd /gone; a", false),
             ("cd /gone || a && b", false),

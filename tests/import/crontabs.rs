@@ -153,15 +153,46 @@ fn the_ten_lines_of_the_old_back_office_fire_as_under_cron() {
     assert!(imported.yaml.contains("--max-workers 14\" >> /tmp/check_item_yahoo_12.log 2>&1\n"), "{}", imported.yaml);
 }
 
+/// Whether cron takes a line that begins like a time for `NAME = value`.
+fn is_setting(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(name, _)| !name.trim().contains(char::is_whitespace))
+}
+
+/// Each line that starts something is a task, or it is said why it is none.
+fn is_taken_over(text: &str) {
+    let imported = imported(text.as_bytes(), Format::System);
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !times(line).is_empty() && !is_setting(line));
+    let entries: BTreeSet<usize> = lines.map(|(number, _)| number).collect();
+    let left_out: BTreeSet<usize> = imported.remarks.iter().filter(|remark| remark.left_out).map(|remark| remark.line).collect();
+    let lost = entries.intersection(&left_out).count();
+    assert_eq!(instances(&imported.yaml).len() + lost, entries.len(), "{:?}\n{}", imported.remarks, imported.yaml);
+}
+
 /// The files of this machine, where it has any; what Debian's are is in the tests above.
 #[test]
 fn this_machines_own_files_are_taken_over() {
     let files = std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten().map(|entry| entry.path());
     for file in files.chain(["/etc/crontab".into()]) {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
-        let imported = imported(text.as_bytes(), Format::System);
-        let lost = imported.remarks.iter().filter(|remark| remark.left_out && remark.text.contains("runs as"));
-        assert_eq!(instances(&imported.yaml).len() + lost.count(), times(&text).len(), "{}\n{}", file.display(), imported.yaml);
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            eprintln!("{}", file.display());
+            is_taken_over(&text);
+        }
+    }
+}
+
+/// What may stand in somebody's own.
+#[test]
+fn whatever_an_administrator_left_there_is_taken_over_or_told_of() {
+    for text in [
+        "0 0 31 2 * root x\n",
+        "CRON_TZ=Mars/Olympus\n0 5 * * * root x\n",
+        "5 MIN=1\n0 5 * * * root x\n",
+        "5=1\n6 = 7\n0 5 * * * root x\n",
+        "0 5 * * * root x\n0 5 * * * ann y\n",
+        "0 5 * * * ann x\n@daily ann y\n*/5 * * * *\n-0 5 * * * 1x\n",
+        "BAD='a\n* * * * * root TOKEN=b c\n@weekend root x\n0 5 * * * root a \\\n5 b\n",
+    ] {
+        is_taken_over(text);
     }
 }
 

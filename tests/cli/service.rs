@@ -17,7 +17,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let shop = Shop::new(TASKS);
-        let folder = shop.file("50% of $it, \"quoted\"");
+        let folder = shop.file("50% of $it's, \"quoted\"");
         fs::create_dir(&folder).unwrap();
         fs::copy(shop.file("tasks.yaml"), folder.join("tasks.yaml")).unwrap();
         let bin = shop.file("bin");
@@ -52,9 +52,16 @@ impl Machine {
     }
 }
 
+/// Written by another process: a program that this one has open for writing could be handed on to a child of another test, and is busy then.
 fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let write = "printf '#!/bin/sh\\n%s' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+    assert!(Command::new("sh").args(["-c", write, "sh"]).arg(path).arg(text).status().unwrap().success());
+}
+
+/// Whether everybody may go through the folders above this one.
+fn is_in_the_open(folder: &Path) -> bool {
+    let open = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 0o001 != 0;
+    folder.canonicalize().unwrap().ancestors().skip(1).all(open)
 }
 
 /// systemd's own opinion; where there is no systemd, nobody's.
@@ -95,15 +102,35 @@ fn without_a_session_to_ask_in_the_unit_is_taken_away_all_the_same() {
     fs::create_dir(link.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(machine.unit(), &link).unwrap();
     script(&machine.shop.file("bin/systemctl"), "echo 'Failed to connect to bus: No medium found' >&2; exit 1\n");
-    let parts = ["No medium found", "is gone", "`systemctl --user disable --now taskrun.service` failed", "`taskrun stop` ends it"];
+    let parts = [
+        "No medium found",
+        "is gone",
+        "`systemctl --user disable --now taskrun.service` failed",
+        "`systemctl --user daemon-reload` failed",
+        "`taskrun stop` ends it",
+    ];
     machine.run("service uninstall --user").ends(1).says(&parts);
     assert!(!machine.unit().exists() && !link.is_symlink());
     machine.run("service uninstall --user").ends(0).says(&["is not installed"]);
 }
 
 #[test]
+fn a_unit_that_stays_does_not_hide_what_systemd_refused() {
+    let machine = Machine::new();
+    machine.run("service install --user").ends(0);
+    let unit = "\"$XDG_CONFIG_HOME/systemd/user/taskrun.service\"";
+    script(&machine.shop.file("bin/systemctl"), &format!("rm {unit} && mkdir {unit}; exit 1\n"));
+    let parts = ["failed to remove `", "`systemctl --user disable --now taskrun.service` failed"];
+    machine.run("service uninstall --user").ends(1).says(&parts);
+}
+
+#[test]
 fn a_service_user_who_meets_a_closed_door_is_warned_of() {
     let machine = Machine::new();
+    if !is_in_the_open(machine.shop.path()) {
+        eprintln!("not everybody may enter the folders above {}: doors further down are not tried", machine.shop.path().display());
+        return;
+    }
     fs::set_permissions(machine.shop.path(), fs::Permissions::from_mode(0o711)).unwrap();
     let file = machine.folder.join("tasks.yaml");
     let install = || machine.run("service install --dry-run --run-as daemon").ends(0);
@@ -113,17 +140,18 @@ fn a_service_user_who_meets_a_closed_door_is_warned_of() {
     let done = install().says(&["tasks.yaml` has mode 600", "`sudo chown daemon '"]);
     assert!(unread(&done), "{done:#?}");
     fs::set_permissions(&machine.folder, fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(unread(&install().says(&["has mode 700", "/etc/taskrun"])));
+    assert!(unread(&install().says(&["has mode 700", "/etc/taskrun", "chmod o+x '", "$it'\\''s, "])));
     // A program in a folder of its owner alone, as in /root/.cargo/bin.
-    let own = machine.shop.file("own");
+    let own = machine.shop.file("ann's own");
     fs::create_dir(&own).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_taskrun"), own.join("taskrun")).unwrap();
+    // Not by this process, which could hand the open file on to another test's child.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_taskrun")).arg(own.join("taskrun")).status().unwrap().success());
     fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).unwrap();
     let output = Command::new(own.join("taskrun"))
         .args(["service", "install", "--dry-run", "--run-as", "daemon"])
         .current_dir(&machine.folder)
         .output();
-    Done::of(output.unwrap()).ends(0).says(&["`daemon`, can't run `", "has mode 700", "/usr/local/bin/taskrun"]);
+    Done::of(output.unwrap()).ends(0).says(&["`daemon`, can't run `", "has mode 700", "/ann'\\''s own/taskrun' /usr/local/bin/taskrun`"]);
     assert!(!machine.run("service install --user --dry-run").ends(0).err.contains("warning"), "your own service is you");
 }
 
@@ -145,7 +173,7 @@ fn a_unit_of_somebody_else_is_neither_replaced_nor_taken_away() {
 fn every_folder_that_is_written_to_is_made_for_the_services_user() {
     let machine = Machine::new();
     let done = machine.run("service install --dry-run --run-as daemon").ends(0);
-    assert!(done.err.contains("-o daemon -m 0750") && done.err.contains("/state`"), "{done:#?}");
+    assert!(done.err.contains("-o daemon -m 0750") && done.err.contains("/state'`"), "{done:#?}");
     let done = machine.run("service install --dry-run --run-as daemon --state-dir ../beside/state").ends(0);
     let writable = done.out.lines().find(|line| line.starts_with("ReadWritePaths=")).unwrap();
     assert!(writable.contains("/beside/state") && !writable.contains(".."), "{done:#?}");

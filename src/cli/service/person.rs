@@ -52,10 +52,15 @@ impl Person {
     /// # Errors
     /// We cannot look there ourselves.
     pub(super) fn barrier(&self, file: &Path, right: Right) -> io::Result<Option<Barrier>> {
+        self.barrier_below(Path::new("/"), file, right)
+    }
+
+    /// The same, from this folder down.
+    fn barrier_below(&self, top: &Path, file: &Path, right: Right) -> io::Result<Option<Barrier>> {
         let real = file.canonicalize()?;
         // A link stands in folders, too.
         let folders = |path: &Path| path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>().into_iter().rev();
-        let way = folders(file).chain(folders(&real)).map(|folder| (folder, Right::Enter));
+        let way = folders(file).chain(folders(&real)).filter(|folder| folder.starts_with(top)).map(|folder| (folder, Right::Enter));
         for (path, right) in way.chain([(real.clone(), right)]) {
             let found = std::fs::metadata(&path)?;
             if !self.may(right, &found) && !has_list(&path) {
@@ -89,6 +94,13 @@ mod tests {
 
     const USERS: &str = "root:x:0:0::/root:/bin/sh\nken:x:4000000:4000001::/home/ken:/bin/sh\n";
 
+    /// A folder by its real name. Who may go through those above it is the machine's affair.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        (folder, top)
+    }
+
     fn mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -102,13 +114,13 @@ mod tests {
 
     #[test]
     fn the_first_closed_door_is_named() {
-        let top = tempfile::tempdir().unwrap();
-        let (folder, file) = (top.path().join("shop"), top.path().join("shop/tasks.yaml"));
+        let (_kept, top) = folder();
+        let (folder, file) = (top.join("shop"), top.join("shop/tasks.yaml"));
         fs::create_dir(&folder).unwrap();
         fs::write(&file, "tasks: {}\n").unwrap();
         let ken = Person::named("ken", USERS, "").unwrap();
-        let barrier = |right| ken.barrier(&file, right).unwrap().map(|barrier| (barrier.path, barrier.mode));
-        mode(top.path(), 0o755);
+        let barrier = |right| ken.barrier_below(&top, &file, right).unwrap().map(|barrier| (barrier.path, barrier.mode));
+        mode(&top, 0o755);
         mode(&folder, 0o711);
         mode(&file, 0o644);
         assert_eq!(barrier(Right::Read), None, "a folder need not be read to go through it");
@@ -120,10 +132,10 @@ mod tests {
         let group = fs::metadata(&file).unwrap().gid();
         let member = Person { user: 4_000_000, groups: vec![group] };
         mode(&folder, 0o750);
-        assert_eq!(member.barrier(&file, Right::Read).unwrap(), None, "by its group");
+        assert_eq!(member.barrier_below(&top, &file, Right::Read).unwrap(), None, "by its group");
         mode(&file, 0o604);
         assert_eq!(
-            member.barrier(&file, Right::Read).unwrap().map(|barrier| barrier.mode),
+            member.barrier_below(&top, &file, Right::Read).unwrap().map(|barrier| barrier.mode),
             Some(0o604),
             "the group's digit counts, not the others'"
         );
@@ -131,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_link_is_followed_and_its_own_way_counts() {
-        let top = tempfile::tempdir().unwrap();
-        mode(top.path(), 0o755);
-        let (open, closed) = (top.path().join("open"), top.path().join("closed"));
+        let (_kept, top) = folder();
+        mode(&top, 0o755);
+        let (open, closed) = (top.join("open"), top.join("closed"));
         fs::create_dir(&open).unwrap();
         fs::create_dir(&closed).unwrap();
         fs::write(open.join("tasks.yaml"), "").unwrap();
@@ -142,8 +154,8 @@ mod tests {
         mode(&open, 0o755);
         mode(&closed, 0o755);
         mode(&open.join("tasks.yaml"), 0o644);
-        assert_eq!(ken.barrier(&closed.join("link"), Right::Read).unwrap(), None);
+        assert_eq!(ken.barrier_below(&top, &closed.join("link"), Right::Read).unwrap(), None);
         mode(&closed, 0o700);
-        assert_eq!(ken.barrier(&closed.join("link"), Right::Read).unwrap().map(|barrier| barrier.path), Some(closed));
+        assert_eq!(ken.barrier_below(&top, &closed.join("link"), Right::Read).unwrap().map(|barrier| barrier.path), Some(closed));
     }
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::{Config, system_env},
     engine::supervisor::{Nobody, Supervisor},
+    shop::setting::shell_word,
 };
 
 pub(super) const EXAMPLES: &str = "Examples:\n  \
@@ -120,9 +121,11 @@ pub(super) async fn uninstall(args: UninstallArgs, place: &Place) -> Result<Exit
         perform(vec![Step::Remove(link)], false, place).await?;
     }
     place.screen.say(&format!("{name} is gone; tasks.yaml and its state are as they were"));
-    let Some(first) = refused.into_iter().next() else { return Ok(Exit::Done) };
+    if refused.is_empty() {
+        return Ok(Exit::Done);
+    }
     let user = if args.which.user { " --user" } else { "" };
-    Err(Failure::told(Exit::Failed, format!("the unit is removed, but systemd was not told: {first}")).advise(format!(
+    Err(Failure::told(Exit::Failed, format!("the unit is removed, but systemd was not told: {}", refused.join("; "))).advise(format!(
         "what runs of it goes on: `taskrun stop` ends it; and once systemd answers, `systemctl{user} daemon-reload` makes it forget the unit"
     )))
 }
@@ -134,6 +137,10 @@ async fn take_away(steps: Vec<Step>, dry: bool, place: &Place) -> Result<Vec<Str
         let asks = matches!(step, Step::Run(_));
         match perform(vec![step], dry, place).await {
             Err(failure) if asks => refused.push(failure.to_string()),
+            Err(failure) if !refused.is_empty() => {
+                let told = Failure::told(failure.exit(), format!("{failure}; and before that, {}", refused.join("; ")));
+                return Err(if let Some(advice) = failure.advice() { told.advise(advice) } else { told });
+            }
             done => done?,
         }
     }
@@ -154,12 +161,13 @@ fn warn_of_closed_doors(unit: &Unit, place: &Place) {
     for (path, right, does) in [(&unit.config, Right::Read, "read"), (&unit.exe, Right::Enter, "run")] {
         let Ok(Some(barrier)) = person.barrier(path, right) else { continue };
         let (at, mode, path) = (barrier.path.display(), barrier.mode, path.display());
+        let (at_word, word) = (shell_word(&at.to_string()), shell_word(&path.to_string()));
         let advice = match right {
-            Right::Enter => format!("`sudo install -m 755 {path} /usr/local/bin/taskrun`, then install the service with that one"),
+            Right::Enter => format!("`sudo install -m 755 {word} /usr/local/bin/taskrun`, then install the service with that one"),
             Right::Read if barrier.path.is_dir() => {
-                format!("move it where that user may go, /etc/taskrun for one; or `sudo chmod o+x '{at}'`")
+                format!("move it where that user may go, /etc/taskrun for one; or `sudo chmod o+x {at_word}`")
             }
-            Right::Read => format!("`sudo chown {name} '{path}'`, or `--run-as` its owner"),
+            Right::Read => format!("`sudo chown {name} {word}`, or `--run-as` its owner"),
         };
         place.screen.warning(&format!("the service's user, `{name}`, can't {does} `{path}`: `{at}` has mode {mode:o}"), &advice);
     }
@@ -288,7 +296,10 @@ async fn perform(steps: Vec<Step>, dry: bool, place: &Place) -> Result<(), Failu
         let (does, would) = match &step {
             Step::Write { path, .. } => (format!("writes {}", path.display()), format!("would write {}", path.display())),
             Step::Remove(path) => (format!("removes {}", path.display()), format!("would remove {}", path.display())),
-            Step::Run(words) => (format!("runs `{}`", words.join(" ")), format!("would run `{}`", words.join(" "))),
+            Step::Run(words) => {
+                let line = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
+                (format!("runs `{line}`"), format!("would run `{line}`"))
+            }
         };
         place.screen.say(if dry { &would } else { &does });
         if !dry {
